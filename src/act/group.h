@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef GOV_ACT_GROUP_H
+#define GOV_ACT_GROUP_H
+
+#include "core/action.h"
+#include "core/event.h"
+
+/*
+ * The actuator of agents' groups: one ops table a backend. Idempotent; results that come later go to `done`. Handles
+ * name agents. The native backend makes, for each agent, SLICE/POLICY-ID in the v2 tree (identity, freeze, kill,
+ * cpu.stat, PSI) and in each v1 hierarchy that has a controller it needs.
+ */
+
+struct groups;
+
+struct group_events {
+	/* An action's result, at once (from within the call) or later. */
+	void (*done)(const struct event *result, void *userdata);
+	/* The agent's group has no process left (v2 cgroup.events). */
+	void (*empty)(uint64_t agent, void *userdata);
+	/* groups_restore: a group of an earlier govd, with what its xattr says. */
+	void (*found)(const struct agent *saved, const char *policy, bool is_populated, bool is_frozen, bool root_lives,
+		      void *userdata);
+	void *userdata;
+};
+
+/* Counters of one group for list and show; UINT64_MAX: not known. */
+struct group_stats {
+	uint64_t memory_bytes, memory_max_bytes, memory_peak_bytes, cpu_ns, tasks;
+};
+
+struct group_ops {
+	const char *name; /* "native", "systemd" */
+	int (*open)(struct groups *groups);
+	int (*act)(struct groups *groups, const struct action *action);
+};
+
+/* slice: base name, e.g. agents.slice. Makes the slice's groups; removes nothing that it finds. error in words. */
+int groups_new_native(const char *slice, const struct group_events *events, struct groups **ret_groups, char *error,
+		      size_t error_size) _must_check_;
+/* Removes the slice when it is empty; agents' groups stay. */
+struct groups *groups_free(struct groups *groups);
+DEFINE_CLEANUP(struct groups *, groups_free)
+
+const char *groups_backend(const struct groups *groups);
+const char *groups_v2_root(const struct groups *groups);    /* mount point */
+const char *groups_slice_path(const struct groups *groups); /* v2 path as in /proc/PID/cgroup */
+uint64_t groups_slice_id(const struct groups *groups);
+uint32_t groups_slice_level(const struct groups *groups); /* depth below the v2 root */
+
+/* Reports every group of the slice that carries state; sweeps away those that are empty. */
+int groups_restore(struct groups *groups) _must_check_;
+
+/* Performs PLACE MOVE LIMIT SAVE RELEASE FREEZE THAW SIGNAL SIGNAL_ALL KILL REMOVE FORGET. Signals go through pidfds
+ * after a check of start_ticks. Returns 0 or -errno for the log and the counters; what the core must know comes as
+ * done(). */
+int groups_act(struct groups *groups, const struct action *action);
+
+/* Readable when some group's population changed: call groups_dispatch. */
+int groups_fd(const struct groups *groups);
+int groups_dispatch(struct groups *groups);
+
+int groups_stats(struct groups *groups, uint64_t agent, struct group_stats *ret_stats) _must_check_;
+/* Processes in the agent's group: pids, at most max; returns how many there are. */
+ssize_t groups_pids(struct groups *groups, uint64_t agent, pid_t *pids, size_t max);
+
+/* For doctor: layout (v1, hybrid, v2), controllers and where each is. */
+int groups_describe(char *buffer, size_t size);
+/* For status: sums since the start. */
+struct groups_counts {
+	uint64_t placed, moved, failed;
+};
+void groups_get_counts(const struct groups *groups, struct groups_counts *ret_counts);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef GOV_CONF_CONF_H
+#define GOV_CONF_CONF_H
+
+#include "core/policy.h"
+
+/* YAML -> policies. */
+
+#define CONF_FILE_MAX (1U << 20) /* bytes; a larger policy file is an error */
+
+/* What relative values refer to. */
+struct conf_host {
+	uint64_t memory_bytes; /* of the machine: `25%` */
+};
+
+/* `file: key.path: what is wrong and what would be right`, one a line. */
+struct conf_errors {
+	char **lines;
+	size_t n;
+};
+
+void conf_errors_done(struct conf_errors *errors);
+int conf_errors_add(struct conf_errors *errors, const char *file, const char *path, const char *format, ...)
+	_printf_(4, 5);
+
+/* One policy; its name is the file's without .yaml. -EINVAL: see errors; other negative errno when it can't be read
+ * (also told in errors). */
+int conf_policy_load(const char *file, const struct conf_host *host, struct policy **ret_policy,
+		     struct conf_errors *errors) _must_check_;
+/* The same from memory, for tests and fuzzing. text need not be terminated. */
+int conf_policy_parse(const char *name, const char *file, const char *text, size_t length, const struct conf_host *host,
+		      struct policy **ret_policy, struct conf_errors *errors) _must_check_;
+/* YAML with all defaults filled in; loads back to the same policy. The caller frees. */
+int conf_policy_dump(const struct policy *policy, char **ret_text) _must_check_;
+
+/* govd.yaml. A file that doesn't exist gives the defaults. */
+int conf_host_load(const char *file, struct host_config *ret_config, struct conf_errors *errors) _must_check_;
+void host_config_done(struct host_config *config);
+
+/*
+ * All NAME.yaml of the directories, earlier ones override later ones by file name, a link to /dev/null (or an empty
+ * file) masks. A bad file is told in errors and never takes the others down: when previous (may be NULL) has a policy
+ * of that name, it stays in force. host_file as conf_host_load; when it is bad, previous's host configuration stays. 0
+ * also with errors; -ENOMEM.
+ */
+int conf_load_all(const char *const *dirs, size_t n_dirs, const char *host_file, const struct conf_host *host,
+		  const struct policy_set *previous, struct policy_set **ret_set,
+		  struct conf_errors *errors) _must_check_;
+
+/* What the kernel is to look for: base names and globs of executables, for gov_candidates. Each at most once. The
+ * caller frees with conf_names_free. Holds `*` alone when some policy names neither executable nor script. */
+int conf_candidates(const struct policy_set *set, char ***ret_names, size_t *ret_n) _must_check_;
+void conf_names_free(char **names, size_t n);
+
+#endif

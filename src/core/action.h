@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef GOV_CORE_ACTION_H
+#define GOV_CORE_ACTION_H
+
+#include "core/agent.h"
+
+/* Everything that the core can want: a closed vocabulary. Each is idempotent. */
+
+enum action_kind {
+	ACTION_PLACE,	   /* make the agent's group, save its state there, set its limits, move pid. -> EVENT_RESULT */
+	ACTION_MOVE,	   /* move pid (of the agent's lineage) into the agent's group */
+	ACTION_LIMIT,	   /* set the limits of the agent's policy again */
+	ACTION_SAVE,	   /* write the agent's state to its group */
+	ACTION_MARK,	   /* give pid the lineage mark, or make its mark quiet */
+	ACTION_RELEASE,	   /* move all processes back to the origin, remove the group. -> EVENT_RESULT */
+	ACTION_FREEZE,	   /* -> EVENT_RESULT */
+	ACTION_THAW,	   /* -> EVENT_RESULT */
+	ACTION_SIGNAL,	   /* signal to pid, when it still is that process */
+	ACTION_SIGNAL_ALL, /* signal to every process of the group */
+	ACTION_KILL,	   /* the whole group at once. -> EVENT_RESULT */
+	ACTION_REMOVE,	   /* the empty group. -> EVENT_RESULT when it failed */
+	ACTION_HOLD_ANSWER, /* let the process of token go */
+	ACTION_REPLY,	    /* answer a command */
+	ACTION_RECORD,	    /* an incident */
+	ACTION_CENSUS,	    /* look at all marked processes, and at /proc: events SEEN, then CENSUS_END */
+	ACTION_TIMER,	    /* EVENT_TICK at time_ns, instead of what was asked for before; UINT64_MAX: none */
+	ACTION_FORGET, /* the agent is gone: edges drop what they keep of it. The pointer is valid until the next step()
+			*/
+	ACTION_KINDS,
+};
+
+const char *action_kind_name(enum action_kind kind);
+
+/* Why a command is refused: the edges make a D-Bus error and words of it. */
+enum reply_code {
+	REPLY_OK,
+	REPLY_NO_SUCH_PROCESS,
+	REPLY_NO_SUCH_AGENT,
+	REPLY_NO_SUCH_POLICY,
+	REPLY_NO_MATCH,	 /* no policy is for this process */
+	REPLY_PROTECTED, /* the process, or the policy's agents, are protected */
+	REPLY_DENIED,	 /* this user may not, under this policy */
+	REPLY_ALREADY,	 /* the process is governed already */
+	REPLY_OBSERVED,	 /* the policy only observes: nothing to do it to */
+	REPLY_BUSY,	 /* another command for this agent is under way, or it is stopping */
+	REPLY_FULL,	 /* too many agents */
+	REPLY_FAILED,	 /* error says why */
+};
+
+struct action {
+	enum action_kind kind;
+	const struct agent *agent; /* NULL for HOLD_ANSWER, REPLY without one, RECORD, CENSUS, TIMER; borrowed until the
+				      next step() */
+	union {
+		struct {
+			pid_t pid;
+			uint64_t start_ticks;
+			int signal;
+			uint64_t mark; /* MARK; 0: make the mark that it has quiet */
+			bool is_quiet; /* MARK */
+		} process;
+		uint64_t token;
+		struct {
+			uint64_t request;
+			enum reply_code code;
+			int error;
+			char id[AGENT_ID_SIZE];
+			bool reused;
+		} reply;
+		struct incident incident;
+		uint64_t time_ns;
+		const char *reason; /* CENSUS, static */
+	};
+};
+
+/* The actions of one step(), in order. Grows; kept between steps, so that the steady state allocates nothing. */
+struct actions {
+	struct action *items;
+	size_t n, size;
+	uint64_t dropped; /* for want of memory */
+};
+
+void actions_done(struct actions *actions);
+/* The new action, zeroed, of this kind; NULL (and counted) for want of memory. */
+struct action *actions_add(struct actions *actions, enum action_kind kind, const struct agent *agent);
+
+#endif

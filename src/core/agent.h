@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef GOV_CORE_AGENT_H
+#define GOV_CORE_AGENT_H
+
+#include "core/incident.h"
+#include "core/policy.h"
+
+/* One governed instance: a root process and all its descendants, in one cgroup, with one id. */
+
+enum agent_state {
+	AGENT_STARTING, /* its group is being made */
+	AGENT_HELD,	/* and its root waits in the kernel for that */
+	AGENT_ACTIVE,
+	AGENT_IDLE,
+	AGENT_FROZEN,
+	AGENT_STOPPING,
+	AGENT_GONE, /* the last that is heard of it */
+	AGENT_STATES,
+};
+
+const char *agent_state_name(enum agent_state state);
+
+#define AGENT_CGROUP_MAX 512
+#define AGENT_TOKENS_MAX 4
+
+struct agent {
+	uint64_t handle; /* unique in this run of govd; how the edges name it */
+	char id[AGENT_ID_SIZE];
+	char key[POLICY_KEY_MAX];
+	struct policy *policy; /* a reference */
+	enum agent_state state;
+	bool is_observed; /* mode: observe: watched, never touched */
+	bool is_placed;	  /* its group exists and holds the root */
+	bool is_explicit; /* by `govctl run` or `adopt`: another policy doesn't take its root */
+	bool has_root;	  /* the root process lives */
+	pid_t root_pid;
+	uint64_t root_start_ticks;
+	uid_t uid;
+	uint64_t mark;
+	uint64_t parent; /* handle of the agent that started it; 0: none */
+	uint64_t cgroup_id;
+	char cgroup[AGENT_CGROUP_MAX]; /* v2 path; of an observed agent: where the root was seen */
+	/* Where it came from, for release: the root's groups before placing, lines of /proc/PID/cgroup. */
+	char origin[AGENT_CGROUP_MAX];
+	char exe[256], script[256]; /* for people: what it is; cut */
+	uint64_t since_ns;	    /* CLOCK_MONOTONIC */
+	uint64_t active_ns;	    /* last sign of life */
+	uint64_t cpu_ns;	    /* at the last sample */
+	uint64_t deadline_ns;	    /* of the stop's grace; 0: none */
+	unsigned stop_tries;	    /* failed attempts to end the group */
+	uint32_t stop_by;	    /* as incident.by_uid */
+	const char *stop_rule;	    /* static */
+	int32_t exit_code;	    /* of the root, as wait(2) has it; valid when !has_root */
+	bool has_exit_code;
+	/* Waiting for the placing's result. */
+	uint64_t hold_tokens[AGENT_TOKENS_MAX];
+	size_t n_hold_tokens;
+	uint64_t request; /* of the command that is to be answered; 0: none */
+};
+
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef GOV_CORE_EVENT_H
+#define GOV_CORE_EVENT_H
+
+#include "core/agent.h"
+#include "core/proc.h"
+
+/* Everything that the core learns. Strings and pointers are borrowed for the duration of step(). */
+
+enum event_kind {
+	EVENT_POLICIES,	  /* a new set is in force */
+	EVENT_EXEC,	  /* a candidate has executed */
+	EVENT_FORK,	  /* a marked process outside the slice has a child */
+	EVENT_EXIT,	  /* a root, or a marked process outside the slice, has ended */
+	EVENT_HOLD,	  /* a process waits for token */
+	EVENT_SEEN,	  /* the start-up scan or a census came across a process */
+	EVENT_FOUND,	  /* the start-up scan came across an agent's group of an earlier govd */
+	EVENT_EMPTY,	  /* an agent's group has no process any more */
+	EVENT_SAMPLE,	  /* an agent's counters */
+	EVENT_LOST,	  /* records were lost */
+	EVENT_CENSUS_END, /* a census has told all it saw */
+	EVENT_COMMAND,	  /* from govctl */
+	EVENT_RESULT,	  /* of an action */
+	EVENT_TICK,	  /* the time asked for by ACTION_TIMER has come */
+	EVENT_KINDS,
+};
+
+enum command {
+	COMMAND_RUN,
+	COMMAND_ADOPT,
+	COMMAND_TOUCH,
+	COMMAND_RELEASE,
+	COMMAND_FREEZE,
+	COMMAND_THAW,
+	COMMAND_STOP,
+	COMMAND_KILL,
+	COMMANDS,
+};
+
+struct event {
+	enum event_kind kind;
+	uint64_t time_ns; /* CLOCK_MONOTONIC; never goes back */
+	union {
+		struct {
+			struct policy_set *set; /* step() takes a reference of its own */
+		} policies;
+		struct {
+			struct proc proc;
+			uint64_t parent_mark;
+		} exec;
+		struct {
+			pid_t pid, ppid;
+			uint64_t start_ticks, mark, cgroup_id;
+		} fork;
+		struct {
+			pid_t pid;
+			uint64_t start_ticks, mark;
+			int32_t exit_code;
+			bool is_root;
+		} exit;
+		struct {
+			struct proc proc;
+			uint64_t token;
+		} hold;
+		struct {
+			struct proc proc;
+			pid_t mark_root; /* the process that the mark was made for; 0: no mark */
+		} seen;
+		struct {
+			/* What the group's xattr says; the policy by name. id, key, root_*, since_ns, cgroup,
+			 * cgroup_id, origin are used. */
+			const struct agent *agent;
+			const char *policy;
+			bool is_populated, is_frozen, root_lives;
+		} found;
+		struct {
+			uint64_t agent;
+		} empty;
+		struct {
+			uint64_t agent, cpu_ns;
+		} sample;
+		struct {
+			uint64_t execs, forks, exits;
+		} lost;
+		struct {
+			enum command command;
+			uint64_t request;	  /* to be answered by exactly one ACTION_REPLY */
+			uint64_t agent;		  /* handle; RUN and ADOPT: 0 */
+			uint32_t uid;		  /* who asks */
+			struct proc proc;	  /* RUN, ADOPT */
+			const char *policy, *key; /* RUN, ADOPT: as asked, or NULL */
+			bool reuse;
+		} command;
+		struct {
+			int action;		     /* enum action_kind */
+			uint64_t agent;		     /* handle */
+			int error;		     /* 0, or errno, positive */
+			pid_t pid;		     /* of the action */
+			uint64_t cgroup_id;	     /* PLACE: of the new group */
+			const char *cgroup, *origin; /* PLACE */
+			size_t killed;		     /* KILL: processes that were in it */
+		} result;
+	};
+};
+
+const char *event_kind_name(enum event_kind kind);
+const char *command_name(enum command command);
+
+#endif

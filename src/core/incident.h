@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef GOV_CORE_INCIDENT_H
+#define GOV_CORE_INCIDENT_H
+
+#include "core/policy.h"
+
+/* Something that was decided or that happened, with its evidence. */
+
+#define AGENT_ID_SIZE 16 /* 8 hex digits and the NUL, rounded up */
+#define INCIDENT_FACTS_MAX 8
+#define INCIDENT_FACT_TEXT_MAX 128
+
+enum incident_kind {
+	INCIDENT_PLACED,
+	INCIDENT_RELEASED,
+	INCIDENT_STOPPED, /* by stop or kill, or because it ended */
+	INCIDENT_PROTECTED,
+	INCIDENT_LOST,
+	INCIDENT_ALERT,
+	INCIDENT_REFUSED, /* a call on the bus */
+	INCIDENT_KINDS,
+};
+
+const char *incident_kind_name(enum incident_kind kind);
+
+struct fact {
+	const char *name; /* static */
+	bool is_number;
+	uint64_t number;
+	char text[INCIDENT_FACT_TEXT_MAX];
+};
+
+struct incident {
+	enum incident_kind kind;
+	char agent[AGENT_ID_SIZE];
+	char policy[POLICY_NAME_MAX];
+	char key[POLICY_KEY_MAX];
+	const char *rule;   /* static: the policy key or the law that led to it: `match`, `stop`, `protect`; "" none */
+	const char *action; /* static: place, would-place, stop, ... */
+	const char *result; /* static: done, failed, refused; "" none yet */
+	int error;	    /* errno, positive, behind a failed result; 0 none */
+	uint32_t by_uid;    /* the user who asked; INCIDENT_BY_GOVD, INCIDENT_BY_KERNEL */
+	struct fact facts[INCIDENT_FACTS_MAX];
+	size_t n_facts;
+};
+
+#define INCIDENT_BY_GOVD UINT32_MAX
+#define INCIDENT_BY_KERNEL (UINT32_MAX - 1)
+
+/* Add evidence; what is beyond INCIDENT_FACTS_MAX is dropped, texts are cut. */
+void incident_add_number(struct incident *incident, const char *name, uint64_t number);
+void incident_add_text(struct incident *incident, const char *name, const char *text);
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef GOV_CORE_POLICY_H
+#define GOV_CORE_POLICY_H
+
+#include <sys/types.h>
+
+#include "base/macro.h"
+#include "base/unit.h"
+
+/* A policy with everything parsed, defaults filled in and patterns compiled. Immutable once loaded; reference-counted.
+ */
+
+#define POLICY_NAME_MAX 64
+#define POLICY_KEY_MAX 128
+#define POLICY_PATTERNS_MAX 64 /* of one list */
+#define POLICY_MAX 1024	       /* policies of one set */
+
+struct regex; /* core/regex.h */
+
+/* Globs, any of which may match; empty: the key isn't given. */
+struct pattern_list {
+	char **globs;
+	size_t n;
+};
+
+struct env_pattern {
+	char *name;
+	struct pattern_list values;
+};
+
+struct policy_match {
+	struct pattern_list exe, script, cgroup, parent;
+	char **args_text; /* as written, for explain and show */
+	struct regex **args;
+	size_t n_args;
+	struct env_pattern *env;
+	size_t n_env;
+	char **user_names; /* as written */
+	uid_t *users;
+	size_t n_users;
+};
+
+enum policy_mode { POLICY_ENFORCE, POLICY_OBSERVE };
+enum policy_hold { POLICY_HOLD_AUTO, POLICY_HOLD_NEVER };
+
+struct policy_limits {
+	uint64_t memory_high_bytes, memory_max_bytes, swap_max_bytes; /* UNIT_INFINITY: no limit */
+	uint32_t cpu_weight;  /* 1..10000 as cgroup v2's cpu.weight; 0: not set */
+	uint32_t cpu_max_pct; /* of one CPU; 0: no limit */
+	uint64_t tasks_max;   /* UNIT_INFINITY: no limit */
+};
+
+struct policy {
+	unsigned references;
+	char name[POLICY_NAME_MAX];
+	char *file; /* it was read from */
+	struct policy_match match;
+	char *key_args_text; /* NULL: none */
+	struct regex *key_args;
+	char *key_env; /* NULL: none */
+	enum policy_mode mode;
+	enum policy_hold hold;
+	struct policy_limits limits;
+	char **allow_user_names, **allow_group_names; /* as written */
+	uid_t *allow_users;
+	gid_t *allow_groups;
+	size_t n_allow_users, n_allow_groups;
+	int stop_signal;
+	uint64_t stop_grace_ns;
+	int32_t priority;
+	bool protect; /* its agents are placed and limited, and never ended */
+};
+
+/* The host's configuration, govd.yaml. */
+struct host_config {
+	struct pattern_list protect; /* exe or script: never placed, never signalled */
+	uint64_t incidents_keep_ns;
+	uint64_t incidents_max;
+};
+
+/* All policies in force, sorted by name: the first that matches wins. */
+struct policy_set {
+	unsigned references;
+	struct policy **policies;
+	size_t n;
+	char **env_names; /* every variable that some policy names (and pm_exec_path): all that edges may read of an
+			     environment */
+	size_t n_env_names;
+	struct host_config host;
+};
+
+struct policy *policy_ref(struct policy *policy);
+struct policy *policy_unref(struct policy *policy); /* NULL-safe; returns NULL */
+struct policy_set *policy_set_ref(struct policy_set *set);
+struct policy_set *policy_set_unref(struct policy_set *set);
+DEFINE_CLEANUP(struct policy *, policy_unref)
+DEFINE_CLEANUP(struct policy_set *, policy_set_unref)
+
+/* Borrowed, or NULL. */
+struct policy *policy_set_find(const struct policy_set *set, const char *name);
+
+void pattern_list_done(struct pattern_list *list);
+
+#endif

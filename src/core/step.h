@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef GOV_CORE_STEP_H
+#define GOV_CORE_STEP_H
+
+#include "base/idmap.h"
+#include "core/action.h"
+#include "core/event.h"
+
+/*
+ * The whole brain: step(state, event) -> actions. No clock (time comes with the event), no descriptor, no log. The same
+ * events give the same actions.
+ */
+
+#define STATE_AGENTS_MAX 4096
+#define STATE_VERDICTS_MAX 8192 /* marks and processes that are remembered as nobody's, or as released */
+
+struct state;
+
+/* seed: for ids; equal seeds and events give equal ids. NULL on ENOMEM. */
+struct state *state_new(uint64_t seed);
+struct state *state_free(struct state *state);
+DEFINE_CLEANUP(struct state *, state_free)
+
+/* Clears actions, then fills it. */
+void step(struct state *state, const struct event *event, struct actions *actions);
+
+/* Read access for the edges: status, list, explain. Borrowed until the next step(). */
+const struct policy_set *state_policies(const struct state *state);
+size_t state_agent_count(const struct state *state);
+const struct agent *state_agent_next(const struct state *state, size_t *cursor);
+const struct agent *state_agent_by_handle(const struct state *state, uint64_t handle);
+/* The agent whose group has this id, or whose root it is (0 and -1: not asked); NULL: none. */
+const struct agent *state_agent_of(const struct state *state, uint64_t cgroup_id, pid_t root_pid);
+/* By id, unique prefix of an id, POLICY/KEY, or POLICY when it has one agent. 0, -ENOENT, or -ENOTUNIQ. */
+int state_agent_find(const struct state *state, const char *name, const struct agent **ret_agent) _must_check_;
+
+#endif
