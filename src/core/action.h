@@ -22,6 +22,7 @@ enum action_kind {
 	ACTION_HOLD_ANSWER, /* let the process of token go */
 	ACTION_REPLY,	    /* answer a command */
 	ACTION_RECORD,	    /* an incident */
+	ACTION_SWEEP,	    /* all descendants of pid that are outside: events FORK, then SWEPT */
 	ACTION_CENSUS,	    /* look at all marked processes, and at /proc: events SEEN, then CENSUS_END */
 	ACTION_TIMER,	    /* EVENT_TICK at time_ns, instead of what was asked for before; UINT64_MAX: none */
 	ACTION_FORGET, /* the agent is gone: edges drop what they keep of it. The pointer is valid until the next step()

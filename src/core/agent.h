@@ -29,10 +29,13 @@ struct agent {
 	char key[POLICY_KEY_MAX];
 	struct policy *policy; /* a reference */
 	enum agent_state state;
-	bool is_observed; /* mode: observe: watched, never touched */
-	bool is_placed;	  /* its group exists and holds the root */
-	bool is_explicit; /* by `govctl run` or `adopt`: another policy doesn't take its root */
-	bool has_root;	  /* the root process lives */
+	bool is_observed;	 /* mode: observe: watched, never touched */
+	bool is_placed;		 /* its group exists and holds the root */
+	bool is_placing;	 /* ACTION_PLACE is under way */
+	bool wants_sweep;	 /* its lineage may have members outside: look when it is placed */
+	bool is_orphaned_policy; /* its policy isn't in the set any more: kept as it is */
+	bool is_explicit;	 /* by `govctl run` or `adopt`: another policy doesn't take its root */
+	bool has_root;		 /* the root process lives */
 	pid_t root_pid;
 	uint64_t root_start_ticks;
 	uid_t uid;
@@ -47,11 +50,13 @@ struct agent {
 	uint64_t active_ns;	    /* last sign of life */
 	uint64_t cpu_ns;	    /* at the last sample */
 	uint64_t deadline_ns;	    /* of the stop's grace; 0: none */
-	unsigned stop_tries;	    /* failed attempts to end the group */
-	uint32_t stop_by;	    /* as incident.by_uid */
-	const char *stop_rule;	    /* static */
-	int32_t exit_code;	    /* of the root, as wait(2) has it; valid when !has_root */
+	unsigned sweep_tries;
+	unsigned stop_tries;   /* failed attempts to end the group */
+	uint32_t stop_by;      /* as incident.by_uid */
+	const char *stop_rule; /* static */
+	int32_t exit_code;     /* of the root, as wait(2) has it; valid when !has_root */
 	bool has_exit_code;
+	const char *how; /* static: how govd came by it: hold, exec, scan, run, adopt, lineage, found */
 	/* Waiting for the placing's result. */
 	uint64_t hold_tokens[AGENT_TOKENS_MAX];
 	size_t n_hold_tokens;

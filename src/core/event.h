@@ -19,6 +19,7 @@ enum event_kind {
 	EVENT_SAMPLE,	  /* an agent's counters */
 	EVENT_LOST,	  /* records were lost */
 	EVENT_CENSUS_END, /* a census has told all it saw */
+	EVENT_SWEPT,	  /* ACTION_SWEEP has told all it saw */
 	EVENT_COMMAND,	  /* from govctl */
 	EVENT_RESULT,	  /* of an action */
 	EVENT_TICK,	  /* the time asked for by ACTION_TIMER has come */
@@ -43,6 +44,7 @@ struct event {
 	union {
 		struct {
 			struct policy_set *set; /* step() takes a reference of its own */
+			bool observe;		/* govd --observe: as if each policy said mode: observe */
 		} policies;
 		struct {
 			struct proc proc;
@@ -83,10 +85,16 @@ struct event {
 			uint64_t execs, forks, exits;
 		} lost;
 		struct {
+			uint64_t agent;
+			size_t moved; /* descendants that were outside */
+		} swept;
+		struct {
 			enum command command;
-			uint64_t request;	  /* to be answered by exactly one ACTION_REPLY */
-			uint64_t agent;		  /* handle; RUN and ADOPT: 0 */
-			uint32_t uid;		  /* who asks */
+			uint64_t request;  /* to be answered by exactly one ACTION_REPLY */
+			uint64_t agent;	   /* handle; RUN and ADOPT: 0 */
+			uint32_t uid;	   /* who asks */
+			const gid_t *gids; /* and all groups of theirs */
+			size_t n_gids;
 			struct proc proc;	  /* RUN, ADOPT */
 			const char *policy, *key; /* RUN, ADOPT: as asked, or NULL */
 			bool reuse;

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "core/event.h"
+
+static const char *const event_names[EVENT_KINDS] = {
+	[EVENT_POLICIES] = "policies",
+	[EVENT_EXEC] = "exec",
+	[EVENT_FORK] = "fork",
+	[EVENT_EXIT] = "exit",
+	[EVENT_HOLD] = "hold",
+	[EVENT_SEEN] = "seen",
+	[EVENT_FOUND] = "found",
+	[EVENT_EMPTY] = "empty",
+	[EVENT_SAMPLE] = "sample",
+	[EVENT_LOST] = "lost",
+	[EVENT_CENSUS_END] = "census-end",
+	[EVENT_SWEPT] = "swept",
+	[EVENT_COMMAND] = "command",
+	[EVENT_RESULT] = "result",
+	[EVENT_TICK] = "tick",
+};
+
+static const char *const command_names[COMMANDS] = {
+	[COMMAND_RUN] = "run",
+	[COMMAND_ADOPT] = "adopt",
+	[COMMAND_TOUCH] = "touch",
+	[COMMAND_RELEASE] = "release",
+	[COMMAND_FREEZE] = "freeze",
+	[COMMAND_THAW] = "thaw",
+	[COMMAND_STOP] = "stop",
+	[COMMAND_KILL] = "kill",
+};
+
+static const char *const state_names[AGENT_STATES] = {
+	[AGENT_STARTING] = "starting",
+	[AGENT_HELD] = "held",
+	[AGENT_ACTIVE] = "active",
+	[AGENT_IDLE] = "idle",
+	[AGENT_FROZEN] = "frozen",
+	[AGENT_STOPPING] = "stopping",
+	[AGENT_GONE] = "gone",
+};
+
+const char *event_kind_name(enum event_kind kind)
+{
+	return event_names[kind];
+}
+
+const char *command_name(enum command command)
+{
+	return command_names[command];
+}
+
+const char *agent_state_name(enum agent_state state)
+{
+	return state_names[state];
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "core/state.h"
+
+#include "base/text.h"
+
+struct state *state_new(uint64_t seed)
+{
+	struct state *state = calloc(1, sizeof(*state));
+
+	if (!state)
+		return NULL;
+	state->seed = seed;
+	state->timer_ns = UINT64_MAX;
+	state->verdicts = calloc(STATE_VERDICTS_MAX, sizeof(*state->verdicts));
+	if (!state->verdicts) {
+		free(state);
+		return NULL;
+	}
+	return state;
+}
+
+static void agent_free(struct agent *agent)
+{
+	policy_unref(agent->policy);
+	free(agent);
+}
+
+struct state *state_free(struct state *state)
+{
+	struct agent *agent;
+	size_t cursor = 0;
+
+	if (!state)
+		return NULL;
+	state_free_ended(state);
+	free(state->ended);
+	while ((agent = idmap_next(&state->by_handle, &cursor)))
+		agent_free(agent);
+	idmap_done(&state->by_handle);
+	idmap_done(&state->by_cgroup);
+	idmap_done(&state->by_root);
+	idmap_done(&state->by_mark);
+	idmap_done(&state->verdict_of);
+	free(state->verdicts);
+	policy_set_unref(state->set);
+	free(state);
+	return NULL;
+}
+
+void state_free_ended(struct state *state)
+{
+	while (state->n_ended)
+		agent_free(state->ended[--state->n_ended]);
+}
+
+struct agent *state_get(const struct state *state, uint64_t handle)
+{
+	return handle ? idmap_get(&state->by_handle, handle) : NULL;
+}
+
+bool state_has_verdict(const struct state *state, uint64_t id)
+{
+	return idmap_get(&state->verdict_of, id);
+}
+
+void state_add_verdict(struct state *state, uint64_t id, uint64_t alias)
+{
+	struct verdict *verdict = &state->verdicts[state->n_verdicts % STATE_VERDICTS_MAX];
+
+	/* Its id may have been given a newer verdict since: that one stays. */
+	if (verdict->id && idmap_get(&state->verdict_of, verdict->id) == verdict)
+		idmap_remove(&state->verdict_of, verdict->id);
+	*verdict = (struct verdict){ .id = id, .alias = alias };
+	if (idmap_put(&state->verdict_of, id, verdict) < 0)
+		verdict->id = 0;
+	else
+		state->n_verdicts++;
+}
+
+struct agent *state_by_mark(const struct state *state, uint64_t mark)
+{
+	/* A chain is as long as execs of candidates in a row before the first is placed; a bound keeps liars finite. */
+	for (unsigned depth = 0; mark && depth < 64; depth++) {
+		struct agent *agent = idmap_get(&state->by_mark, mark);
+		const struct verdict *verdict;
+
+		if (agent)
+			return agent;
+		verdict = idmap_get(&state->verdict_of, mark);
+		mark = verdict ? verdict->alias : 0;
+	}
+	return NULL;
+}
+
+struct agent *state_by_root(const struct state *state, pid_t pid, uint64_t start_ticks)
+{
+	struct agent *agent = idmap_get(&state->by_root, (uint64_t)pid);
+
+	return agent && agent->root_start_ticks == start_ticks ? agent : NULL;
+}
+
+struct agent *state_living_key(const struct state *state, const char *policy, const char *key)
+{
+	struct agent *agent;
+	size_t cursor = 0;
+
+	while ((agent = idmap_next(&state->by_handle, &cursor)))
+		if (agent->state != AGENT_STOPPING && agent->state != AGENT_GONE && streq(agent->policy->name, policy) &&
+		    streq(agent->key, key))
+			return agent;
+	return NULL;
+}
+
+/* splitmix64 (Steele, Lea, Flood 2014). */
+static uint64_t state_random(struct state *state)
+{
+	uint64_t x = state->seed += UINT64_C(0x9e3779b97f4a7c15);
+
+	x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return x ^ (x >> 31);
+}
+
+static bool state_has_id(const struct state *state, const char *id)
+{
+	const struct agent *agent;
+	size_t cursor = 0;
+
+	while ((agent = idmap_next(&state->by_handle, &cursor)))
+		if (streq(agent->id, id))
+			return true;
+	return false;
+}
+
+struct agent *state_add_agent(struct state *state, const struct agent *template, struct policy *policy)
+{
+	struct agent *agent;
+
+	if (state->by_handle.used >= STATE_AGENTS_MAX)
+		return NULL;
+	agent = malloc(sizeof(*agent));
+	if (!agent)
+		return NULL;
+	*agent = *template;
+	agent->handle = ++state->next_handle;
+	while (!*agent->id || (agent->id != template->id && !*template->id && state_has_id(state, agent->id)))
+		snprintf(agent->id, sizeof(agent->id), "%08x", (unsigned)state_random(state));
+	if (idmap_put(&state->by_handle, agent->handle, agent) < 0) {
+		free(agent);
+		return NULL;
+	}
+	agent->policy = policy_ref(policy);
+	agent->since_ns = template->since_ns ? template->since_ns : state->now_ns;
+	agent->active_ns = state->now_ns;
+	if (template->mark && state_set_mark(state, agent, template->mark) < 0)
+		agent->mark = 0;
+	if (agent->has_root)
+		state_set_root(state, agent, template->root_pid, template->root_start_ticks);
+	if (template->cgroup_id)
+		state_set_cgroup(state, agent, template->cgroup_id, template->cgroup);
+	return agent;
+}
+
+void state_set_root(struct state *state, struct agent *agent, pid_t pid, uint64_t start_ticks)
+{
+	state_clear_root(state, agent);
+	agent->root_pid = pid;
+	agent->root_start_ticks = start_ticks;
+	agent->has_root = idmap_put(&state->by_root, (uint64_t)pid, agent) == 0;
+}
+
+void state_clear_root(struct state *state, struct agent *agent)
+{
+	if (idmap_get(&state->by_root, (uint64_t)agent->root_pid) == agent)
+		idmap_remove(&state->by_root, (uint64_t)agent->root_pid);
+	agent->has_root = false;
+}
+
+void state_set_cgroup(struct state *state, struct agent *agent, uint64_t cgroup_id, const char *cgroup)
+{
+	if (agent->cgroup != cgroup)
+		text_copy(agent->cgroup, sizeof(agent->cgroup), cgroup);
+	if (agent->is_observed)
+		return;
+	if (idmap_put(&state->by_cgroup, cgroup_id, agent) == 0)
+		agent->cgroup_id = cgroup_id;
+}
+
+int state_set_mark(struct state *state, struct agent *agent, uint64_t mark)
+{
+	int r = idmap_put(&state->by_mark, mark, agent);
+
+	if (r < 0)
+		return r;
+	/* What carries the old mark is its lineage still. */
+	if (agent->mark && agent->mark != mark) {
+		idmap_remove(&state->by_mark, agent->mark);
+		state_add_verdict(state, agent->mark, mark);
+	}
+	agent->mark = mark;
+	return 0;
+}
+
+void state_end_agent(struct state *state, struct agent *agent)
+{
+	if (state->n_ended == state->ended_size) {
+		size_t size = state->ended_size ? state->ended_size * 2 : 16;
+		struct agent **ended = reallocarray(state->ended, size, sizeof(*ended));
+
+		if (!ended)
+			return; /* it stays, as gone, and is tried again at the next EMPTY or result */
+		state->ended = ended;
+		state->ended_size = size;
+	}
+	state_clear_root(state, agent);
+	if (agent->cgroup_id && idmap_get(&state->by_cgroup, agent->cgroup_id) == agent)
+		idmap_remove(&state->by_cgroup, agent->cgroup_id);
+	if (agent->mark && idmap_get(&state->by_mark, agent->mark) == agent)
+		idmap_remove(&state->by_mark, agent->mark);
+	idmap_remove(&state->by_handle, agent->handle);
+	agent->state = AGENT_GONE;
+	state->ended[state->n_ended++] = agent;
+}
+
+/* ---- what the edges may read ---- */
+
+const struct policy_set *state_policies(const struct state *state)
+{
+	return state->set;
+}
+
+size_t state_agent_count(const struct state *state)
+{
+	return state->by_handle.used;
+}
+
+const struct agent *state_agent_next(const struct state *state, size_t *cursor)
+{
+	return idmap_next(&state->by_handle, cursor);
+}
+
+const struct agent *state_agent_by_handle(const struct state *state, uint64_t handle)
+{
+	return state_get(state, handle);
+}
+
+const struct agent *state_agent_of(const struct state *state, uint64_t cgroup_id, pid_t root_pid)
+{
+	const struct agent *agent = cgroup_id ? idmap_get(&state->by_cgroup, cgroup_id) : NULL;
+
+	return agent || root_pid <= 0 ? agent : idmap_get(&state->by_root, (uint64_t)root_pid);
+}
+
+static bool agent_is_named(const struct agent *agent, const char *name)
+{
+	size_t policy_length = strlen(agent->policy->name);
+
+	if (strncmp(agent->policy->name, name, policy_length) != 0)
+		return false;
+	return name[policy_length] == '\0' ||
+	       (name[policy_length] == '/' && streq(name + policy_length + 1, agent->key));
+}
+
+int state_agent_find(const struct state *state, const char *name, const struct agent **ret_agent)
+{
+	const struct agent *agent, *by_prefix = NULL, *by_name = NULL;
+	size_t cursor = 0, n_prefix = 0, n_name = 0, length = strlen(name);
+
+	if (!length)
+		return -ENOENT;
+	while ((agent = idmap_next(&state->by_handle, &cursor))) {
+		if (streq(agent->id, name)) {
+			*ret_agent = agent;
+			return 0;
+		}
+		if (strncmp(agent->id, name, length) == 0) {
+			by_prefix = agent;
+			n_prefix++;
+		}
+		if (agent_is_named(agent, name)) {
+			by_name = agent;
+			n_name++;
+		}
+	}
+	if (n_name + n_prefix == 0)
+		return -ENOENT;
+	if (n_name + n_prefix > 1)
+		return -ENOTUNIQ;
+	*ret_agent = by_name ? by_name : by_prefix;
+	return 0;
+}

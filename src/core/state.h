@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef GOV_CORE_STATE_H
+#define GOV_CORE_STATE_H
+
+#include "core/match.h"
+#include "core/step.h"
+
+/* What step() remembers; private to core's step*.c and state.c. */
+
+/* A mark that isn't an agent's own: the lineage that it stands for. */
+struct verdict {
+	uint64_t id;	/* of the mark, or released_id() of a process */
+	uint64_t alias; /* the mark to look at instead; 0: nobody's */
+};
+
+struct state {
+	struct policy_set *set;
+	bool observe;
+	uint64_t now_ns;
+	uint64_t seed;
+	uint64_t next_handle;
+	struct idmap by_handle; /* owns the agents */
+	struct idmap by_cgroup, by_root, by_mark;
+	/* The newest STATE_VERDICTS_MAX verdicts, oldest overwritten. */
+	struct verdict *verdicts;
+	uint64_t n_verdicts; /* ever made */
+	struct idmap verdict_of;
+	/* Ended in this step: freed at the next. */
+	struct agent **ended;
+	size_t n_ended, ended_size;
+	bool census_asked;
+	uint64_t timer_ns; /* asked for last; UINT64_MAX: none */
+	uint64_t full_told_ns; /* when ALERT for STATE_AGENTS_MAX was recorded last */
+};
+
+/* The identity of a process as one number, apart from marks (which count up from 1) by its highest bit. */
+static inline uint64_t released_id(pid_t pid, uint64_t start_ticks)
+{
+	return UINT64_C(1) << 63 | (uint64_t)(uint32_t)pid << 40 | (start_ticks & ((UINT64_C(1) << 40) - 1));
+}
+
+struct agent *state_get(const struct state *state, uint64_t handle);
+/* Its own agent or, by verdicts, the one that it stands for; NULL: nobody's, or not known. */
+struct agent *state_by_mark(const struct state *state, uint64_t mark);
+struct agent *state_by_root(const struct state *state, pid_t pid, uint64_t start_ticks);
+struct agent *state_living_key(const struct state *state, const char *policy, const char *key);
+bool state_has_verdict(const struct state *state, uint64_t id);
+void state_add_verdict(struct state *state, uint64_t id, uint64_t alias);
+
+/* A new agent with id and handle, in all indexes that its fields name; NULL: too many, or no memory. Takes a reference of policy. */
+struct agent *state_add_agent(struct state *state, const struct agent *template, struct policy *policy);
+void state_set_root(struct state *state, struct agent *agent, pid_t pid, uint64_t start_ticks);
+void state_clear_root(struct state *state, struct agent *agent);
+void state_set_cgroup(struct state *state, struct agent *agent, uint64_t cgroup_id, const char *cgroup);
+int state_set_mark(struct state *state, struct agent *agent, uint64_t mark);
+/* Out of all indexes; freed at the next step(). */
+void state_end_agent(struct state *state, struct agent *agent);
+void state_free_ended(struct state *state);
+
+/* ---- the parts of step(), one a file ---- */
+
+/* birth.c: is this process an agent, a part of one, or nobody's? */
+enum birth_how { BIRTH_EXEC, BIRTH_HOLD, BIRTH_SCAN, BIRTH_RUN, BIRTH_ADOPT, BIRTH_LINEAGE };
+struct birth {
+	const struct proc *proc;
+	enum birth_how how;
+	struct policy *policy; /* RUN, ADOPT: chosen; else NULL, found by match */
+	const char *key;       /* RUN, ADOPT: chosen, or NULL */
+	uint64_t mark;	       /* that the new agent gets; 0: none */
+	uint64_t hold_token, request;
+	uint32_t by;
+};
+/* NULL: too many agents or no memory (an alert is recorded). */
+struct agent *birth_agent(struct state *state, const struct birth *birth, struct actions *actions);
+void on_exec(struct state *state, const struct event *event, struct actions *actions);
+void on_fork(struct state *state, const struct event *event, struct actions *actions);
+void on_hold(struct state *state, const struct event *event, struct actions *actions);
+void on_seen(struct state *state, const struct event *event, struct actions *actions);
+void on_found(struct state *state, const struct event *event, struct actions *actions);
+void on_swept(struct state *state, const struct event *event, struct actions *actions);
+void on_lost(struct state *state, const struct event *event, struct actions *actions);
+void on_census_end(struct state *state, const struct event *event, struct actions *actions);
+void ask_census(struct state *state, const char *reason, struct actions *actions);
+
+/* command.c */
+void on_command(struct state *state, const struct event *event, struct actions *actions);
+void reply(struct actions *actions, uint64_t request, enum reply_code code, const struct agent *agent);
+
+/* life.c: results, ends, time */
+void on_policies(struct state *state, const struct event *event, struct actions *actions);
+void on_exit(struct state *state, const struct event *event, struct actions *actions);
+void on_empty(struct state *state, const struct event *event, struct actions *actions);
+void on_sample(struct state *state, const struct event *event, struct actions *actions);
+void on_result(struct state *state, const struct event *event, struct actions *actions);
+void on_tick(struct state *state, const struct event *event, struct actions *actions);
+void stop_agent(struct state *state, struct agent *agent, struct actions *actions);
+void kill_agent(struct state *state, struct agent *agent, struct actions *actions);
+/* The last that is heard of it: the incident, and out. */
+void end_agent(struct state *state, struct agent *agent, struct actions *actions);
+/* An incident about an agent, to be completed by the caller; never NULL (a scratch one when memory is short). */
+struct incident *record_agent(struct actions *actions, enum incident_kind kind, const struct agent *agent);
+
+#endif
