@@ -91,6 +91,27 @@ void text_escape(char *to, size_t size, const char *from)
 	}
 }
 
+void text_utf8(char *to, size_t size, const char *from)
+{
+	struct text text = {.bytes = to, .size = size};
+	const unsigned char *s = (const unsigned char *)from;
+
+	if (size)
+		to[0] = '\0';
+	while (s && *s) {
+		size_t n = utf8_length(s);
+		size_t need = n ? n : strlen("\\xNN");
+
+		if (text.length + need >= size)
+			break;
+		if (n)
+			text_addf(&text, "%.*s", (int)n, (const char *)s);
+		else
+			text_addf(&text, "\\x%02x", *s);
+		s += n ? n : 1;
+	}
+}
+
 const char *text_basename(const char *path)
 {
 	const char *slash = strrchr(path, '/');

@@ -21,6 +21,9 @@ void text_addf(struct text *text, const char *format, ...) _printf_(2, 3);
 bool text_copy(char *to, size_t size, const char *from);
 /* Copies with control characters, DEL and bytes of invalid UTF-8 written as \xNN and the backslash doubled. */
 void text_escape(char *to, size_t size, const char *from);
+/* Copies as valid UTF-8: bytes of invalid sequences (and C1 controls) are written as \xNN, all else stays. Cut between
+ * characters. */
+void text_utf8(char *to, size_t size, const char *from);
 /* The part behind the last slash; never NULL. */
 const char *text_basename(const char *path);
 
