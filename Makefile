@@ -9,6 +9,7 @@ BUILD ?= build
 V ?= 0
 SAN ?= 0
 COV ?= 0
+FUZZ_SECONDS ?= 30
 
 VERSION := 0.1.0
 
@@ -19,12 +20,18 @@ bindir ?= $(prefix)/bin
 libexecdir ?= $(prefix)/libexec/govd
 datadir ?= $(prefix)/share
 mandir ?= $(datadir)/man
+completiondir ?= $(datadir)/bash-completion/completions
+unitdir ?= $(prefix)/lib/systemd/system
 DESTDIR ?=
 
 CC := gcc
 CLANG ?= clang
 BPFTOOL ?= bpftool
 PKG_CONFIG ?= pkg-config
+PYTHON ?= python3
+INSTALL ?= install
+# An ordinary user's PATH lacks sbin, where Debian has bpftool.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 ifeq ($(V),0)
 Q := @
 say = @printf '  %-8s %s\n' $(1) $(patsubst $(BUILD)/%,%,$(2))
@@ -53,7 +60,7 @@ ifeq ($(SAN),1)
 GOV_CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 LDFLAGS += -fsanitize=address,undefined
 else
-CPPFLAGS += -D_FORTIFY_SOURCE=2
+GOV_CPPFLAGS := -D_FORTIFY_SOURCE=2
 endif
 ifeq ($(COV),1)
 GOV_CFLAGS += --coverage
@@ -61,13 +68,13 @@ LDFLAGS += --coverage
 endif
 LDFLAGS += -Wl,--as-needed -Wl,-z,relro,-z,now
 
-pkg = $(shell $(PKG_CONFIG) --libs $(1))
-# pkg-config knows no libcgroup before 3.0.
+# pkg-config knows no libcgroup before 3.0, so the libraries are named here.
 LIBS_core := -lpcre2-8
 LIBS_conf := -lcyaml -lyaml
 LIBS_sense := -lbpf -lelf -lz
 LIBS_act := -lcgroup
 LIBS_out := -lsystemd -ljansson
+LIBS_edges := $(LIBS_sense) $(LIBS_act) $(LIBS_out) $(LIBS_conf) $(LIBS_core)
 
 # ---- sources -----------------------------------------------------------------------------------------------------------
 
@@ -85,12 +92,14 @@ OBJ_hold := $(call layer,hold)
 OBJ_recorder := $(call layer,recorder)
 
 BINARIES := $(BUILD)/govd $(BUILD)/govctl $(BUILD)/govd-hold $(BUILD)/govd-recorder
+MAN_PAGES := $(patsubst src/man/%.scd,$(BUILD)/man/%,$(sort $(wildcard src/man/*.scd)))
+COMPLETION := $(BUILD)/completion/govctl
 
 .PHONY: all
-all: $(BINARIES)
+all: $(BINARIES) $(MAN_PAGES)
 
 $(BUILD)/govd: $(OBJ_govd) $(OBJ_out) $(OBJ_act) $(OBJ_sense) $(OBJ_conf) $(OBJ_core) $(OBJ_base)
-$(BUILD)/govd: LIBS := $(LIBS_sense) $(LIBS_act) $(LIBS_out) $(LIBS_conf) $(LIBS_core)
+$(BUILD)/govd: LIBS := $(LIBS_edges)
 $(BUILD)/govctl: $(OBJ_govctl) $(OBJ_base)
 $(BUILD)/govctl: LIBS := -lsystemd -ljansson -lsqlite3
 $(BUILD)/govd-hold: $(OBJ_hold) $(OBJ_base)
@@ -101,10 +110,29 @@ $(BINARIES):
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(GOV_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS)
 
-$(BUILD)/obj/%.o: %.c
+# Other flags than last time: compile again.
+FLAGS_STAMP := $(BUILD)/flags
+.PHONY: FORCE
+$(FLAGS_STAMP): FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(CC) $(CPPFLAGS) $(GOV_CPPFLAGS) $(GOV_CFLAGS) $(CFLAGS))' > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(BUILD)/obj/%.o: %.c $(FLAGS_STAMP)
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(GOV_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(GOV_CPPFLAGS) $(GOV_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/man/%: src/man/%.scd
+	$(call say,MAN,$@)
+	@mkdir -p $(@D)
+	$(Q)scdoc < $< > $@
+
+# From govctl's verb table.
+$(COMPLETION): $(BUILD)/govctl
+	$(call say,GEN,$@)
+	@mkdir -p $(@D)
+	$(Q)$< completion > $@
 
 # ---- BPF: vmlinux.h, one object of all bpf/*.bpf.c, its skeleton -------------------------------------------------------
 
@@ -118,6 +146,8 @@ BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -Wall -Wex
 $(BUILD)/gen/vmlinux.h:
 	$(call say,BTF,$@)
 	@mkdir -p $(@D)
+	@test -r $(VMLINUX_BTF) || { echo >&2 "$(VMLINUX_BTF): can't read it: this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)." \
+		"Name another file with 'make VMLINUX_BTF=FILE', a vmlinux with debug information or BTF."; exit 1; }
 	$(Q)$(BPFTOOL) btf dump file $(VMLINUX_BTF) format c > $@
 
 $(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c | $(BUILD)/gen/vmlinux.h
@@ -139,7 +169,18 @@ $(BUILD)/obj/src/sense/bpf.o: $(BPF_SKELETON)
 
 # ---- tests -------------------------------------------------------------------------------------------------------------
 
-UNIT_OBJECTS := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard tests/unit/*.c)))
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard $(1))))
+programs = $(patsubst $(1)/%.c,$(BUILD)/tests/%,$(sort $(wildcard $(1)/*.c)))
+
+UNIT_OBJECTS := $(call objects,tests/unit/*.c)
+BPF_TEST_OBJECTS := $(call objects,tests/bpf/*.c)
+# tests/host/test_*.c are suites, the other C files there are programs that tests start, all in $(BUILD)/tests.
+HOST_TESTS := $(patsubst tests/host/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/host/test_*.c)))
+HOST_HELPERS := $(filter-out $(HOST_TESTS),$(call programs,tests/host))
+BENCHES := $(call programs,tests/bench)
+SUITES_unit := $(if $(UNIT_OBJECTS),$(BUILD)/tests/unit)
+SUITES_bpf := $(if $(BPF_TEST_OBJECTS),$(BUILD)/tests/bpf)
+SUITES_host := $(HOST_TESTS) $(sort $(wildcard tests/host/test_*.py))
 
 # Linked without -lbpf -lcgroup -lsystemd on purpose: an impure call in core or conf is a link error.
 $(BUILD)/tests/unit: $(UNIT_OBJECTS) $(OBJ_conf) $(OBJ_core) $(OBJ_base)
@@ -147,14 +188,187 @@ $(BUILD)/tests/unit: $(UNIT_OBJECTS) $(OBJ_conf) $(OBJ_core) $(OBJ_base)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(GOV_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_conf) $(LIBS_core) -lcriterion
 
-.PHONY: check-unit
-check-unit: $(BUILD)/tests/unit
-	$(Q)$(BUILD)/tests/unit
+# The other tests take what they need from one archive a layer.
+$(foreach l,base core conf sense act out,$(eval $(BUILD)/lib/$(l).a: $(OBJ_$(l))))
+$(BUILD)/lib/%.a:
+	$(call say,AR,$@)
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $(filter %.o,$^)
+
+EDGES := $(patsubst %,$(BUILD)/lib/%.a,out act sense conf core base)
+
+define link_test
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(GOV_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_edges) $(LIBS)
+endef
+
+$(BUILD)/tests/bpf: $(BPF_TEST_OBJECTS) $(BUILD)/lib/sense.a $(BUILD)/lib/core.a $(BUILD)/lib/base.a
+	$(link_test)
+$(BUILD)/tests/bpf: LIBS := -lcriterion
+$(HOST_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/host/%.o $(EDGES)
+	$(link_test)
+$(HOST_TESTS): LIBS := -lcriterion -lsqlite3
+$(HOST_HELPERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/host/%.o
+	$(link_test)
+$(BENCHES): $(BUILD)/tests/%: $(BUILD)/obj/tests/bench/%.o $(EDGES)
+	$(link_test)
+
+export GOVD_BUILD := $(abspath $(BUILD))
+export GOVD := $(GOVD_BUILD)/govd
+export GOVCTL := $(GOVD_BUILD)/govctl
+JOBS ?= $(shell nproc)
+SUB_MAKE = +$(MAKE) --no-print-directory -j$(JOBS)
+
+.PHONY: check check-run check-unit check-bpf check-host programs-unit programs-bpf programs-host
+# Installs what is missing, so that a clean clone needs no more than this.
+check:
+	scripts/setup test
+	$(SUB_MAKE) all programs-unit programs-bpf programs-host
+	$(SUB_MAKE) check-run
+
+check-run:
+	$(Q)scripts/run-tests tree: scripts/check-layers unit: $(SUITES_unit) bpf: $(SUITES_bpf) host: $(SUITES_host)
+
+programs-unit: $(SUITES_unit)
+programs-bpf: $(SUITES_bpf)
+programs-host: $(BINARIES) $(HOST_TESTS) $(HOST_HELPERS)
+
+check-unit: programs-unit
+	$(Q)scripts/run-tests unit: $(SUITES_unit)
+check-bpf: programs-bpf
+	$(Q)scripts/run-tests bpf: $(SUITES_bpf)
+check-host: programs-host
+	$(Q)scripts/run-tests host: $(SUITES_host)
+
+.PHONY: demo bench
+demo:
+	scripts/setup build
+	$(SUB_MAKE) all
+	scripts/demo
+
+bench: $(BINARIES) $(BENCHES) $(HOST_HELPERS)
+	$(Q)scripts/run-bench $(BENCHES) $(sort $(wildcard tests/bench/bench_*.py))
+
+.PHONY: coverage
+coverage:
+	$(SUB_MAKE) COV=1 BUILD=$(BUILD)-coverage all programs-unit programs-bpf programs-host
+	$(SUB_MAKE) COV=1 BUILD=$(BUILD)-coverage check-run
+	scripts/coverage $(BUILD)-coverage
+
+# ---- fuzzing: each tests/fuzz/fuzz_*.c with base, core and conf, all built by clang with sanitizers ---------------------
+
+FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FUZZ_LAYERS := $(patsubst $(BUILD)/obj/%,$(BUILD)/fuzz/obj/%,$(OBJ_conf) $(OBJ_core) $(OBJ_base))
+FUZZ_FLAGS := -std=gnu11 -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+
+$(BUILD)/fuzz/obj/%.o: %.c $(FLAGS_STAMP)
+	$(call say,FUZZ-CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(CPPFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+
+$(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%.o $(FUZZ_LAYERS)
+	$(call say,LINK,$@)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(LIBS_conf) $(LIBS_core)
+
+.PHONY: fuzz
+fuzz: $(FUZZERS)
+	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/run-fuzz $(FUZZERS)
+
+# ---- lint --------------------------------------------------------------------------------------------------------------
+
+C_SOURCES := $(sort $(wildcard src/*/*.c))
+FORMATTED := $(C_SOURCES) $(sort $(wildcard src/*/*.h include/*/*.h bpf/*.[ch] tests/*/*.[ch]))
+SHELL_SCRIPTS := $(shell grep -lE '^\#!.*\b(ba)?sh\b' $(wildcard scripts/* .ci/run tests/*/*.sh policies/*.sh) /dev/null)
+PYTHON_SCRIPTS := $(shell grep -lE '^\#!.*\bpython3' $(wildcard scripts/*) /dev/null) $(wildcard tests/*/*.py)
+TIDIED := $(patsubst %.c,$(BUILD)/tidy/%.ok,$(C_SOURCES))
+
+.PHONY: lint lint-format lint-tidy lint-cppcheck lint-shell lint-python lint-tree format
+lint: lint-format lint-tidy lint-cppcheck lint-shell lint-python lint-tree $(MAN_PAGES)
+	@echo "lint: clean"
+
+lint-format:
+	$(call say,FORMAT)
+	$(Q)clang-format --dry-run -Werror $(FORMATTED)
+
+format:
+	clang-format -i $(FORMATTED)
+
+# After the object, so that a changed header is looked at again too.
+lint-tidy: $(TIDIED)
+$(BUILD)/tidy/%.ok: %.c $(BUILD)/obj/%.o .clang-tidy
+	$(call say,TIDY,$<)
+	@mkdir -p $(@D)
+	$(Q)clang-tidy --quiet --warnings-as-errors='*' $< -- $(CPPFLAGS) -std=gnu11 > $@.log 2>&1 || { cat $@.log; exit 1; }
+	@touch $@
+
+lint-cppcheck: $(BPF_SKELETON)
+	$(call say,CPPCHECK)
+	@mkdir -p $(BUILD)/cppcheck
+	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability --inline-suppr \
+		--suppress=missingIncludeSystem --suppress='*:$(BUILD)/gen/*' --cppcheck-build-dir=$(BUILD)/cppcheck \
+		-D_GNU_SOURCE -D__x86_64__ -Isrc -Iinclude -DGOV_VERSION='"$(VERSION)"' -DGOV_LIBEXECDIR='"$(libexecdir)"' $(C_SOURCES)
+
+lint-shell:
+	$(call say,SHELL)
+	$(Q)shellcheck $(SHELL_SCRIPTS)
+
+lint-python:
+	$(call say,PYTHON)
+	$(Q)$(PYTHON) -c 'import sys; [compile(open(f).read(), f, "exec") for f in sys.argv[1:]]' $(PYTHON_SCRIPTS)
+
+lint-tree:
+	$(call say,TREE)
+	$(Q)scripts/check-layers
+	$(Q)scripts/check-spdx
+
+# ---- install -----------------------------------------------------------------------------------------------------------
+
+POLICIES := $(sort $(wildcard policies/*.yaml))
+UNITS := $(sort $(wildcard units/*.service units/*.slice))
+to = $(Q)$(INSTALL) -D -m $(1) $(2) $(DESTDIR)$(3)
+
+.PHONY: install uninstall
+install: all $(COMPLETION)
+	$(call to,755,$(BUILD)/govd,$(sbindir)/govd)
+	$(call to,755,$(BUILD)/govctl,$(bindir)/govctl)
+	$(call to,755,$(BUILD)/govd-hold,$(libexecdir)/govd-hold)
+	$(call to,755,$(BUILD)/govd-recorder,$(libexecdir)/govd-recorder)
+	$(call to,644,$(COMPLETION),$(completiondir)/govctl)
+	$(Q)set -e; for page in $(MAN_PAGES); do \
+		$(INSTALL) -D -m 644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/}; done
+	$(Q)set -e; for policy in $(POLICIES); do $(INSTALL) -D -m 644 -t $(DESTDIR)$(datadir)/govd/policies $$policy; done
+	$(Q)set -e; for unit in $(UNITS); do $(INSTALL) -D -m 644 -t $(DESTDIR)$(unitdir) $$unit; done
+	$(Q)$(INSTALL) -d -m 755 $(DESTDIR)$(sysconfdir)/govd/policies
+
+# Leaves the administrator's policies and the history.
+uninstall:
+	rm -f $(DESTDIR)$(sbindir)/govd $(DESTDIR)$(bindir)/govctl $(DESTDIR)$(completiondir)/govctl
+	rm -rf $(DESTDIR)$(libexecdir) $(DESTDIR)$(datadir)/govd
+	rm -f $(foreach p,$(notdir $(MAN_PAGES)),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(p)))/$(p))
+	rm -f $(foreach u,$(notdir $(UNITS)),$(DESTDIR)$(unitdir)/$(u))
 
 # ---- house keeping -----------------------------------------------------------------------------------------------------
 
-.PHONY: clean
+define HELP
+make              build into $(BUILD); never touches the system
+sudo make demo    install what is missing, build, govern real processes on this host, print what happened
+sudo make check   install what is missing, build, run every test that this machine can run
+make check-unit   the pure layers' tests: no root, seconds        check-bpf, check-host   the others, as root
+make bench        measurements                                    fuzz                    each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)
+make lint         all static checks (scripts/setup lint first)    format                  clang-format what differs
+make coverage     the tests again with coverage, and a summary    clean                   remove $(BUILD)
+make install      into DESTDIR and prefix=$(prefix)                   uninstall
+Variables: V=1 show commands, SAN=1 ASan and UBSan, COV=1 coverage, CI=true warnings are errors, BUILD=DIR, JOBS=N
+endef
+
+.PHONY: help clean
+help:
+	$(info $(HELP))
+	@:
+
 clean:
-	rm -rf $(BUILD)
+	rm -rf $(BUILD) $(BUILD)-coverage
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
