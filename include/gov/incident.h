@@ -28,11 +28,11 @@ struct gov_incident_message {
 	uint64_t time_ms;	   /* CLOCK_REALTIME, ms since 1970 */
 	uint64_t written, failed;  /* STATS: rows since the recorder started */
 	uint64_t keep_s, keep_max; /* KEEP: seconds, rows */
-	int32_t error;		   /* STATS: SQLite's extended result code of the last failure, 0 none */
+	int32_t error;		   /* STATS: SQLite's extended result code of the last attempt to write, 0 well */
 	uint32_t pad;
 	/*
 	 * ADD: nine NUL-terminated strings one behind the other: kind, agent, policy, key, rule, evidence (a JSON
-	 * object), action, result, by. STATS: one, the last failure in words.
+	 * object), action, result, by. STATS: one, that failure in words.
 	 */
 	char text[GOV_INCIDENT_TEXT_MAX];
 };

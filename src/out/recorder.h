@@ -11,10 +11,11 @@
 struct recorder;
 
 struct recorder_stats {
-	uint64_t sent, dropped;	  /* by govd: the socket was full or the recorder down */
-	uint64_t written, failed; /* by the recorder */
+	uint64_t sent, dropped; /* by govd: the socket was full or the recorder down, or it died with them */
+	uint64_t written,
+		failed; /* by the recorder; failed: rows given up because the disk didn't take them for long */
 	uint64_t restarts;
-	int error; /* SQLite's, of the last failure */
+	int error; /* SQLite's, of the last attempt to write: 0 all is well */
 	char error_text[128];
 };
 
