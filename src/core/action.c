@@ -31,7 +31,7 @@ const char *action_kind_name(enum action_kind kind)
 void actions_done(struct actions *actions)
 {
 	free(actions->items);
-	*actions = (struct actions){ 0 };
+	*actions = (struct actions){0};
 }
 
 struct action *actions_add(struct actions *actions, enum action_kind kind, const struct agent *agent)
@@ -50,6 +50,6 @@ struct action *actions_add(struct actions *actions, enum action_kind kind, const
 		actions->size = size;
 	}
 	action = &actions->items[actions->n++];
-	*action = (struct action){ .kind = kind, .agent = agent };
+	*action = (struct action){.kind = kind, .agent = agent};
 	return action;
 }

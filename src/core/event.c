@@ -20,24 +20,14 @@ static const char *const event_names[EVENT_KINDS] = {
 };
 
 static const char *const command_names[COMMANDS] = {
-	[COMMAND_RUN] = "run",
-	[COMMAND_ADOPT] = "adopt",
-	[COMMAND_TOUCH] = "touch",
-	[COMMAND_RELEASE] = "release",
-	[COMMAND_FREEZE] = "freeze",
-	[COMMAND_THAW] = "thaw",
-	[COMMAND_STOP] = "stop",
-	[COMMAND_KILL] = "kill",
+	[COMMAND_RUN] = "run",	       [COMMAND_ADOPT] = "adopt",   [COMMAND_TOUCH] = "touch",
+	[COMMAND_RELEASE] = "release", [COMMAND_FREEZE] = "freeze", [COMMAND_THAW] = "thaw",
+	[COMMAND_STOP] = "stop",       [COMMAND_KILL] = "kill",
 };
 
 static const char *const state_names[AGENT_STATES] = {
-	[AGENT_STARTING] = "starting",
-	[AGENT_HELD] = "held",
-	[AGENT_ACTIVE] = "active",
-	[AGENT_IDLE] = "idle",
-	[AGENT_FROZEN] = "frozen",
-	[AGENT_STOPPING] = "stopping",
-	[AGENT_GONE] = "gone",
+	[AGENT_STARTING] = "starting", [AGENT_HELD] = "held",	      [AGENT_ACTIVE] = "active", [AGENT_IDLE] = "idle",
+	[AGENT_FROZEN] = "frozen",     [AGENT_STOPPING] = "stopping", [AGENT_GONE] = "gone",
 };
 
 const char *event_kind_name(enum event_kind kind)

@@ -33,7 +33,6 @@ struct state *state_free(struct state *state)
 	if (!state)
 		return NULL;
 	state_free_ended(state);
-	free(state->ended);
 	while ((agent = idmap_next(&state->by_handle, &cursor)))
 		agent_free(agent);
 	idmap_done(&state->by_handle);
@@ -49,8 +48,12 @@ struct state *state_free(struct state *state)
 
 void state_free_ended(struct state *state)
 {
-	while (state->n_ended)
-		agent_free(state->ended[--state->n_ended]);
+	while (state->ended) {
+		struct agent *agent = state->ended;
+
+		state->ended = agent->next_ended;
+		agent_free(agent);
+	}
 }
 
 struct agent *state_get(const struct state *state, uint64_t handle)
@@ -70,7 +73,7 @@ void state_add_verdict(struct state *state, uint64_t id, uint64_t alias)
 	/* Its id may have been given a newer verdict since: that one stays. */
 	if (verdict->id && idmap_get(&state->verdict_of, verdict->id) == verdict)
 		idmap_remove(&state->verdict_of, verdict->id);
-	*verdict = (struct verdict){ .id = id, .alias = alias };
+	*verdict = (struct verdict){.id = id, .alias = alias};
 	if (idmap_put(&state->verdict_of, id, verdict) < 0)
 		verdict->id = 0;
 	else
@@ -105,8 +108,8 @@ struct agent *state_living_key(const struct state *state, const char *policy, co
 	size_t cursor = 0;
 
 	while ((agent = idmap_next(&state->by_handle, &cursor)))
-		if (agent->state != AGENT_STOPPING && agent->state != AGENT_GONE && streq(agent->policy->name, policy) &&
-		    streq(agent->key, key))
+		if (agent->state != AGENT_STOPPING && agent->state != AGENT_GONE &&
+		    streq(agent->policy->name, policy) && streq(agent->key, key))
 			return agent;
 	return NULL;
 }
@@ -143,8 +146,10 @@ struct agent *state_add_agent(struct state *state, const struct agent *template,
 		return NULL;
 	*agent = *template;
 	agent->handle = ++state->next_handle;
-	while (!*agent->id || (agent->id != template->id && !*template->id && state_has_id(state, agent->id)))
-		snprintf(agent->id, sizeof(agent->id), "%08x", (unsigned)state_random(state));
+	if (!*agent->id)
+		do
+			snprintf(agent->id, sizeof(agent->id), "%08x", (unsigned)state_random(state));
+		while (state_has_id(state, agent->id));
 	if (idmap_put(&state->by_handle, agent->handle, agent) < 0) {
 		free(agent);
 		return NULL;
@@ -203,15 +208,6 @@ int state_set_mark(struct state *state, struct agent *agent, uint64_t mark)
 
 void state_end_agent(struct state *state, struct agent *agent)
 {
-	if (state->n_ended == state->ended_size) {
-		size_t size = state->ended_size ? state->ended_size * 2 : 16;
-		struct agent **ended = reallocarray(state->ended, size, sizeof(*ended));
-
-		if (!ended)
-			return; /* it stays, as gone, and is tried again at the next EMPTY or result */
-		state->ended = ended;
-		state->ended_size = size;
-	}
 	state_clear_root(state, agent);
 	if (agent->cgroup_id && idmap_get(&state->by_cgroup, agent->cgroup_id) == agent)
 		idmap_remove(&state->by_cgroup, agent->cgroup_id);
@@ -219,7 +215,8 @@ void state_end_agent(struct state *state, struct agent *agent)
 		idmap_remove(&state->by_mark, agent->mark);
 	idmap_remove(&state->by_handle, agent->handle);
 	agent->state = AGENT_GONE;
-	state->ended[state->n_ended++] = agent;
+	agent->next_ended = state->ended;
+	state->ended = agent;
 }
 
 /* ---- what the edges may read ---- */

@@ -26,10 +26,9 @@ struct state {
 	uint64_t n_verdicts; /* ever made */
 	struct idmap verdict_of;
 	/* Ended in this step: freed at the next. */
-	struct agent **ended;
-	size_t n_ended, ended_size;
+	struct agent *ended;
 	bool census_asked;
-	uint64_t timer_ns; /* asked for last; UINT64_MAX: none */
+	uint64_t timer_ns;     /* asked for last; UINT64_MAX: none */
 	uint64_t full_told_ns; /* when ALERT for STATE_AGENTS_MAX was recorded last */
 };
 
@@ -47,7 +46,8 @@ struct agent *state_living_key(const struct state *state, const char *policy, co
 bool state_has_verdict(const struct state *state, uint64_t id);
 void state_add_verdict(struct state *state, uint64_t id, uint64_t alias);
 
-/* A new agent with id and handle, in all indexes that its fields name; NULL: too many, or no memory. Takes a reference of policy. */
+/* A new agent with id and handle, in all indexes that its fields name; NULL: too many, or no memory. Takes a reference
+ * of policy. */
 struct agent *state_add_agent(struct state *state, const struct agent *template, struct policy *policy);
 void state_set_root(struct state *state, struct agent *agent, pid_t pid, uint64_t start_ticks);
 void state_clear_root(struct state *state, struct agent *agent);
@@ -72,32 +72,39 @@ struct birth {
 };
 /* NULL: too many agents or no memory (an alert is recorded). */
 struct agent *birth_agent(struct state *state, const struct birth *birth, struct actions *actions);
-void on_exec(struct state *state, const struct event *event, struct actions *actions);
-void on_fork(struct state *state, const struct event *event, struct actions *actions);
-void on_hold(struct state *state, const struct event *event, struct actions *actions);
-void on_seen(struct state *state, const struct event *event, struct actions *actions);
-void on_found(struct state *state, const struct event *event, struct actions *actions);
-void on_swept(struct state *state, const struct event *event, struct actions *actions);
-void on_lost(struct state *state, const struct event *event, struct actions *actions);
-void on_census_end(struct state *state, const struct event *event, struct actions *actions);
+void step_exec(struct state *state, const struct event *event, struct actions *actions);
+void step_fork(struct state *state, const struct event *event, struct actions *actions);
+void step_hold(struct state *state, const struct event *event, struct actions *actions);
+void step_seen(struct state *state, const struct event *event, struct actions *actions);
+void step_found(struct state *state, const struct event *event, struct actions *actions);
+void step_swept(struct state *state, const struct event *event, struct actions *actions);
+void step_lost(struct state *state, const struct event *event, struct actions *actions);
+void step_census_end(struct state *state, const struct event *event, struct actions *actions);
 void ask_census(struct state *state, const char *reason, struct actions *actions);
 
 /* command.c */
-void on_command(struct state *state, const struct event *event, struct actions *actions);
-void reply(struct actions *actions, uint64_t request, enum reply_code code, const struct agent *agent);
+void step_command(struct state *state, const struct event *event, struct actions *actions);
+void reply(struct actions *actions, uint64_t request, enum reply_code code, const struct agent *agent, int error);
 
 /* life.c: results, ends, time */
-void on_policies(struct state *state, const struct event *event, struct actions *actions);
-void on_exit(struct state *state, const struct event *event, struct actions *actions);
-void on_empty(struct state *state, const struct event *event, struct actions *actions);
-void on_sample(struct state *state, const struct event *event, struct actions *actions);
-void on_result(struct state *state, const struct event *event, struct actions *actions);
-void on_tick(struct state *state, const struct event *event, struct actions *actions);
+void step_policies(struct state *state, const struct event *event, struct actions *actions);
+void step_exit(struct state *state, const struct event *event, struct actions *actions);
+void step_empty(struct state *state, const struct event *event, struct actions *actions);
+void step_sample(struct state *state, const struct event *event, struct actions *actions);
+void step_result(struct state *state, const struct event *event, struct actions *actions);
+void step_tick(struct state *state, const struct event *event, struct actions *actions);
 void stop_agent(struct state *state, struct agent *agent, struct actions *actions);
 void kill_agent(struct state *state, struct agent *agent, struct actions *actions);
 /* The last that is heard of it: the incident, and out. */
 void end_agent(struct state *state, struct agent *agent, struct actions *actions);
-/* An incident about an agent, to be completed by the caller; never NULL (a scratch one when memory is short). */
-struct incident *record_agent(struct actions *actions, enum incident_kind kind, const struct agent *agent);
+/* The deadline of an agent; asks for the timer when it is the earliest. */
+void set_deadline(struct state *state, struct agent *agent, uint64_t deadline_ns, struct actions *actions);
+
+/* record.c. The words are static. NULL for want of memory. */
+struct record_words {
+	const char *rule, *action, *result;
+};
+struct incident *record_agent(struct actions *actions, enum incident_kind kind, const struct agent *agent,
+			      struct record_words words);
 
 #endif

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "core/state.h"
+
+#include "base/text.h"
+
+/* Is this process an agent, a part of one, or nobody's? */
+
+#define SWEEP_TRIES_MAX 10
+#define FULL_TOLD_EVERY_NS (60 * NSEC_PER_SEC)
+
+static const char *const how_names[] = {
+	[BIRTH_EXEC] = "exec", [BIRTH_HOLD] = "hold",	[BIRTH_SCAN] = "scan",
+	[BIRTH_RUN] = "run",   [BIRTH_ADOPT] = "adopt", [BIRTH_LINEAGE] = "lineage",
+};
+
+static void tell_full(struct state *state, struct actions *actions)
+{
+	struct incident *incident;
+
+	if (state->full_told_ns && state->now_ns - state->full_told_ns < FULL_TOLD_EVERY_NS)
+		return;
+	state->full_told_ns = state->now_ns;
+	incident = record_agent(actions, INCIDENT_ALERT, NULL, (struct record_words){"agents", "place", "refused"});
+	if (incident)
+		incident_add_number(incident, "agents", state->by_handle.used);
+}
+
+static void place_agent(struct agent *agent, struct actions *actions)
+{
+	struct action *action = actions_add(actions, ACTION_PLACE, agent);
+
+	if (!action)
+		return;
+	action->process.pid = agent->root_pid;
+	action->process.start_ticks = agent->root_start_ticks;
+	agent->is_placing = true;
+}
+
+static void mark_process(struct actions *actions, const struct proc *proc, uint64_t mark, bool is_quiet)
+{
+	struct action *action = actions_add(actions, ACTION_MARK, NULL);
+
+	if (!action)
+		return;
+	action->process.pid = proc->pid;
+	action->process.start_ticks = proc->start_ticks;
+	action->process.mark = mark;
+	action->process.is_quiet = is_quiet;
+}
+
+struct agent *birth_agent(struct state *state, const struct birth *birth, struct actions *actions)
+{
+	const struct proc *proc = birth->proc;
+	struct agent *agent, *parent,
+		template = {
+			.state = birth->hold_token ? AGENT_HELD : AGENT_STARTING,
+			.is_observed = state->observe || birth->policy->mode == POLICY_OBSERVE,
+			.is_explicit = birth->how == BIRTH_RUN || birth->how == BIRTH_ADOPT,
+			.has_root = true,
+			.wants_sweep = birth->how == BIRTH_SCAN || birth->how == BIRTH_ADOPT,
+			.root_pid = proc->pid,
+			.root_start_ticks = proc->start_ticks,
+			.uid = proc->uid,
+			.mark = birth->mark,
+			.request = birth->request,
+			.by_uid = birth->by,
+			.how = how_names[birth->how],
+		};
+
+	parent = idmap_get(&state->by_cgroup, proc->cgroup_id);
+	template.parent = parent ? parent->handle : 0;
+	if (birth->key)
+		text_copy(template.key, sizeof(template.key), birth->key);
+	else
+		match_agent_key(birth->policy, proc, template.key, sizeof(template.key));
+	text_copy(template.exe, sizeof(template.exe), proc->exe);
+	text_copy(template.script, sizeof(template.script), proc->script);
+	if (template.is_observed)
+		text_copy(template.cgroup, sizeof(template.cgroup), proc->cgroup);
+	agent = state_add_agent(state, &template, birth->policy);
+	if (!agent) {
+		tell_full(state, actions);
+		return NULL;
+	}
+	if (agent->is_observed) {
+		agent->state = AGENT_ACTIVE;
+		agent->request = 0;
+		mark_process(actions, proc, agent->mark, true);
+		record_agent(actions, INCIDENT_PLACED, agent, (struct record_words){"mode", "would-place", "observed"});
+		return agent;
+	}
+	if (birth->hold_token)
+		agent->hold_tokens[agent->n_hold_tokens++] = birth->hold_token;
+	place_agent(agent, actions);
+	return agent;
+}
+
+/* What a process is, as far as its place and its policy tell. */
+struct kin {
+	struct agent *agent;  /* it is, or is to be, a part of this one; NULL: of none */
+	bool is_inside;	      /* and lives in its group already */
+	struct policy *birth; /* it is to be an agent of its own, under this policy */
+};
+
+static struct kin find_kin(struct state *state, const struct proc *proc, uint64_t lineage)
+{
+	struct kin kin = {.agent = proc->cgroup_id ? idmap_get(&state->by_cgroup, proc->cgroup_id) : NULL};
+	struct policy *policy;
+
+	kin.is_inside = kin.agent;
+	if (!kin.agent)
+		kin.agent = state_by_root(state, proc->pid, proc->start_ticks);
+	if (!kin.agent)
+		kin.agent = state_by_mark(state, lineage);
+	/* Who asked for it by name has the last word on its root. */
+	if (kin.agent && kin.agent->is_explicit && kin.agent->root_pid == proc->pid &&
+	    kin.agent->root_start_ticks == proc->start_ticks)
+		return kin;
+	if (state_has_verdict(state, released_id(proc->pid, proc->start_ticks)))
+		return kin;
+	policy = match_find(state->set, proc);
+	if (policy && !(kin.agent && streq(kin.agent->policy->name, policy->name)))
+		kin.birth = policy;
+	return kin;
+}
+
+static void join_agent(struct state *state, struct agent *agent, pid_t pid, uint64_t start_ticks,
+		       struct actions *actions)
+{
+	struct action *action;
+
+	if (agent->is_observed || agent->state == AGENT_GONE)
+		return;
+	if (agent->is_placing) {
+		agent->wants_sweep = true;
+		return;
+	}
+	if (!agent->is_placed) {
+		/* Its root ended before it could be placed: the lineage lives on in this one. */
+		state_set_root(state, agent, pid, start_ticks);
+		agent->how = how_names[BIRTH_LINEAGE];
+		place_agent(agent, actions);
+		return;
+	}
+	action = actions_add(actions, ACTION_MOVE, agent);
+	if (action) {
+		action->process.pid = pid;
+		action->process.start_ticks = start_ticks;
+	}
+}
+
+/* A mark that isn't the birth of an agent: whose lineage does it stand for? */
+static void note_mark(struct state *state, struct agent *agent, const struct proc *proc, uint64_t mark)
+{
+	bool is_root = agent && agent->root_pid == proc->pid && agent->root_start_ticks == proc->start_ticks;
+
+	if (is_root && !agent->mark && state_set_mark(state, agent, mark) == 0)
+		return;
+	state_add_verdict(state, mark, agent ? agent->mark : 0);
+}
+
+/* Common to all ways of coming across a process. Returns the agent that it waits for, or NULL. */
+static struct agent *consider(struct state *state, const struct birth *birth, uint64_t lineage, struct actions *actions)
+{
+	const struct proc *proc = birth->proc;
+	struct birth own = *birth;
+	struct kin kin = {0};
+
+	if (match_is_protected(state->set, proc)) {
+		if (proc->mark)
+			mark_process(actions, proc, 0, true);
+		return NULL;
+	}
+	kin = find_kin(state, proc, lineage);
+	if (kin.birth) {
+		/* A root that becomes another agent leaves its old one. */
+		if (kin.agent && kin.agent->root_pid == proc->pid)
+			state_clear_root(state, kin.agent);
+		own.policy = kin.birth;
+		return birth_agent(state, &own, actions);
+	}
+	if (birth->mark && !idmap_get(&state->by_mark, birth->mark))
+		note_mark(state, kin.agent, proc, birth->mark);
+	if (kin.agent && !kin.is_inside)
+		join_agent(state, kin.agent, proc->pid, proc->start_ticks, actions);
+	if (!kin.agent && birth->mark)
+		mark_process(actions, proc, 0, true);
+	return kin.agent;
+}
+
+void step_exec(struct state *state, const struct event *event, struct actions *actions)
+{
+	const struct proc *proc = &event->exec.proc;
+	struct birth birth = {.proc = proc, .how = BIRTH_EXEC, .mark = proc->mark, .by = INCIDENT_BY_GOVD};
+
+	consider(state, &birth, event->exec.parent_mark, actions);
+}
+
+static void answer_hold(struct actions *actions, uint64_t token)
+{
+	struct action *action = actions_add(actions, ACTION_HOLD_ANSWER, NULL);
+
+	if (action)
+		action->token = token;
+}
+
+void step_hold(struct state *state, const struct event *event, struct actions *actions)
+{
+	const struct proc *proc = &event->hold.proc;
+	struct birth birth = {
+		.proc = proc,
+		.how = BIRTH_HOLD,
+		.mark = 0,
+		.hold_token = event->hold.token,
+		.by = INCIDENT_BY_GOVD,
+	};
+	struct agent *agent = consider(state, &birth, proc->mark, actions);
+
+	if (!agent || !agent->is_placing) {
+		answer_hold(actions, event->hold.token);
+		return;
+	}
+	for (size_t i = 0; i < agent->n_hold_tokens; i++)
+		if (agent->hold_tokens[i] == event->hold.token)
+			return;
+	if (agent->n_hold_tokens < AGENT_TOKENS_MAX)
+		agent->hold_tokens[agent->n_hold_tokens++] = event->hold.token;
+	else
+		answer_hold(actions, event->hold.token);
+}
+
+void step_fork(struct state *state, const struct event *event, struct actions *actions)
+{
+	struct agent *agent = state_by_mark(state, event->fork.mark);
+
+	if (agent && !(event->fork.cgroup_id && event->fork.cgroup_id == agent->cgroup_id))
+		join_agent(state, agent, event->fork.pid, event->fork.start_ticks, actions);
+}
+
+void step_seen(struct state *state, const struct event *event, struct actions *actions)
+{
+	const struct proc *proc = &event->seen.proc;
+	struct birth birth = {.proc = proc, .how = BIRTH_SCAN, .by = INCIDENT_BY_GOVD};
+	bool is_known = proc->mark && (idmap_get(&state->by_mark, proc->mark) || state_has_verdict(state, proc->mark));
+
+	/* A mark that nobody knows: its exec record was lost. Who carries it stands for its root. */
+	if (proc->mark && !is_known)
+		birth.mark = proc->mark;
+	consider(state, &birth, proc->mark, actions);
+}
+
+/* The policy of an agent that an earlier govd left behind and that no file tells of any more: no limits are touched. */
+static struct policy *policy_placeholder(const char *name)
+{
+	struct policy *policy = calloc(1, sizeof(*policy));
+
+	if (!policy)
+		return NULL;
+	policy->references = 1;
+	text_copy(policy->name, sizeof(policy->name), name);
+	policy->limits = (struct policy_limits){
+		.memory_high_bytes = UNIT_INFINITY,
+		.memory_max_bytes = UNIT_INFINITY,
+		.swap_max_bytes = UNIT_INFINITY,
+		.tasks_max = UNIT_INFINITY,
+	};
+	policy->stop_signal = 15;		   /* SIGTERM, signal(7) */
+	policy->stop_grace_ns = 10 * NSEC_PER_SEC; /* as the default of `stop.grace` */
+	return policy;
+}
+
+void step_found(struct state *state, const struct event *event, struct actions *actions)
+{
+	_cleanup_(policy_unrefp) struct policy *policy = policy_ref(policy_set_find(state->set, event->found.policy));
+	struct agent *agent, template = *event->found.agent;
+	bool is_orphan = !policy;
+
+	if (is_orphan)
+		policy = policy_placeholder(event->found.policy);
+	if (!policy)
+		return;
+	template.policy = NULL;
+	template.mark = 0;
+	template.parent = 0;
+	template.request = 0;
+	template.n_hold_tokens = 0;
+	template.is_placed = true;
+	template.is_placing = false;
+	template.is_observed = false;
+	template.is_orphaned_policy = is_orphan;
+	template.has_root = event->found.root_lives;
+	template.state = event->found.is_frozen ? AGENT_FROZEN : AGENT_ACTIVE;
+	template.how = "found";
+	agent = state_add_agent(state, &template, policy);
+	if (!agent) {
+		tell_full(state, actions);
+		return;
+	}
+	if (!is_orphan)
+		actions_add(actions, ACTION_LIMIT, agent);
+	if (!event->found.is_populated)
+		end_agent(state, agent, actions);
+}
+
+void step_swept(struct state *state, const struct event *event, struct actions *actions)
+{
+	struct agent *agent = state_get(state, event->swept.agent);
+
+	/* Those that were moved may have forked between the look and the move: look until nobody is outside. */
+	if (agent && event->swept.moved && ++agent->sweep_tries < SWEEP_TRIES_MAX)
+		actions_add(actions, ACTION_SWEEP, agent);
+}
+
+void ask_census(struct state *state, const char *reason, struct actions *actions)
+{
+	struct action *action;
+
+	if (state->census_asked)
+		return;
+	action = actions_add(actions, ACTION_CENSUS, NULL);
+	if (!action)
+		return;
+	action->reason = reason;
+	state->census_asked = true;
+}
+
+void step_lost(struct state *state, const struct event *event, struct actions *actions)
+{
+	struct incident *incident =
+		record_agent(actions, INCIDENT_LOST, NULL, (struct record_words){"ring", "census", "done"});
+
+	if (incident) {
+		incident->by_uid = INCIDENT_BY_KERNEL;
+		incident_add_number(incident, "execs", event->lost.execs);
+		incident_add_number(incident, "forks", event->lost.forks);
+		incident_add_number(incident, "exits", event->lost.exits);
+	}
+	ask_census(state, "lost", actions);
+}
+
+/* Its root ended before it was placed, and no descendant was seen: never more than a name. Or its group is empty for
+ * sure now. */
+static struct agent *find_finished(const struct state *state)
+{
+	struct agent *agent;
+	size_t cursor = 0;
+
+	while ((agent = idmap_next(&state->by_handle, &cursor))) {
+		if (!agent->is_placed && !agent->is_placing && !agent->is_observed && !agent->has_root)
+			return agent;
+		if (agent->is_empty && agent->state != AGENT_GONE)
+			return agent;
+	}
+	return NULL;
+}
+
+void step_census_end(struct state *state, _unused_ const struct event *event, struct actions *actions)
+{
+	struct agent *agent;
+
+	state->census_asked = false;
+	while ((agent = find_finished(state)))
+		end_agent(state, agent, actions);
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "core/state.h"
+
+#include "base/text.h"
+
+/* What people ask for. Each command is answered by exactly one ACTION_REPLY, at once or with a result. */
+
+void reply(struct actions *actions, uint64_t request, enum reply_code code, const struct agent *agent, int error)
+{
+	struct action *action = actions_add(actions, ACTION_REPLY, agent);
+
+	if (!action)
+		return;
+	action->reply.request = request;
+	action->reply.code = code;
+	action->reply.error = error;
+	if (agent)
+		text_copy(action->reply.id, sizeof(action->reply.id), agent->id);
+}
+
+static bool policy_allows(const struct policy *policy, const struct event *event)
+{
+	if (event->command.uid == 0)
+		return true;
+	for (size_t i = 0; i < policy->n_allow_users; i++)
+		if (policy->allow_users[i] == event->command.uid)
+			return true;
+	for (size_t i = 0; i < policy->n_allow_groups; i++)
+		for (size_t j = 0; j < event->command.n_gids; j++)
+			if (policy->allow_groups[i] == event->command.gids[j])
+				return true;
+	return false;
+}
+
+/* The policy asked for by name, or found by match. */
+static enum reply_code choose_policy(const struct state *state, const struct event *event, struct policy **ret_policy)
+{
+	const struct proc *proc = &event->command.proc;
+	struct policy *policy;
+
+	if (match_is_protected(state->set, proc))
+		return REPLY_PROTECTED;
+	if (str_empty(event->command.policy)) {
+		policy = match_find(state->set, proc);
+		if (!policy)
+			return REPLY_NO_MATCH;
+	} else {
+		policy = policy_set_find(state->set, event->command.policy);
+		if (!policy)
+			return REPLY_NO_SUCH_POLICY;
+	}
+	if (!policy_allows(policy, event))
+		return REPLY_DENIED;
+	*ret_policy = policy;
+	return REPLY_OK;
+}
+
+static void record_refused(struct actions *actions, const struct event *event, const char *rule)
+{
+	struct incident *incident =
+		record_agent(actions, INCIDENT_PROTECTED, NULL,
+			     (struct record_words){rule, command_name(event->command.command), "refused"});
+
+	if (!incident)
+		return;
+	incident->by_uid = event->command.uid;
+	incident_add_number(incident, "pid", (uint64_t)event->command.proc.pid);
+}
+
+static void begin_agent(struct state *state, const struct event *event, struct policy *policy, struct actions *actions)
+{
+	struct birth birth = {
+		.proc = &event->command.proc,
+		.how = event->command.command == COMMAND_RUN ? BIRTH_RUN : BIRTH_ADOPT,
+		.policy = policy,
+		.key = str_empty(event->command.key) ? NULL : event->command.key,
+		.mark = event->command.proc.mark,
+		.request = event->command.request,
+		.by = event->command.uid,
+	};
+	struct agent *agent, *previous;
+
+	/* Its mark is its lineage's; the new agent's own comes with the next exec of a candidate. */
+	if (birth.mark && state_by_mark(state, birth.mark))
+		birth.mark = 0;
+	previous = state_by_root(state, birth.proc->pid, birth.proc->start_ticks);
+	if (previous)
+		state_clear_root(state, previous);
+	agent = birth_agent(state, &birth, actions);
+	if (!agent)
+		reply(actions, event->command.request, REPLY_FULL, NULL, 0);
+	else if (agent->is_observed)
+		reply(actions, event->command.request, REPLY_OK, agent, 0);
+}
+
+static void command_run(struct state *state, const struct event *event, struct actions *actions)
+{
+	char key[POLICY_KEY_MAX];
+	enum reply_code code;
+	struct policy *policy;
+	struct agent *agent;
+
+	code = choose_policy(state, event, &policy);
+	if (code != REPLY_OK) {
+		if (code == REPLY_PROTECTED)
+			record_refused(actions, event, "protect");
+		reply(actions, event->command.request, code, NULL, 0);
+		return;
+	}
+	if (str_empty(event->command.key))
+		match_agent_key(policy, &event->command.proc, key, sizeof(key));
+	else
+		text_copy(key, sizeof(key), event->command.key);
+	agent = event->command.reuse ? state_living_key(state, policy->name, key) : NULL;
+	if (agent) {
+		struct action *action;
+
+		agent->active_ns = state->now_ns;
+		reply(actions, event->command.request, REPLY_OK, agent, 0);
+		action = actions->n ? &actions->items[actions->n - 1] : NULL;
+		if (action && action->kind == ACTION_REPLY)
+			action->reply.reused = true;
+		return;
+	}
+	begin_agent(state, event, policy, actions);
+}
+
+static void command_adopt(struct state *state, const struct event *event, struct actions *actions)
+{
+	const struct proc *proc = &event->command.proc;
+	struct policy *policy;
+	enum reply_code code;
+
+	code = choose_policy(state, event, &policy);
+	if (code == REPLY_PROTECTED)
+		record_refused(actions, event, "protect");
+	if (code == REPLY_OK && (state_by_root(state, proc->pid, proc->start_ticks) ||
+				 (proc->cgroup_id && idmap_get(&state->by_cgroup, proc->cgroup_id))))
+		code = REPLY_ALREADY;
+	if (code != REPLY_OK) {
+		reply(actions, event->command.request, code, NULL, 0);
+		return;
+	}
+	begin_agent(state, event, policy, actions);
+}
+
+/* ---- commands for a living agent ---- */
+
+static void command_touch(struct state *state, struct agent *agent, const struct event *event, struct actions *actions)
+{
+	agent->active_ns = state->now_ns;
+	if (agent->state == AGENT_IDLE)
+		agent->state = AGENT_ACTIVE;
+	reply(actions, event->command.request, REPLY_OK, agent, 0);
+}
+
+static void command_release(struct state *state, struct agent *agent, const struct event *event,
+			    struct actions *actions)
+{
+	if (agent->is_observed) {
+		state_add_verdict(state, released_id(agent->root_pid, agent->root_start_ticks), 0);
+		record_agent(actions, INCIDENT_RELEASED, agent, (struct record_words){"release", "release", "done"});
+		reply(actions, event->command.request, REPLY_OK, agent, 0);
+		actions_add(actions, ACTION_FORGET, agent);
+		state_end_agent(state, agent);
+		return;
+	}
+	agent->request = event->command.request;
+	actions_add(actions, ACTION_RELEASE, agent);
+}
+
+static void command_freeze(_unused_ struct state *state, struct agent *agent, const struct event *event,
+			   struct actions *actions)
+{
+	agent->request = event->command.request;
+	actions_add(actions, event->command.command == COMMAND_FREEZE ? ACTION_FREEZE : ACTION_THAW, agent);
+}
+
+static void command_stop(struct state *state, struct agent *agent, const struct event *event, struct actions *actions)
+{
+	agent->stop_rule = command_name(event->command.command);
+	reply(actions, event->command.request, REPLY_OK, agent, 0);
+	if (event->command.command == COMMAND_KILL) {
+		agent->state = AGENT_STOPPING;
+		kill_agent(state, agent, actions);
+	} else {
+		stop_agent(state, agent, actions);
+	}
+}
+
+static const struct {
+	void (*run)(struct state *, struct agent *, const struct event *, struct actions *);
+	bool needs_placed;   /* an observed agent has no group to do it to */
+	bool is_ending;	     /* refused by `protect: true` */
+	bool while_stopping; /* allowed when it is being stopped already */
+} agent_commands[COMMANDS] = {
+	[COMMAND_TOUCH] = {command_touch, false, false, false},
+	[COMMAND_RELEASE] = {command_release, false, false, false},
+	[COMMAND_FREEZE] = {command_freeze, true, false, false},
+	[COMMAND_THAW] = {command_freeze, true, false, false},
+	[COMMAND_STOP] = {command_stop, true, true, false},
+	[COMMAND_KILL] = {command_stop, true, true, true},
+};
+
+static enum reply_code check_command(const struct agent *agent, enum command command)
+{
+	if (agent->is_observed && agent_commands[command].needs_placed)
+		return REPLY_OBSERVED;
+	if (agent->policy->protect && agent_commands[command].is_ending)
+		return REPLY_PROTECTED;
+	if (agent->state == AGENT_GONE)
+		return REPLY_NO_SUCH_AGENT;
+	if (agent->request || agent->is_placing || (!agent->is_placed && !agent->is_observed))
+		return REPLY_BUSY;
+	if (agent->state == AGENT_STOPPING && !agent_commands[command].while_stopping)
+		return REPLY_BUSY;
+	return REPLY_OK;
+}
+
+void step_command(struct state *state, const struct event *event, struct actions *actions)
+{
+	enum command command = event->command.command;
+	struct incident *incident;
+	struct agent *agent;
+	enum reply_code code;
+
+	if (command == COMMAND_RUN || command == COMMAND_ADOPT) {
+		if (command == COMMAND_RUN)
+			command_run(state, event, actions);
+		else
+			command_adopt(state, event, actions);
+		return;
+	}
+	agent = state_get(state, event->command.agent);
+	code = agent ? check_command(agent, command) : REPLY_NO_SUCH_AGENT;
+	if (code == REPLY_OK) {
+		agent->by_uid = event->command.uid;
+		agent_commands[command].run(state, agent, event, actions);
+		return;
+	}
+	if (code == REPLY_PROTECTED) {
+		incident = record_agent(actions, INCIDENT_PROTECTED, agent,
+					(struct record_words){"protect", command_name(command), "refused"});
+		if (incident)
+			incident->by_uid = event->command.uid;
+	}
+	reply(actions, event->command.request, code, agent, 0);
+}

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "core/state.h"
+
+#include "base/text.h"
+
+/* What becomes of agents: results of actions, ends, time. */
+
+#define KILL_RETRY_NS NSEC_PER_SEC /* doubled with each try */
+#define KILL_RETRY_MAX_NS (32 * NSEC_PER_SEC)
+#define KILL_TRIES_ALERT 3			 /* failed tries after which an alert is recorded */
+#define IDLE_AFTER_NS (60 * NSEC_PER_SEC)	 /* without a sign of life an agent is shown as idle */
+#define CPU_SIGN_OF_LIFE_NS (10 * NSEC_PER_MSEC) /* between two samples; an idle claude uses 1.8 ms a second */
+
+void set_deadline(struct state *state, struct agent *agent, uint64_t deadline_ns, struct actions *actions)
+{
+	struct action *action;
+
+	agent->deadline_ns = deadline_ns;
+	if (deadline_ns >= state->timer_ns)
+		return;
+	action = actions_add(actions, ACTION_TIMER, NULL);
+	if (!action)
+		return;
+	action->time_ns = deadline_ns;
+	state->timer_ns = deadline_ns;
+}
+
+static void answer_waiters(struct agent *agent, struct actions *actions)
+{
+	for (size_t i = 0; i < agent->n_hold_tokens; i++) {
+		struct action *action = actions_add(actions, ACTION_HOLD_ANSWER, NULL);
+
+		if (action)
+			action->token = agent->hold_tokens[i];
+	}
+	agent->n_hold_tokens = 0;
+}
+
+static void answer_request(struct agent *agent, enum reply_code code, int error, struct actions *actions)
+{
+	uint64_t request = agent->request;
+
+	agent->request = 0;
+	if (request)
+		reply(actions, request, code, agent, error);
+}
+
+void end_agent(struct state *state, struct agent *agent, struct actions *actions)
+{
+	if (agent->is_placed && agent->state != AGENT_GONE) {
+		/* First its group; EVENT_RESULT of the removal comes back here. */
+		agent->state = AGENT_GONE;
+		actions_add(actions, ACTION_REMOVE, agent);
+		return;
+	}
+	if (agent->is_placed || agent->is_observed) {
+		struct incident *incident =
+			record_agent(actions, INCIDENT_STOPPED, agent,
+				     (struct record_words){agent->stop_rule ? agent->stop_rule : "exit",
+							   agent->stop_rule ? "stop" : "none", "done"});
+
+		if (incident && agent->has_exit_code) {
+			incident_add_number(incident, "exit_code", (uint64_t)(agent->exit_code >> 8 & 0xff));
+			incident_add_number(incident, "exit_signal", (uint64_t)(agent->exit_code & 0x7f));
+		}
+		if (incident)
+			incident_add_number(incident, "lived_s", (state->now_ns - agent->since_ns) / NSEC_PER_SEC);
+	}
+	answer_waiters(agent, actions);
+	answer_request(agent, REPLY_NO_SUCH_PROCESS, 0, actions);
+	actions_add(actions, ACTION_FORGET, agent);
+	state_end_agent(state, agent);
+}
+
+/* ---- policies ---- */
+
+static bool limits_equal(const struct policy_limits *a, const struct policy_limits *b)
+{
+	return a->memory_high_bytes == b->memory_high_bytes && a->memory_max_bytes == b->memory_max_bytes &&
+	       a->swap_max_bytes == b->swap_max_bytes && a->cpu_weight == b->cpu_weight &&
+	       a->cpu_max_pct == b->cpu_max_pct && a->tasks_max == b->tasks_max;
+}
+
+static void agent_set_policy(struct state *state, struct agent *agent, struct actions *actions)
+{
+	struct policy *policy = policy_set_find(state->set, agent->policy->name);
+	bool is_same;
+
+	if (!policy) {
+		agent->is_orphaned_policy = true; /* what it was started under stays in force until it ends */
+		return;
+	}
+	is_same = !agent->is_orphaned_policy && limits_equal(&policy->limits, &agent->policy->limits);
+	agent->is_orphaned_policy = false;
+	policy_unref(agent->policy);
+	agent->policy = policy_ref(policy);
+	if (agent->is_placed && agent->state != AGENT_GONE && !is_same)
+		actions_add(actions, ACTION_LIMIT, agent);
+}
+
+/* An agent that was only watched is to be governed from now on, or the other way round: it is let go, and the scan
+ * finds it again. */
+static bool mode_changed(const struct state *state, const struct agent *agent)
+{
+	bool observe = state->observe || agent->policy->mode == POLICY_OBSERVE;
+
+	return observe != agent->is_observed && agent->state != AGENT_GONE && !agent->is_placing;
+}
+
+static struct agent *find_mode_changed(const struct state *state)
+{
+	struct agent *agent;
+	size_t cursor = 0;
+
+	while ((agent = idmap_next(&state->by_handle, &cursor)))
+		if (agent->is_observed && mode_changed(state, agent))
+			return agent;
+	return NULL;
+}
+
+void step_policies(struct state *state, const struct event *event, struct actions *actions)
+{
+	struct policy_set *old = state->set;
+	struct agent *agent;
+	size_t cursor = 0;
+
+	state->set = policy_set_ref(event->policies.set);
+	state->observe = event->policies.observe;
+	policy_set_unref(old);
+	while ((agent = idmap_next(&state->by_handle, &cursor)))
+		agent_set_policy(state, agent, actions);
+	cursor = 0;
+	while ((agent = idmap_next(&state->by_handle, &cursor)))
+		if (!agent->is_observed && agent->is_placed && mode_changed(state, agent)) {
+			agent->stop_rule = "mode";
+			actions_add(actions, ACTION_RELEASE, agent);
+		}
+	while ((agent = find_mode_changed(state))) {
+		actions_add(actions, ACTION_FORGET, agent);
+		state_end_agent(state, agent);
+	}
+	ask_census(state, "policies", actions);
+}
+
+/* ---- ends ---- */
+
+void step_exit(struct state *state, const struct event *event, struct actions *actions)
+{
+	struct agent *agent = state_by_root(state, event->exit.pid, event->exit.start_ticks);
+	struct action *action;
+
+	if (!agent)
+		return;
+	state_clear_root(state, agent);
+	agent->exit_code = event->exit.exit_code;
+	agent->has_exit_code = true;
+	if (agent->is_observed) {
+		end_agent(state, agent, actions);
+		return;
+	}
+	/* The root has done its part of stopping: now the others may. EVENT_EMPTY comes when there is none. */
+	if (agent->state == AGENT_STOPPING && agent->is_placed && !agent->stop_tries) {
+		action = actions_add(actions, ACTION_SIGNAL_ALL, agent);
+		if (action)
+			action->process.signal = agent->policy->stop_signal;
+	}
+}
+
+void step_empty(struct state *state, const struct event *event, struct actions *actions)
+{
+	struct agent *agent = state_get(state, event->empty.agent);
+
+	if (!agent || !agent->is_placed || agent->state == AGENT_GONE)
+		return;
+	agent->is_empty = true;
+	/* Records were lost: a part of its lineage may be outside still. CENSUS_END decides. */
+	if (!state->census_asked)
+		end_agent(state, agent, actions);
+}
+
+void step_sample(struct state *state, const struct event *event, _unused_ struct actions *actions)
+{
+	struct agent *agent = state_get(state, event->sample.agent);
+
+	if (!agent)
+		return;
+	if (event->sample.cpu_ns > agent->cpu_ns + CPU_SIGN_OF_LIFE_NS)
+		agent->active_ns = state->now_ns;
+	agent->cpu_ns = event->sample.cpu_ns;
+	if (agent->state == AGENT_ACTIVE && state->now_ns - agent->active_ns > IDLE_AFTER_NS)
+		agent->state = AGENT_IDLE;
+	else if (agent->state == AGENT_IDLE && state->now_ns - agent->active_ns <= IDLE_AFTER_NS)
+		agent->state = AGENT_ACTIVE;
+}
+
+/* ---- stopping ---- */
+
+void kill_agent(struct state *state, struct agent *agent, struct actions *actions)
+{
+	uint64_t wait_ns = KILL_RETRY_NS << MIN2(agent->stop_tries, 5U);
+
+	if (agent->stop_tries++ == KILL_TRIES_ALERT)
+		record_agent(actions, INCIDENT_ALERT, agent,
+			     (struct record_words){agent->stop_rule ? agent->stop_rule : "", "kill", "failed"});
+	actions_add(actions, ACTION_KILL, agent);
+	set_deadline(state, agent, state->now_ns + MIN2(wait_ns, KILL_RETRY_MAX_NS), actions);
+}
+
+void stop_agent(struct state *state, struct agent *agent, struct actions *actions)
+{
+	struct action *action;
+	bool was_frozen = agent->state == AGENT_FROZEN;
+
+	agent->state = AGENT_STOPPING;
+	action = actions_add(actions, agent->has_root ? ACTION_SIGNAL : ACTION_SIGNAL_ALL, agent);
+	if (action) {
+		action->process.pid = agent->root_pid;
+		action->process.start_ticks = agent->root_start_ticks;
+		action->process.signal = agent->policy->stop_signal;
+	}
+	if (was_frozen) /* so that it can act on the signal */
+		actions_add(actions, ACTION_THAW, agent);
+	set_deadline(state, agent, state->now_ns + agent->policy->stop_grace_ns, actions);
+}
+
+/* ---- time ---- */
+
+static void agent_deadline(struct state *state, struct agent *agent, struct actions *actions)
+{
+	agent->deadline_ns = 0;
+	if (agent->state == AGENT_GONE) {
+		actions_add(actions, ACTION_REMOVE, agent);
+		return;
+	}
+	if (agent->state == AGENT_STOPPING)
+		kill_agent(state, agent, actions);
+}
+
+void step_tick(struct state *state, _unused_ const struct event *event, struct actions *actions)
+{
+	uint64_t next_ns = UINT64_MAX;
+	struct action *action;
+	struct agent *agent;
+	size_t cursor = 0;
+
+	state->timer_ns = 0; /* no timer while each is looked at: one is set at the end */
+	while ((agent = idmap_next(&state->by_handle, &cursor))) {
+		if (agent->deadline_ns && agent->deadline_ns <= state->now_ns)
+			agent_deadline(state, agent, actions);
+		if (agent->deadline_ns)
+			next_ns = MIN2(next_ns, agent->deadline_ns);
+	}
+	state->timer_ns = next_ns;
+	action = actions_add(actions, ACTION_TIMER, NULL);
+	if (action)
+		action->time_ns = next_ns;
+}
+
+/* ---- results of actions ---- */
+
+static void result_place(struct state *state, struct agent *agent, const struct event *event, struct actions *actions)
+{
+	int error = event->result.error;
+	struct incident *incident;
+
+	agent->is_placing = false;
+	answer_waiters(agent, actions);
+	if (error == ESRCH) {
+		state_clear_root(state, agent);
+		answer_request(agent, REPLY_NO_SUCH_PROCESS, 0, actions);
+		if (agent->mark) /* its children may live: the census tells */
+			ask_census(state, "lineage", actions);
+		else
+			end_agent(state, agent, actions);
+		return;
+	}
+	incident = record_agent(actions, INCIDENT_PLACED, agent,
+				(struct record_words){"match", "place", error ? "failed" : "done"});
+	if (incident) {
+		incident->error = error;
+		incident_add_text(incident, "how", agent->how);
+	}
+	if (error) {
+		answer_request(agent, REPLY_FAILED, error, actions);
+		state_add_verdict(state, released_id(agent->root_pid, agent->root_start_ticks), 0);
+		end_agent(state, agent, actions);
+		return;
+	}
+	agent->is_placed = true;
+	agent->is_empty = false;
+	agent->state = AGENT_ACTIVE;
+	text_copy(agent->origin, sizeof(agent->origin), event->result.origin);
+	state_set_cgroup(state, agent, event->result.cgroup_id, event->result.cgroup);
+	answer_request(agent, REPLY_OK, 0, actions);
+	if (agent->wants_sweep)
+		actions_add(actions, ACTION_SWEEP, agent);
+	agent->wants_sweep = false;
+}
+
+static void result_release(struct state *state, struct agent *agent, const struct event *event, struct actions *actions)
+{
+	bool is_for_good = !agent->stop_rule;
+	struct incident *incident =
+		record_agent(actions, INCIDENT_RELEASED, agent,
+			     (struct record_words){is_for_good ? "release" : agent->stop_rule, "release",
+						   event->result.error ? "failed" : "done"});
+
+	if (incident)
+		incident->error = event->result.error;
+	agent->stop_rule = NULL;
+	if (event->result.error) {
+		answer_request(agent, REPLY_FAILED, event->result.error, actions);
+		return;
+	}
+	if (is_for_good && agent->has_root)
+		state_add_verdict(state, released_id(agent->root_pid, agent->root_start_ticks), 0);
+	answer_request(agent, REPLY_OK, 0, actions);
+	actions_add(actions, ACTION_FORGET, agent);
+	state_end_agent(state, agent);
+	if (!is_for_good)
+		ask_census(state, "policies", actions);
+}
+
+static void result_freeze(_unused_ struct state *state, struct agent *agent, const struct event *event,
+			  struct actions *actions)
+{
+	bool is_freeze = event->result.action == ACTION_FREEZE;
+
+	if (!event->result.error && agent->state != AGENT_STOPPING && agent->state != AGENT_GONE)
+		agent->state = is_freeze ? AGENT_FROZEN : AGENT_ACTIVE;
+	if (agent->request)
+		answer_request(agent, event->result.error ? REPLY_FAILED : REPLY_OK, event->result.error, actions);
+}
+
+static void result_remove(struct state *state, struct agent *agent, const struct event *event, struct actions *actions)
+{
+	if (agent->state != AGENT_GONE)
+		return;
+	if (!event->result.error || event->result.error == ENOENT) {
+		end_agent(state, agent, actions);
+		return;
+	}
+	if (event->result.error == EBUSY && agent->is_empty) {
+		/* Not empty after all: one of its lineage came in since. */
+		agent->is_empty = false;
+		agent->state = agent->stop_rule ? AGENT_STOPPING : AGENT_ACTIVE;
+	}
+	set_deadline(state, agent, state->now_ns + KILL_RETRY_NS, actions);
+}
+
+void step_result(struct state *state, const struct event *event, struct actions *actions)
+{
+	static void (*const results[ACTION_KINDS])(struct state *, struct agent *, const struct event *,
+						   struct actions *) = {
+		[ACTION_PLACE] = result_place, [ACTION_RELEASE] = result_release, [ACTION_FREEZE] = result_freeze,
+		[ACTION_THAW] = result_freeze, [ACTION_REMOVE] = result_remove,
+	};
+	struct agent *agent = state_get(state, event->result.agent);
+
+	if (agent && event->result.action >= 0 && event->result.action < ACTION_KINDS && results[event->result.action])
+		results[event->result.action](state, agent, event, actions);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "core/step.h"
+
+#include "core/state.h"
+
+void step(struct state *state, const struct event *event, struct actions *actions)
+{
+	static void (*const steps[EVENT_KINDS])(struct state *, const struct event *, struct actions *) = {
+		[EVENT_POLICIES] = step_policies,
+		[EVENT_EXEC] = step_exec,
+		[EVENT_FORK] = step_fork,
+		[EVENT_EXIT] = step_exit,
+		[EVENT_HOLD] = step_hold,
+		[EVENT_SEEN] = step_seen,
+		[EVENT_FOUND] = step_found,
+		[EVENT_EMPTY] = step_empty,
+		[EVENT_SAMPLE] = step_sample,
+		[EVENT_LOST] = step_lost,
+		[EVENT_CENSUS_END] = step_census_end,
+		[EVENT_SWEPT] = step_swept,
+		[EVENT_COMMAND] = step_command,
+		[EVENT_RESULT] = step_result,
+		[EVENT_TICK] = step_tick,
+	};
+
+	actions->n = 0;
+	state_free_ended(state);
+	/* A clock that went back can't shorten a wait. */
+	if (event->time_ns > state->now_ns)
+		state->now_ns = event->time_ns;
+	steps[event->kind](state, event, actions);
+}
