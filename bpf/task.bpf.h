@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef GOV_TASK_BPF_H
+#define GOV_TASK_BPF_H
+
+#include "maps.bpf.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+/* What the programs ask of tasks. Pointers come from tp_btf arguments or iterators, so fields are plain loads. */
+
+#define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
+#define SIGNAL_GROUP_EXIT 0x4 /* include/linux/sched/signal.h */
+
+/* Before kernel 6.1 (7f203bc89eb6) a cgroup had the ids of its ancestors instead of pointers to them. */
+struct cgroup___ids {
+	__u64 ancestor_ids[1];
+} __attribute__((preserve_access_index));
+
+static __always_inline struct cgroup *task_cgroup(struct task_struct *task)
+{
+	return task->cgroups->dfl_cgrp;
+}
+
+static __always_inline __u64 task_cgroup_id(struct task_struct *task)
+{
+	return task_cgroup(task)->kn->id;
+}
+
+/* Id of the ancestor of cgrp at this level (0: the root); cgrp->level must be at least level. */
+static __always_inline __u64 cgroup_ancestor_id(struct cgroup *cgrp, __u32 level)
+{
+	struct cgroup *ancestor = NULL;
+	__u64 id = 0;
+
+	if (bpf_core_field_exists(((struct cgroup___ids *)0)->ancestor_ids)) {
+		bpf_probe_read_kernel(&id, sizeof(id),
+				      (void *)cgrp + bpf_core_field_offset(struct cgroup___ids, ancestor_ids) +
+					      level * sizeof(id));
+		return id;
+	}
+	/* The verifier knows no variable index into a flexible array. */
+	bpf_probe_read_kernel(&ancestor, sizeof(ancestor),
+			      (void *)cgrp + bpf_core_field_offset(struct cgroup, ancestors) +
+				      level * sizeof(ancestor));
+	return BPF_CORE_READ(ancestor, kn, id);
+}
+
+static __always_inline bool task_is_in_slice(struct task_struct *task, const struct gov_config *config)
+{
+	struct cgroup *cgrp;
+
+	if (!config->slice_id)
+		return false;
+	cgrp = task_cgroup(task);
+	if ((__u32)cgrp->level < config->slice_level)
+		return false;
+	return cgroup_ancestor_id(cgrp, config->slice_level) == config->slice_id;
+}
+
+#endif
