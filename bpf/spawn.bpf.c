@@ -13,7 +13,7 @@
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, GOV_CANDIDATES_MAX);
+	__uint(max_entries, 2 * GOV_CANDIDATES_MAX); /* the old ones and the new while userspace replaces them */
 	__type(key, struct gov_candidate_key);
 	__type(value, __u8);
 } gov_candidates SEC(".maps");
