@@ -12,7 +12,8 @@
 #include "base/text.h"
 #include "out/recorder_encode.h"
 
-#define QUEUE_MAX 1024 /* messages that wait in memory when the socket is full */
+#define QUEUE_MAX 1024	     /* messages that wait in memory when the socket is full */
+#define SEND_BYTES (1 << 20) /* of the socket: a burst of some thousand incidents */
 #define BACKOFF_MIN_NS NSEC_PER_SEC
 #define BACKOFF_MAX_NS (60 * NSEC_PER_SEC)
 #define STABLE_NS (60 * NSEC_PER_SEC) /* a run of this length forgives earlier ones */
@@ -97,10 +98,12 @@ static int recorder_send_keep(struct recorder *recorder)
 
 static int recorder_start(struct recorder *recorder)
 {
-	int pair[2], r;
+	int pair[2], bytes = SEND_BYTES, r;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
+	/* Beyond net.core.wmem_max for root; without it the queue in memory begins earlier. */
+	(void)setsockopt(pair[0], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
 	r = recorder_spawn(recorder, pair[1], &recorder->pid);
 	close(pair[1]);
 	if (r < 0) {
