@@ -22,7 +22,11 @@
  * aa{sv}   r  recent events, oldest first; true: and from now on the signal Event(a{sv}) on this connection
  *
  * The a{sv} use the names and units of the JSON contract; the values are s, b, t, x, d, as, a{sv}, aa{sv}. A null is
- * left out.
+ * left out. An event's `time` is an RFC 3339 string, UTC with ms.
+ *
+ * TestPolicy and Explain: pid, exe, script, policy (what it would get or has), protected b; policies aa{sv}, one for
+ * each policy: {policy: s, matched: b, key: s (the first that didn't match), reason: s (in words)}; of an agent also
+ * agent (its id), state, next: {action: s, in_s: d}, why: s.
  */
 
 #define GOV_BUS_SERVICE "org.govd1"
