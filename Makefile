@@ -78,7 +78,9 @@ LIBS_edges := $(LIBS_sense) $(LIBS_act) $(LIBS_out) $(LIBS_conf) $(LIBS_core)
 
 # ---- sources -----------------------------------------------------------------------------------------------------------
 
-layer = $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard src/$(1)/*.c)))
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard $(1))))
+layer = $(call objects,src/$(1)/*.c)
+programs = $(patsubst $(1)/%.c,$(BUILD)/tests/%,$(sort $(wildcard $(1)/*.c)))
 
 OBJ_base := $(call layer,base)
 OBJ_core := $(call layer,core)
@@ -132,7 +134,7 @@ $(BUILD)/man/%: src/man/%.scd
 $(COMPLETION): $(BUILD)/govctl
 	$(call say,GEN,$@)
 	@mkdir -p $(@D)
-	$(Q)$< completion > $@
+	$(Q)$< completion bash > $@
 
 # ---- BPF: vmlinux.h, one object of all bpf/*.bpf.c, its skeleton -------------------------------------------------------
 
@@ -164,13 +166,10 @@ $(BPF_SKELETON): $(BUILD)/bpf/gov.o
 	$(Q)$(BPFTOOL) gen skeleton $< name gov > $@
 
 # Every file that may include the skeleton.
-$(OBJ_sense): | $(BPF_SKELETON)
+$(OBJ_sense) $(call objects,tests/bpf/*.c): | $(BPF_SKELETON)
 $(BUILD)/obj/src/sense/bpf.o: $(BPF_SKELETON)
 
 # ---- tests -------------------------------------------------------------------------------------------------------------
-
-objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard $(1))))
-programs = $(patsubst $(1)/%.c,$(BUILD)/tests/%,$(sort $(wildcard $(1)/*.c)))
 
 UNIT_OBJECTS := $(call objects,tests/unit/*.c)
 BPF_TEST_OBJECTS := $(call objects,tests/bpf/*.c)
@@ -303,12 +302,14 @@ $(BUILD)/tidy/%.ok: %.c $(BUILD)/obj/%.o .clang-tidy
 	$(Q)clang-tidy --quiet --warnings-as-errors='*' $< -- $(CPPFLAGS) -std=gnu11 > $@.log 2>&1 || { cat $@.log; exit 1; }
 	@touch $@
 
+# memleak and resourceleak don't know __attribute__((cleanup)): `make check SAN=1` finds the real ones.
 lint-cppcheck: $(BPF_SKELETON)
 	$(call say,CPPCHECK)
 	@mkdir -p $(BUILD)/cppcheck
 	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability --inline-suppr \
-		--suppress=missingIncludeSystem --suppress='*:$(BUILD)/gen/*' --cppcheck-build-dir=$(BUILD)/cppcheck \
-		-D_GNU_SOURCE -D__x86_64__ -Isrc -Iinclude -DGOV_VERSION='"$(VERSION)"' -DGOV_LIBEXECDIR='"$(libexecdir)"' $(C_SOURCES)
+		--suppress=missingIncludeSystem --suppress=memleak --suppress=resourceleak --suppress='*:$(BUILD)/gen/*' \
+		--library=scripts/cppcheck.cfg --cppcheck-build-dir=$(BUILD)/cppcheck -j$(JOBS) -Isrc -Iinclude \
+		-D_GNU_SOURCE -D__x86_64__ -DGOV_VERSION='"$(VERSION)"' -DGOV_LIBEXECDIR='"$(libexecdir)"' $(C_SOURCES)
 
 lint-shell:
 	$(call say,SHELL)
