@@ -24,6 +24,8 @@ int hold_new(const char *program, const struct hold_events *events, struct hold 
 struct hold *hold_free(struct hold *hold); /* ends it; all who wait run on */
 DEFINE_CLEANUP(struct hold *, hold_free)
 
+/* Doesn't block: a socket that is full is treated as a govd-hold that died. hold_free must not be called by a callback,
+ * hold_start may be by `ended`. A new govd-hold that ends at once should not be started in a tight loop. */
 int hold_start(struct hold *hold) _must_check_;
 pid_t hold_pid(const struct hold *hold); /* 0: not running */
 /* Readable: call hold_dispatch. Changes with hold_start; -EBADF when it doesn't run. */
@@ -34,11 +36,22 @@ int hold_dispatch(struct hold *hold);
 int hold_watch_over(struct hold *hold, uint64_t now_ns);
 void hold_answer(struct hold *hold, uint64_t token);
 
-/* Watches what the set's policies (hold: auto, enforce) name by path in exe and script. Patterns with no literal
- * directory (`claude`,
- * `**`) can't be held: they are caught by the exec event. */
+/* A helper process of govd's own: never held. */
+void hold_exempt(struct hold *hold, pid_t pid);
+
+/*
+ * Watches what the set's policies (hold: auto, enforce) name by path in exe and script; of a policy with both, the
+ * script alone when all its patterns can be watched. Patterns with no literal directory (`claude`, `**`) can't be held:
+ * they are caught by the exec event. Directories with wildcards are expanded to those that exist now (`**`: to those
+ * where a matching file exists now). stats.error: E2BIG when that went beyond HOLD_VISITS_MAX or HOLD_WATCHES_MAX.
+ * Of the callbacks only `ended` is called from here.
+ */
+#define HOLD_VISITS_MAX 4096
+#define HOLD_WATCHES_MAX 1024
 int hold_set_policies(struct hold *hold, const struct policy_set *set) _must_check_;
-/* Watch this file's directory too: a `**` has matched there. */
+/* Watch this file's directory too: a `**` has matched there. Kept over hold_set_policies and hold_start (the latest
+ * HOLD_ALSO_MAX); cheap when it is watched already. */
+#define HOLD_ALSO_MAX 256
 int hold_watch_also(struct hold *hold, const char *path) _must_check_;
 
 /* For status: marks in force, asks, expired, restarts; error: last errno of marking, positive. */

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <sys/fanotify.h>
+
+#include "hold/hold.h"
+
+#define EXEC_OPEN_NS NSEC_PER_SEC /* the second open follows in microseconds, unless the CPU is taken away */
+#define READS_MAX 8		  /* of a turn */
+#define FILES_RESERVE 512	  /* for the events of one read and everything else */
+
+/* An event that isn't answered and isn't closed would hold for ever; an error means that the process is gone. */
+static void wait_allow(const struct holder *holder, int event_fd)
+{
+	struct fanotify_response response = {.fd = event_fd, .response = FAN_ALLOW};
+
+	if (write(holder->fan_fd, &response, sizeof(response)) < 0 && errno != ENOENT)
+		_exit(EXIT_FAILURE); /* the kernel lets all go */
+	close(event_fd);
+}
+
+static bool wait_is_exempt(const struct holder *holder, pid_t pid)
+{
+	/* 0: outside our pid namespace */
+	if (pid <= 1 || pid == holder->govd_pid || pid == getpid())
+		return true;
+	for (size_t i = 0; i < GOV_HOLD_EXEMPT_MAX; i++)
+		if (holder->exempt[i] == pid)
+			return true;
+	return false;
+}
+
+/* The file that is opened, without " (deleted)" which it gets when it is replaced meanwhile. 0 or -errno. */
+static int wait_path(int event_fd, char *path, size_t size)
+{
+	static const char deleted[] = " (deleted)";
+	char link[32];
+	size_t length;
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", event_fd);
+	n = readlink(link, path, size - 1);
+	if (n < 0)
+		return -errno;
+	path[n] = '\0';
+	length = (size_t)n;
+	if (length >= sizeof(deleted) && streq(path + length - (sizeof(deleted) - 1), deleted))
+		path[length - (sizeof(deleted) - 1)] = '\0';
+	return 0;
+}
+
+static void wait_note_exec(struct waiters *waiters, const struct exec_open *open)
+{
+	waiters->execs[waiters->exec_cursor++ % EXECS_MAX] = *open;
+}
+
+/* Whether this open is the second half of the execve that was noted; each note counts once. */
+static bool wait_take_exec(struct waiters *waiters, const struct exec_open *open)
+{
+	for (size_t i = 0; i < EXECS_MAX; i++) {
+		struct exec_open *noted = &waiters->execs[i];
+
+		if (noted->pid != open->pid || noted->path_hash != open->path_hash)
+			continue;
+		noted->pid = 0;
+		return open->time_ns - noted->time_ns < EXEC_OPEN_NS;
+	}
+	return false;
+}
+
+/* Whether govd is to be asked about this event; *ret_is_exec: as what. */
+static bool wait_is_wanted(struct holder *holder, const struct fanotify_event_metadata *event, const char *path,
+			   bool *ret_is_exec)
+{
+	unsigned hits = watch_list_match(&holder->plan.rules, path);
+	struct exec_open open = {event->pid, watch_hash(path, strlen(path)), clock_ns()};
+
+	if (!hits)
+		return false;
+	*ret_is_exec = event->mask & FAN_OPEN_EXEC_PERM;
+	if (event->mask & FAN_OPEN_EXEC_PERM) {
+		if (hits & WATCH_HIT_OPEN)
+			wait_note_exec(&holder->waiters, &open);
+		return hits & WATCH_HIT_EXEC;
+	}
+	return (hits & WATCH_HIT_OPEN) && !wait_take_exec(&holder->waiters, &open);
+}
+
+/* A free slot with its token, or NULL: too many wait. */
+static struct waiter *wait_take_slot(struct waiters *waiters)
+{
+	struct waiter *waiter;
+
+	if (waiters->n >= waiters->n_max)
+		return NULL;
+	do {
+		waiters->serial++;
+		waiter = &waiters->slots[waiters->serial % WAITERS_MAX];
+	} while (waiter->token || !waiters->serial);
+	return waiter;
+}
+
+static void wait_event(struct holder *holder, const struct fanotify_event_metadata *event, uint64_t deadline_ns)
+{
+	struct waiters *waiters = &holder->waiters;
+	struct gov_hold_message *out = &holder->out;
+	struct waiter *waiter;
+	bool is_exec;
+
+	/* An overflow of the queue: the kernel has let them go. */
+	if (event->fd < 0)
+		return;
+	*out = (struct gov_hold_message){.pid = event->pid};
+	if (wait_is_exempt(holder, event->pid) || wait_path(event->fd, out->path, sizeof(out->path)) < 0 ||
+	    !wait_is_wanted(holder, event, out->path, &is_exec) || !(waiter = wait_take_slot(waiters))) {
+		wait_allow(holder, event->fd);
+		return;
+	}
+	out->token = waiters->serial;
+	out->is_exec = is_exec;
+	/* A full socket: govd doesn't read. */
+	if (serve_send(holder, GOV_HOLD_ASK) < 0) {
+		wait_allow(holder, event->fd);
+		return;
+	}
+	*waiter = (struct waiter){.token = out->token, .deadline_ns = deadline_ns, .fd = event->fd};
+	waiters->n++;
+}
+
+int wait_read(struct holder *holder, uint64_t now_ns, uint64_t late_ns)
+{
+	struct fanotify_event_metadata events[64];
+	uint64_t deadline_ns = now_ns - late_ns + GOV_HOLD_DEADLINE_MS * NSEC_PER_MSEC;
+
+	if (!holder->waiters.n_max)
+		holder->waiters.n_max = MIN2(isolate_files_max() - FILES_RESERVE, (size_t)WAITERS_MAX / 2);
+	for (unsigned reads = 0; reads < READS_MAX; reads++) {
+		const struct fanotify_event_metadata *event = events;
+		ssize_t n = read(holder->fan_fd, events, sizeof(events));
+
+		if (n < 0 && errno == EAGAIN)
+			return 0;
+		/* The kernel couldn't open a file for us and has refused that one open; go on. */
+		if (n < 0 && errno != EMFILE && errno != ENFILE)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		for (; FAN_EVENT_OK(event, n); event = FAN_EVENT_NEXT(event, n)) {
+			if (event->vers != FANOTIFY_METADATA_VERSION)
+				return -EPROTO;
+			wait_event(holder, event, deadline_ns);
+		}
+	}
+	return 0;
+}
+
+static void wait_release(struct holder *holder, struct waiter *waiter)
+{
+	wait_allow(holder, waiter->fd);
+	*waiter = (struct waiter){0};
+	holder->waiters.n--;
+}
+
+void wait_answer(struct holder *holder, uint64_t token)
+{
+	struct waiter *waiter = &holder->waiters.slots[token % WAITERS_MAX];
+
+	if (token && waiter->token == token)
+		wait_release(holder, waiter);
+}
+
+void wait_expire(struct holder *holder, uint64_t now_ns)
+{
+	struct waiters *waiters = &holder->waiters;
+
+	for (size_t i = 0; i < WAITERS_MAX && waiters->n; i++) {
+		struct waiter *waiter = &waiters->slots[i];
+
+		if (!waiter->token || waiter->deadline_ns > now_ns)
+			continue;
+		holder->out = (struct gov_hold_message){.token = waiter->token};
+		wait_release(holder, waiter);
+		(void)!serve_send(holder, GOV_HOLD_EXPIRED);
+	}
+}
+
+uint64_t wait_oldest_deadline(const struct waiters *waiters)
+{
+	uint64_t oldest_ns = UINT64_MAX;
+
+	for (size_t i = 0, seen = 0; i < WAITERS_MAX && seen < waiters->n; i++) {
+		if (!waiters->slots[i].token)
+			continue;
+		oldest_ns = MIN2(oldest_ns, waiters->slots[i].deadline_ns);
+		seen++;
+	}
+	return oldest_ns;
+}
