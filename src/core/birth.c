@@ -36,7 +36,7 @@ static void place_agent(struct agent *agent, struct actions *actions)
 	agent->is_placing = true;
 }
 
-static void mark_process(struct actions *actions, const struct proc *proc, uint64_t mark, bool is_quiet)
+static void mark_process(struct actions *actions, const struct proc *proc, bool is_quiet)
 {
 	struct action *action = actions_add(actions, ACTION_MARK, NULL);
 
@@ -44,7 +44,6 @@ static void mark_process(struct actions *actions, const struct proc *proc, uint6
 		return;
 	action->process.pid = proc->pid;
 	action->process.start_ticks = proc->start_ticks;
-	action->process.mark = mark;
 	action->process.is_quiet = is_quiet;
 }
 
@@ -85,10 +84,13 @@ struct agent *birth_agent(struct state *state, const struct birth *birth, struct
 	if (agent->is_observed) {
 		agent->state = AGENT_ACTIVE;
 		agent->request = 0;
-		mark_process(actions, proc, agent->mark, true);
+		mark_process(actions, proc, true);
 		record_agent(actions, INCIDENT_PLACED, agent, (struct record_words){"mode", "would-place", "observed"});
 		return agent;
 	}
+	/* So that the kernel tells of its end; an exec's own mark is there already. */
+	if (!birth->mark && birth->how != BIRTH_HOLD)
+		mark_process(actions, proc, false);
 	if (birth->hold_token)
 		agent->hold_tokens[agent->n_hold_tokens++] = birth->hold_token;
 	place_agent(agent, actions);
@@ -168,7 +170,7 @@ static struct agent *consider(struct state *state, const struct birth *birth, ui
 
 	if (match_is_protected(state->set, proc)) {
 		if (proc->mark)
-			mark_process(actions, proc, 0, true);
+			mark_process(actions, proc, true);
 		return NULL;
 	}
 	kin = find_kin(state, proc, lineage);
@@ -184,7 +186,7 @@ static struct agent *consider(struct state *state, const struct birth *birth, ui
 	if (kin.agent && !kin.is_inside)
 		join_agent(state, kin.agent, proc->pid, proc->start_ticks, actions);
 	if (!kin.agent && birth->mark)
-		mark_process(actions, proc, 0, true);
+		mark_process(actions, proc, true);
 	return kin.agent;
 }
 
@@ -231,7 +233,8 @@ void step_hold(struct state *state, const struct event *event, struct actions *a
 
 void step_fork(struct state *state, const struct event *event, struct actions *actions)
 {
-	struct agent *agent = state_by_mark(state, event->fork.mark);
+	struct agent *agent =
+		event->fork.agent ? state_get(state, event->fork.agent) : state_by_mark(state, event->fork.mark);
 
 	if (agent && !(event->fork.cgroup_id && event->fork.cgroup_id == agent->cgroup_id))
 		join_agent(state, agent, event->fork.pid, event->fork.start_ticks, actions);
@@ -273,6 +276,7 @@ void step_found(struct state *state, const struct event *event, struct actions *
 {
 	_cleanup_(policy_unrefp) struct policy *policy = policy_ref(policy_set_find(state->set, event->found.policy));
 	struct agent *agent, template = *event->found.agent;
+	struct proc root = {.pid = template.root_pid, .start_ticks = template.root_start_ticks};
 	bool is_orphan = !policy;
 
 	if (is_orphan)
@@ -298,6 +302,8 @@ void step_found(struct state *state, const struct event *event, struct actions *
 	}
 	if (!is_orphan)
 		actions_add(actions, ACTION_LIMIT, agent);
+	if (agent->has_root)
+		mark_process(actions, &root, false);
 	if (!event->found.is_populated)
 		end_agent(state, agent, actions);
 }

@@ -53,6 +53,7 @@ struct event {
 		struct {
 			pid_t pid, ppid;
 			uint64_t start_ticks, mark, cgroup_id;
+			uint64_t agent; /* handle of its agent, when the edge knows; 0: by mark */
 		} fork;
 		struct {
 			pid_t pid;

@@ -43,4 +43,7 @@ uint64_t procfs_ticks_of_ns(uint64_t start_ns);
  */
 int procfs_scan(int (*fn)(pid_t pid, void *userdata), void *userdata) _must_check_;
 
+/* Calls fn for the pid of each child of the process. fn returns < 0 to end. 0, -ESRCH, or what fn returned. */
+int procfs_children(pid_t pid, int (*fn)(pid_t pid, void *userdata), void *userdata) _must_check_;
+
 #endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "govd/manager.h"
+
+#include "base/log.h"
+
+/* Processes that govd-hold keeps waiting until they are placed. */
+
+#define HOLD_RETRY_NS NSEC_PER_SEC /* after govd-hold ended */
+
+static void hold_asked(uint64_t token, pid_t pid, bool is_exec, const char *path, void *userdata)
+{
+	struct manager *manager = userdata;
+	struct event event = {.kind = EVENT_HOLD};
+	int r;
+
+	if (is_exec)
+		r = procfs_read_exec(manager->procfs, pid, path, &event.hold.proc);
+	else
+		r = procfs_read_script(manager->procfs, pid, path, &event.hold.proc);
+	if (r < 0) {
+		/* Not a start of an agent, or not to be told yet: the exec record will. */
+		hold_answer(manager->hold, token);
+		return;
+	}
+	event.hold.token = token;
+	manager_dispatch(manager, &event);
+}
+
+static void hold_expired(_unused_ uint64_t token, void *userdata)
+{
+	struct manager *manager = userdata;
+
+	manager->counts.holds_expired++;
+}
+
+static int on_hold(_unused_ sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents, void *userdata)
+{
+	struct manager *manager = userdata;
+
+	if (hold_dispatch(manager->hold) < 0)
+		manager->counts.actions_failed++;
+	return 0;
+}
+
+static void hold_ended(const char *why, void *userdata)
+{
+	struct manager *manager = userdata;
+
+	log_warning("govd-hold ended: %s; agents are caught by their exec until it runs again", why);
+	manager->hold_source = sd_event_source_disable_unref(manager->hold_source);
+	manager->hold_is_down = true;
+	manager->hold_retry_ns = manager_now_ns() + HOLD_RETRY_NS;
+}
+
+static int hold_attach(struct manager *manager)
+{
+	int r = hold_start(manager->hold);
+
+	if (r < 0)
+		return r;
+	manager->hold_is_down = false;
+	r = procfs_protect(manager->procfs, hold_pid(manager->hold));
+	if (r < 0)
+		return r;
+	r = sd_event_add_io(manager->event, &manager->hold_source, hold_fd(manager->hold), EPOLLIN, on_hold, manager);
+	if (r < 0)
+		return r;
+	return sd_event_source_set_priority(manager->hold_source, SD_EVENT_PRIORITY_IMPORTANT - 1);
+}
+
+void manager_watch_hold(struct manager *manager)
+{
+	uint64_t now_ns = manager_now_ns();
+
+	if (!manager->hold)
+		return;
+	if (manager->hold_is_down) {
+		if (now_ns >= manager->hold_retry_ns && hold_attach(manager) < 0)
+			manager->hold_retry_ns = now_ns + HOLD_RETRY_NS;
+		return;
+	}
+	if (hold_watch_over(manager->hold, now_ns) < 0)
+		manager->counts.actions_failed++;
+}
+
+static int on_watch(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	manager_watch_hold(userdata);
+	sd_event_source_set_time(source, usec + GOV_HOLD_PING_MS * 1000);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+int manager_open_hold(struct manager *manager)
+{
+	struct hold_events events = {
+		.ask = hold_asked, .expired = hold_expired, .ended = hold_ended, .userdata = manager};
+	char program[PATH_MAX];
+	int r;
+
+	r = program_path("govd-hold", program, sizeof(program));
+	if (r < 0)
+		return r;
+	r = hold_new(program, &events, &manager->hold);
+	if (r < 0)
+		return r;
+	r = hold_attach(manager);
+	if (r < 0)
+		return r;
+	return sd_event_add_time(manager->event, NULL, CLOCK_MONOTONIC,
+				 manager_now_ns() / NSEC_PER_USEC + GOV_HOLD_PING_MS * 1000, 1000, on_watch, manager);
+}

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "govd/manager.h"
+
+#include <limits.h>
+#include <malloc.h>
+#include <signal.h>
+#include <sys/random.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "govd/check.h"
+
+uint64_t manager_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
+}
+
+uint64_t manager_realtime_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / NSEC_PER_MSEC;
+}
+
+int program_path(const char *name, char *path, size_t size)
+{
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	if (n < 0)
+		return -errno;
+	self[n] = '\0';
+	slash = strrchr(self, '/');
+	if (slash)
+		*slash = '\0';
+	if ((size_t)snprintf(path, size, "%s/%s", self, name) < size && access(path, X_OK) == 0)
+		return 0;
+	if ((size_t)snprintf(path, size, "%s/%s", GOV_LIBEXECDIR, name) < size && access(path, X_OK) == 0)
+		return 0;
+	return -ENOENT;
+}
+
+/* ---- signals ---- */
+
+static int on_terminate(_unused_ sd_event_source *source, _unused_ const struct signalfd_siginfo *si, void *userdata)
+{
+	struct manager *manager = userdata;
+
+	sd_notify(0, "STOPPING=1");
+	return sd_event_exit(manager->event, 0);
+}
+
+static int on_hangup(_unused_ sd_event_source *source, _unused_ const struct signalfd_siginfo *si, void *userdata)
+{
+	struct manager *manager = userdata;
+
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(manager_now_ns() / NSEC_PER_USEC));
+	if (manager_load_policies(manager) < 0)
+		manager->counts.actions_failed++;
+	sd_notify(0, "READY=1");
+	return 0;
+}
+
+static int open_signals(struct manager *manager)
+{
+	static const struct {
+		int number;
+		sd_event_signal_handler_t handler;
+	} signals[] = {{SIGTERM, on_terminate}, {SIGINT, on_terminate}, {SIGHUP, on_hangup}};
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < ELEMENTSOF(signals); i++)
+		sigaddset(&set, signals[i].number);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < ELEMENTSOF(signals); i++) {
+		int r = sd_event_add_signal(manager->event, NULL, signals[i].number, signals[i].handler, manager);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* ---- the recorder ---- */
+
+static int on_recorder(_unused_ sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents, void *userdata)
+{
+	struct manager *manager = userdata;
+
+	if (recorder_dispatch(manager->recorder) < 0)
+		manager->counts.actions_failed++;
+	return 0;
+}
+
+/* It may have been started again since: its descriptor is another one then. */
+static int watch_recorder(struct manager *manager)
+{
+	int fd = recorder_fd(manager->recorder);
+
+	if (manager->recorder_source && fd == sd_event_source_get_io_fd(manager->recorder_source))
+		return 0;
+	manager->recorder_source = sd_event_source_disable_unref(manager->recorder_source);
+	if (fd < 0)
+		return 0;
+	return sd_event_add_io(manager->event, &manager->recorder_source, fd, EPOLLIN, on_recorder, manager);
+}
+
+static int on_recorder_watch(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct manager *manager = userdata;
+
+	if (recorder_watch_over(manager->recorder, manager_now_ns()) < 0 || watch_recorder(manager) < 0)
+		manager->counts.actions_failed++;
+	sd_event_source_set_time(source, usec + 1000000);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static int open_recorder(struct manager *manager)
+{
+	char program[PATH_MAX];
+	int r;
+
+	r = program_path("govd-recorder", program, sizeof(program));
+	if (r < 0) {
+		log_err("govd-recorder is neither beside govd nor in " GOV_LIBEXECDIR ": install govd again");
+		return r;
+	}
+	r = recorder_new(program, manager->options.state_dir, &manager->recorder);
+	if (r < 0)
+		return r;
+	r = watch_recorder(manager);
+	if (r < 0)
+		return r;
+	return sd_event_add_time(manager->event, NULL, CLOCK_MONOTONIC, manager_now_ns() / NSEC_PER_USEC + 1000000,
+				 250000, on_recorder_watch, manager);
+}
+
+/* ---- life ---- */
+
+static int open_directories(struct manager *manager)
+{
+	char link[PATH_MAX];
+	int r;
+
+	r = file_mkdir_all(manager->options.state_dir, 0750);
+	if (r < 0) {
+		log_err("can't make the state directory %s: %s", manager->options.state_dir, strerror(-r));
+		return r;
+	}
+	/* For govctl, which finds the history by the socket's directory when govd is down. */
+	snprintf(link, sizeof(link), "%s/%s", manager->options.runtime_dir, GOV_RUNTIME_STATE_LINK);
+	if (unlink(link) < 0 && errno != ENOENT)
+		log_warning("can't replace %s: %m", link);
+	if (symlink(manager->options.state_dir, link) < 0)
+		log_warning("can't make %s: %m", link);
+	return 0;
+}
+
+static int open_core(struct manager *manager)
+{
+	uint64_t seed;
+
+	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+		return -EIO;
+	manager->host = check_host();
+	manager->state = state_new(seed);
+	if (!manager->state)
+		return -ENOMEM;
+	return journal_init(&manager->journal);
+}
+
+static int open_bus(struct manager *manager)
+{
+	struct bus_calls calls = manager_calls;
+	int r;
+
+	calls.userdata = manager;
+	r = bus_new(manager->event, manager->options.runtime_dir, &manager->journal, &calls, &manager->bus);
+	if (r == -EADDRINUSE)
+		log_err("another govd answers on %s/" GOV_BUS_SOCKET
+			": stop it, or use another --runtime-dir, --state-dir and --slice",
+			manager->options.runtime_dir);
+	else if (r < 0)
+		log_err("can't listen on %s/" GOV_BUS_SOCKET ": %s", manager->options.runtime_dir, strerror(-r));
+	return r;
+}
+
+int manager_new(const struct manager_options *options, struct manager **ret_manager)
+{
+	static int (*const steps[])(struct manager *) = {
+		open_signals, open_core, open_bus, open_directories, open_recorder, manager_open_sensors,
+	};
+	_cleanup_(manager_freep) struct manager *manager = calloc(1, sizeof(*manager));
+	int r;
+
+	if (!manager)
+		return -ENOMEM;
+	manager->options = *options;
+	r = sd_event_default(&manager->event);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
+		r = steps[i](manager);
+		if (r < 0)
+			return r;
+	}
+	r = procfs_protect(manager->procfs, recorder_pid(manager->recorder));
+	if (r < 0)
+		return r;
+	r = manager_open_hold(manager);
+	if (r < 0) {
+		log_warning("agents can't be held at their start (%s): they are caught by their exec; `govctl doctor` "
+			    "tells why",
+			    strerror(-r));
+		manager->hold_is_down = manager->hold != NULL;
+	}
+	r = manager_load_policies(manager);
+	if (r < 0)
+		return r;
+	r = groups_restore(manager->groups);
+	if (r < 0)
+		log_warning("can't look for agents of an earlier govd: %s", strerror(-r));
+	*ret_manager = TAKE_PTR(manager);
+	return 0;
+}
+
+struct manager *manager_free(struct manager *manager)
+{
+	if (!manager)
+		return NULL;
+	sd_event_source_disable_unref(manager->hold_source);
+	sd_event_source_disable_unref(manager->recorder_source);
+	sd_event_source_disable_unref(manager->tick_source);
+	sd_event_source_disable_unref(manager->census_source);
+	bus_free(manager->bus);
+	hold_free(manager->hold);
+	bpf_sense_free(manager->bpf);
+	procfs_free(manager->procfs);
+	groups_free(manager->groups);
+	recorder_free(manager->recorder);
+	journal_done(&manager->journal);
+	actions_done(&manager->actions);
+	free(manager->queue);
+	state_free(manager->state);
+	policy_set_unref(manager->policies);
+	conf_errors_done(&manager->policy_errors);
+	sd_event_unref(manager->event);
+	free(manager);
+	return NULL;
+}
+
+int manager_run(struct manager *manager)
+{
+	int r;
+
+	r = sd_event_set_watchdog(manager->event, true);
+	if (r < 0)
+		log_warning("can't keep the service manager's watchdog: %s", strerror(-r));
+	/* What runs already is looked at before govd says that it governs. */
+	manager_ask_census(manager, true);
+	manager_census(manager);
+	malloc_trim(0);
+	log_info("ready");
+	sd_notify(0, "READY=1\nSTATUS=Governing.");
+	return sd_event_loop(manager->event);
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef GOV_GOVD_MANAGER_H
+#define GOV_GOVD_MANAGER_H
+
+#include <systemd/sd-event.h>
+
+#include "act/group.h"
+#include "conf/conf.h"
+#include "core/step.h"
+#include "out/bus.h"
+#include "out/journal.h"
+#include "out/recorder.h"
+#include "sense/bpf.h"
+#include "sense/hold.h"
+#include "sense/procfs.h"
+
+/* The one owner of everything in govd: one thread, one sd_event loop. */
+
+#define POLICY_DIRS_MAX 16
+
+struct manager_options {
+	const char *policy_dirs[POLICY_DIRS_MAX];
+	size_t n_policy_dirs;
+	const char *runtime_dir, *state_dir, *slice, *backend;
+	const char *config; /* govd.yaml; NULL: in the first policy directory's parent */
+	size_t ring_bytes;  /* 0: the default */
+	bool observe;
+};
+
+/* An event that waits for its turn: results of actions, with the strings that they borrow. */
+struct queued_event {
+	struct event event;
+	char cgroup[AGENT_CGROUP_MAX], origin[AGENT_CGROUP_MAX];
+};
+
+struct manager_counts {
+	uint64_t records; /* of the kernel, received */
+	uint64_t lost;	  /* of the kernel, all kinds */
+	uint64_t resyncs;
+	uint64_t actions_failed;
+	uint64_t holds_expired;
+	uint64_t log_lines;
+};
+
+struct manager {
+	struct manager_options options;
+	sd_event *event;
+	sd_event_source *tick_source, *hold_source, *recorder_source, *census_source;
+	struct state *state;
+	struct actions actions;
+	struct queued_event *queue; /* a ring */
+	size_t queue_head, queue_n, queue_size;
+	bool is_dispatching;
+	struct policy_set *policies;
+	struct conf_errors policy_errors;
+	struct conf_host host;
+	struct bpf_sense *bpf;
+	struct procfs *procfs;
+	struct hold *hold;
+	struct groups *groups;
+	struct recorder *recorder;
+	struct journal journal;
+	struct bus *bus;
+	struct manager_counts counts;
+	struct gov_count seen_counts[GOV_RECORD_KINDS]; /* at the last look */
+	bool census_wanted, census_scans_proc;
+	bool hold_is_down;
+	uint64_t hold_retry_ns;
+};
+
+/* error in words, for the log. */
+int manager_new(const struct manager_options *options, struct manager **ret_manager) _must_check_;
+struct manager *manager_free(struct manager *manager);
+DEFINE_CLEANUP(struct manager *, manager_free)
+/* Until SIGTERM or SIGINT. */
+int manager_run(struct manager *manager) _must_check_;
+
+uint64_t manager_now_ns(void);	    /* CLOCK_MONOTONIC */
+uint64_t manager_realtime_ms(void); /* CLOCK_REALTIME */
+
+/* dispatch.c: event -> step() -> actions -> act -> record. time_ns is filled in. */
+void manager_dispatch(struct manager *manager, struct event *event);
+/* From within an action. The strings of a RESULT are copied. */
+void manager_enqueue(struct manager *manager, const struct event *event);
+void manager_count_lost(struct manager *manager);
+
+/* perform.c: one action. */
+void manager_perform(struct manager *manager, const struct action *action);
+
+/* sensors.c: what comes in. */
+int manager_open_sensors(struct manager *manager) _must_check_;
+void manager_drain_ring(struct manager *manager);
+void manager_ask_census(struct manager *manager, bool scans_proc);
+void manager_census(struct manager *manager);
+/* Freshens every agent's CPU time and last sign of life. */
+void manager_sample(struct manager *manager);
+
+/* sweep.c; only from within an action. */
+void manager_sweep(struct manager *manager, const struct agent *agent);
+
+/* holds.c: govd-hold. */
+int manager_open_hold(struct manager *manager) _must_check_;
+void manager_watch_hold(struct manager *manager);
+
+/* reload.c */
+int manager_load_policies(struct manager *manager) _must_check_;
+
+/* calls.c: what govctl asks for; the others one a file: agents, policies, status, explain, commands. */
+extern const struct bus_calls manager_calls;
+int call_show(sd_bus_message *reply, const char *id, sd_bus_error *error, void *userdata);
+int call_explain(sd_bus_message *reply, const char *what, sd_bus_error *error, void *userdata);
+int call_test_policy(sd_bus_message *reply, uint32_t pid, sd_bus_error *error, void *userdata);
+int call_list_policies(sd_bus_message *reply, void *userdata);
+int call_show_policy(sd_bus_message *reply, const char *name, sd_bus_error *error, void *userdata);
+int call_reload(sd_bus_message *reply, sd_bus_error *error, void *userdata);
+int call_status(sd_bus_message *reply, void *userdata);
+int call_run(uint64_t request, const struct bus_peer *peer, const char *policy, const char *key, bool reuse,
+	     const char *executable, char *const *argv, sd_bus_error *error, void *userdata);
+int call_adopt(uint64_t request, const struct bus_peer *peer, uint32_t pid, const char *policy, sd_bus_error *error,
+	       void *userdata);
+int call_command(uint64_t request, const struct bus_peer *peer, enum command command, const char *id,
+		 sd_bus_error *error, void *userdata);
+bool call_may_connect(uid_t uid, const gid_t *groups, size_t n_groups, void *userdata);
+void call_refused(const struct bus_peer *peer, const char *method, void *userdata);
+/* The agent of this name, or an error in words. */
+int call_find_agent(struct manager *manager, const char *name, const struct agent **ret_agent, sd_bus_error *error);
+/* The fields that list and show have in common, into an open a{sv}. */
+int agent_add_fields(struct manager *manager, sd_bus_message *m, const struct agent *agent);
+int agent_add_next(struct manager *manager, sd_bus_message *m, const struct agent *agent);
+
+/* The path of a helper program: beside govd's own executable, else in libexec. */
+int program_path(const char *name, char *path, size_t size) _must_check_;
+
+#endif

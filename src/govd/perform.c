@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "govd/manager.h"
+
+#include <sys/pidfd.h>
+
+#include "base/log.h"
+#include "base/text.h"
+
+/* One action of the core: to whom it goes. */
+
+static void perform_group(struct manager *manager, const struct action *action)
+{
+	int r = groups_act(manager->groups, action);
+
+	if (r < 0 && r != -ESRCH) {
+		manager->counts.actions_failed++;
+		log_debug("%s of agent %s failed: %s", action_kind_name(action->kind),
+			  action->agent ? action->agent->id : "-", strerror(-r));
+	}
+}
+
+static void perform_remove(struct manager *manager, const struct action *action)
+{
+	struct event event = {.kind = EVENT_RESULT};
+	int r = groups_act(manager->groups, action);
+
+	event.result.action = ACTION_REMOVE;
+	event.result.agent = action->agent->handle;
+	event.result.error = -r;
+	manager_enqueue(manager, &event);
+}
+
+static void perform_mark(struct manager *manager, const struct action *action)
+{
+	_cleanup_close_ int pidfd = pidfd_open(action->process.pid, 0);
+	struct gov_mark mark;
+	uint64_t start_ticks;
+
+	if (pidfd < 0 || procfs_start_ticks(action->process.pid, &start_ticks) < 0 ||
+	    start_ticks != action->process.start_ticks)
+		return;
+	if (bpf_sense_get_mark(manager->bpf, pidfd, &mark) < 0 || mark.root_pid != (uint32_t)action->process.pid)
+		mark = (struct gov_mark){
+			.id = bpf_sense_new_mark(manager->bpf),
+			.root_pid = (uint32_t)action->process.pid,
+		};
+	if (action->process.is_quiet)
+		mark.flags |= GOV_MARK_QUIET;
+	if (bpf_sense_set_mark(manager->bpf, pidfd, &mark) < 0)
+		manager->counts.actions_failed++;
+}
+
+static void perform_hold_answer(struct manager *manager, const struct action *action)
+{
+	if (manager->hold)
+		hold_answer(manager->hold, action->token);
+}
+
+static void perform_reply(struct manager *manager, const struct action *action)
+{
+	bus_reply(manager->bus, action->reply.request, action);
+}
+
+static void perform_record(struct manager *manager, const struct action *action)
+{
+	const struct incident *incident = &action->incident;
+	uint64_t now_ms = manager_realtime_ms();
+	struct journal_line *line;
+
+	recorder_add(manager->recorder, now_ms, incident);
+	line = journal_add(&manager->journal);
+	line->time_ms = now_ms;
+	line->event = incident_kind_name(incident->kind);
+	text_copy(line->agent, sizeof(line->agent), incident->agent);
+	text_copy(line->policy, sizeof(line->policy), incident->policy);
+	text_copy(line->key, sizeof(line->key), incident->key);
+	line->pid = action->agent ? action->agent->root_pid : 0;
+	line->action = incident->action;
+	line->result = incident->result;
+	bus_publish(manager->bus, line);
+	log_debug("%s %s %s %s", incident_kind_name(incident->kind), incident->agent, incident->action,
+		  incident->result);
+}
+
+static void perform_sweep(struct manager *manager, const struct action *action)
+{
+	manager_sweep(manager, action->agent);
+}
+
+static void perform_census(struct manager *manager, const struct action *action)
+{
+	manager_ask_census(manager, streq(action->reason, "policies"));
+}
+
+static void perform_timer(struct manager *manager, const struct action *action)
+{
+	uint64_t at_us = action->time_ns / NSEC_PER_USEC + 1;
+
+	if (action->time_ns == UINT64_MAX) {
+		sd_event_source_set_enabled(manager->tick_source, SD_EVENT_OFF);
+		return;
+	}
+	sd_event_source_set_time(manager->tick_source, at_us);
+	sd_event_source_set_enabled(manager->tick_source, SD_EVENT_ONESHOT);
+}
+
+void manager_perform(struct manager *manager, const struct action *action)
+{
+	static void (*const performers[ACTION_KINDS])(struct manager *, const struct action *) = {
+		[ACTION_PLACE] = perform_group,
+		[ACTION_MOVE] = perform_group,
+		[ACTION_LIMIT] = perform_group,
+		[ACTION_SAVE] = perform_group,
+		[ACTION_MARK] = perform_mark,
+		[ACTION_RELEASE] = perform_group,
+		[ACTION_FREEZE] = perform_group,
+		[ACTION_THAW] = perform_group,
+		[ACTION_SIGNAL] = perform_group,
+		[ACTION_SIGNAL_ALL] = perform_group,
+		[ACTION_KILL] = perform_group,
+		[ACTION_REMOVE] = perform_remove,
+		[ACTION_HOLD_ANSWER] = perform_hold_answer,
+		[ACTION_REPLY] = perform_reply,
+		[ACTION_RECORD] = perform_record,
+		[ACTION_SWEEP] = perform_sweep,
+		[ACTION_CENSUS] = perform_census,
+		[ACTION_TIMER] = perform_timer,
+		[ACTION_FORGET] = perform_group,
+	};
+
+	performers[action->kind](manager, action);
+}

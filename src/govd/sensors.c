@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "govd/manager.h"
+
+#include "base/log.h"
+
+/* What comes in from the kernel: records of the ring, the census, the scan of /proc, the groups. */
+
+#define RING_BATCH 256			  /* records between two looks at the other sources */
+#define SAMPLE_EVERY_US (30 * 1000000ULL) /* signs of life; list and show look at once */
+
+static void got_exec(struct manager *manager, const struct gov_record_exec *record)
+{
+	struct event event = {.kind = EVENT_EXEC};
+
+	if (procfs_read_record(manager->procfs, record, &event.exec.proc) < 0)
+		return;
+	event.exec.proc.mark = record->head.mark;
+	event.exec.parent_mark = record->parent_mark;
+	manager_dispatch(manager, &event);
+}
+
+static void got_record(const struct gov_record_head *head, void *userdata)
+{
+	struct manager *manager = userdata;
+	struct event event;
+
+	manager->counts.records++;
+	switch (head->kind) {
+	case GOV_RECORD_EXEC:
+		got_exec(manager, (const struct gov_record_exec *)head);
+		return;
+	case GOV_RECORD_FORK:
+		event = (struct event){.kind = EVENT_FORK};
+		event.fork.pid = (pid_t)head->pid;
+		event.fork.ppid = (pid_t)head->ppid;
+		event.fork.start_ticks = procfs_ticks_of_ns(head->start_ns);
+		event.fork.mark = head->mark;
+		event.fork.cgroup_id = head->cgroup_id;
+		break;
+	case GOV_RECORD_EXIT:
+		event = (struct event){.kind = EVENT_EXIT};
+		event.exit.pid = (pid_t)head->pid;
+		event.exit.start_ticks = procfs_ticks_of_ns(head->start_ns);
+		event.exit.mark = head->mark;
+		event.exit.exit_code = ((const struct gov_record_exit *)head)->exit_code;
+		event.exit.is_root = head->flags & GOV_RECORD_ROOT;
+		break;
+	default:
+		return;
+	}
+	manager_dispatch(manager, &event);
+}
+
+void manager_drain_ring(struct manager *manager)
+{
+	int r;
+
+	if (!manager->bpf)
+		return;
+	do
+		r = bpf_sense_read(manager->bpf, RING_BATCH, got_record, manager);
+	while (r == RING_BATCH);
+	manager_count_lost(manager);
+}
+
+static int on_ring(_unused_ sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents, void *userdata)
+{
+	struct manager *manager = userdata;
+	int r = bpf_sense_read(manager->bpf, RING_BATCH, got_record, manager);
+
+	if (r < 0)
+		manager->counts.actions_failed++;
+	manager_count_lost(manager);
+	return 0;
+}
+
+/* ---- the census ---- */
+
+struct census_list {
+	struct gov_census_task *tasks;
+	size_t n, size;
+};
+
+static void census_collect(const struct gov_census_task *task, void *userdata)
+{
+	struct census_list *list = userdata;
+
+	if (list->n == list->size) {
+		size_t size = list->size ? list->size * 2 : 256;
+		struct gov_census_task *tasks = reallocarray(list->tasks, size, sizeof(*tasks));
+
+		if (!tasks)
+			return;
+		list->tasks = tasks;
+		list->size = size;
+	}
+	list->tasks[list->n++] = *task;
+}
+
+static void census_see(struct manager *manager, pid_t pid, const struct gov_census_task *task)
+{
+	struct event event = {.kind = EVENT_SEEN};
+
+	if (procfs_read(manager->procfs, pid, &event.seen.proc) < 0)
+		return;
+	if (task) {
+		if (event.seen.proc.start_ticks != procfs_ticks_of_ns(task->start_ns))
+			return;
+		event.seen.proc.mark = task->mark;
+		event.seen.mark_root = (pid_t)task->root_pid;
+	}
+	manager_dispatch(manager, &event);
+}
+
+/* Roots first, so that a lineage is known by its own root where that lives. */
+static void census_marked(struct manager *manager)
+{
+	struct census_list list = {0};
+
+	if (bpf_sense_census(manager->bpf, census_collect, &list) < 0)
+		manager->counts.actions_failed++;
+	for (int roots = 1; roots >= 0; roots--)
+		for (size_t i = 0; i < list.n; i++)
+			if ((list.tasks[i].pid == list.tasks[i].root_pid) == (roots == 1) &&
+			    !(list.tasks[i].flags & GOV_RECORD_IN_SLICE))
+				census_see(manager, (pid_t)list.tasks[i].pid, &list.tasks[i]);
+	free(list.tasks);
+}
+
+static int scan_one(pid_t pid, void *userdata)
+{
+	census_see(userdata, pid, NULL);
+	return 0;
+}
+
+void manager_census(struct manager *manager)
+{
+	struct event end = {.kind = EVENT_CENSUS_END};
+	bool scans_proc = manager->census_scans_proc;
+
+	manager->census_wanted = false;
+	manager->census_scans_proc = false;
+	manager->counts.resyncs++;
+	if (manager->bpf) {
+		manager_drain_ring(manager);
+		if (bpf_sense_drain_overflow(manager->bpf, got_record, manager) < 0)
+			manager->counts.actions_failed++;
+		census_marked(manager);
+	}
+	if ((scans_proc || !manager->bpf) && procfs_scan(scan_one, manager) < 0)
+		manager->counts.actions_failed++;
+	manager_dispatch(manager, &end);
+}
+
+static int on_census(_unused_ sd_event_source *source, void *userdata)
+{
+	struct manager *manager = userdata;
+
+	if (manager->census_wanted)
+		manager_census(manager);
+	return 0;
+}
+
+void manager_ask_census(struct manager *manager, bool scans_proc)
+{
+	manager->census_wanted = true;
+	manager->census_scans_proc |= scans_proc;
+	sd_event_source_set_enabled(manager->census_source, SD_EVENT_ONESHOT);
+}
+
+/* ---- the groups ---- */
+
+static void group_done(const struct event *result, void *userdata)
+{
+	struct event event = *result;
+
+	manager_dispatch(userdata, &event);
+}
+
+static void group_empty(uint64_t agent, void *userdata)
+{
+	struct manager *manager = userdata;
+	struct event event = {.kind = EVENT_EMPTY};
+
+	/* What the lineage did before it ended comes first. */
+	if (!manager->is_dispatching)
+		manager_drain_ring(manager);
+	event.empty.agent = agent;
+	manager_dispatch(manager, &event);
+}
+
+static void group_found(const struct agent *saved, const char *policy, bool is_populated, bool is_frozen,
+			bool root_lives, void *userdata)
+{
+	struct event event = {.kind = EVENT_FOUND};
+
+	event.found.agent = saved;
+	event.found.policy = policy;
+	event.found.is_populated = is_populated;
+	event.found.is_frozen = is_frozen;
+	event.found.root_lives = root_lives;
+	manager_dispatch(userdata, &event);
+}
+
+static int on_groups(_unused_ sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents, void *userdata)
+{
+	struct manager *manager = userdata;
+
+	if (groups_dispatch(manager->groups) < 0)
+		manager->counts.actions_failed++;
+	return 0;
+}
+
+/* ---- time ---- */
+
+static int on_tick(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
+{
+	struct event event = {.kind = EVENT_TICK};
+
+	manager_dispatch(userdata, &event);
+	return 0;
+}
+
+void manager_sample(struct manager *manager)
+{
+	const struct agent *agent;
+	size_t cursor = 0;
+
+	while ((agent = state_agent_next(manager->state, &cursor))) {
+		struct event event = {.kind = EVENT_SAMPLE};
+		struct group_stats stats;
+
+		if (!agent->is_placed || groups_stats(manager->groups, agent->handle, &stats) < 0 ||
+		    stats.cpu_ns == UINT64_MAX)
+			continue;
+		event.sample.agent = agent->handle;
+		event.sample.cpu_ns = stats.cpu_ns;
+		manager_dispatch(manager, &event);
+	}
+}
+
+static int on_sample(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct manager *manager = userdata;
+
+	manager_sample(manager);
+	if (recorder_watch_over(manager->recorder, manager_now_ns()) < 0)
+		manager->counts.actions_failed++;
+	sd_event_source_set_time(source, usec + SAMPLE_EVERY_US);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static int open_groups(struct manager *manager)
+{
+	static const struct group_events handlers = {.done = group_done, .empty = group_empty, .found = group_found};
+	struct group_events events = handlers;
+	char why[256] = "";
+	int r;
+
+	events.userdata = manager;
+	r = groups_new_native(manager->options.slice, &events, &manager->groups, why, sizeof(why));
+	if (r < 0)
+		log_err("can't make the slice %s: %s (%s)", manager->options.slice, *why ? why : strerror(-r),
+			strerror(-r));
+	return r;
+}
+
+static int open_bpf(struct manager *manager)
+{
+	struct gov_config config = {.self_pid = (uint32_t)getpid()};
+	char why[512] = "";
+	int r;
+
+	config.slice_id = groups_slice_id(manager->groups);
+	config.slice_level = groups_slice_level(manager->groups);
+	r = bpf_sense_new(manager->options.ring_bytes, &manager->bpf, why, sizeof(why));
+	if (r < 0) {
+		log_err("can't load the BPF programs: %s (%s); `govctl doctor` tells more", strerror(-r), why);
+		return r;
+	}
+	r = bpf_sense_set_config(manager->bpf, &config);
+	if (r < 0)
+		log_err("can't set up the BPF programs: %s", strerror(-r));
+	return r;
+}
+
+int manager_open_sensors(struct manager *manager)
+{
+	sd_event_source *source = NULL;
+	uint64_t now_us = manager_now_ns() / NSEC_PER_USEC;
+	int r;
+
+	r = open_groups(manager);
+	if (r < 0)
+		return r;
+	r = open_bpf(manager);
+	if (r < 0)
+		return r;
+	r = procfs_new(groups_v2_root(manager->groups), &manager->procfs);
+	if (r < 0)
+		return r;
+	procfs_set_slice(manager->procfs, groups_slice_path(manager->groups));
+	r = sd_event_add_io(manager->event, &source, bpf_sense_ring_fd(manager->bpf), EPOLLIN, on_ring, manager);
+	if (r < 0)
+		return r;
+	sd_event_source_set_floating(source, true);
+	sd_event_source_set_priority(source, SD_EVENT_PRIORITY_IMPORTANT);
+	sd_event_source_unref(source);
+	r = sd_event_add_io(manager->event, NULL, groups_fd(manager->groups), EPOLLIN, on_groups, manager);
+	if (r < 0)
+		return r;
+	r = sd_event_add_defer(manager->event, &manager->census_source, on_census, manager);
+	if (r < 0)
+		return r;
+	sd_event_source_set_enabled(manager->census_source, SD_EVENT_OFF);
+	r = sd_event_add_time(manager->event, &manager->tick_source, CLOCK_MONOTONIC, UINT64_MAX, 1000, on_tick,
+			      manager);
+	if (r < 0)
+		return r;
+	sd_event_source_set_enabled(manager->tick_source, SD_EVENT_OFF);
+	return sd_event_add_time(manager->event, NULL, CLOCK_MONOTONIC, now_us + SAMPLE_EVERY_US, 1000000, on_sample,
+				 manager);
+}
