@@ -31,11 +31,13 @@ struct group_stats {
 
 struct group_ops {
 	const char *name; /* "native", "systemd" */
-	int (*open)(struct groups *groups);
+	/* Finds or makes the slice. words: what went wrong or, on success, what degrades. */
+	int (*open)(struct groups *groups, char *words, size_t words_size);
 	int (*act)(struct groups *groups, const struct action *action);
 };
 
-/* slice: base name, e.g. agents.slice. Makes the slice's groups; removes nothing that it finds. error in words. */
+/* slice: base name, e.g. agents.slice. Makes the slice's groups; removes nothing that it finds. error: in words what
+ * went wrong or, on success, what degrades; "" nothing. */
 int groups_new_native(const char *slice, const struct group_events *events, struct groups **ret_groups, char *error,
 		      size_t error_size) _must_check_;
 /* Removes the slice when it is empty; agents' groups stay. */
@@ -48,8 +50,11 @@ const char *groups_slice_path(const struct groups *groups); /* v2 path as in /pr
 uint64_t groups_slice_id(const struct groups *groups);
 uint32_t groups_slice_level(const struct groups *groups); /* depth below the v2 root */
 
-/* Reports every group of the slice that carries state; sweeps away those that are empty. */
+/* Reports every group of the slice that carries state (the handle is 0 yet); sweeps away those that are empty. */
 int groups_restore(struct groups *groups) _must_check_;
+/* A restored group is this agent's, by its cgroup_id: call it when the core has made the agent. groups_act does it,
+ * too; stats, pids and empty() need it. */
+int groups_bind(struct groups *groups, const struct agent *agent);
 
 /* Performs PLACE MOVE LIMIT SAVE RELEASE FREEZE THAW SIGNAL SIGNAL_ALL KILL REMOVE FORGET. Signals go through pidfds
  * after a check of start_ticks. Returns 0 or -errno for the log and the counters; what the core must know comes as
@@ -69,6 +74,8 @@ int groups_describe(char *buffer, size_t size);
 /* For status: sums since the start. */
 struct groups_counts {
 	uint64_t placed, moved, failed;
+	uint64_t degraded;  /* limits that this host can't set */
+	uint64_t strangers; /* processes found in the slice in groups without readable state: left alone */
 };
 void groups_get_counts(const struct groups *groups, struct groups_counts *ret_counts);
 

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <sys/stat.h>
+
+#include "act/internal.h"
+#include "base/text.h"
+
+/* What all backends share: the tables of groups, telling results, opening and closing. */
+
+struct group *group_find(struct groups *groups, const struct agent *agent)
+{
+	struct group *group = idmap_get(&groups->by_agent, agent->handle);
+
+	if (group || !agent->cgroup_id)
+		return group;
+	/* A restored group, named for the first time. */
+	group = idmap_get(&groups->by_id, agent->cgroup_id);
+	if (!group || group->agent)
+		return NULL;
+	if (idmap_put(&groups->by_agent, agent->handle, group) < 0)
+		return NULL;
+	group->agent = agent->handle;
+	watch_check_soon(groups, group);
+	return group;
+}
+
+int groups_bind(struct groups *groups, const struct agent *agent)
+{
+	return group_find(groups, agent) ? 0 : -ENOENT;
+}
+
+void group_path(const struct groups *groups, const char *name, char ret_path[static AGENT_CGROUP_MAX])
+{
+	struct text text = {.bytes = ret_path, .size = AGENT_CGROUP_MAX};
+
+	/* It fits: native_open sees to it. */
+	text_addf(&text, "%s/%s", groups->slice_path, name);
+}
+
+int group_add(struct groups *groups, uint64_t agent, const char *name, int v2_fd, struct group **ret_group)
+{
+	_cleanup_close_ int fd = v2_fd;
+	_cleanup_free_ struct group *group = calloc(1, sizeof(*group));
+	struct stat st;
+	int r;
+
+	if (!group)
+		return -ENOMEM;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	group->agent = agent;
+	group->cgroup_id = st.st_ino;
+	group->watch = -1;
+	for (size_t i = 0; i < HIERARCHIES_V1; i++)
+		group->v1_fd[i] = -EBADF;
+	if (!text_copy(group->name, sizeof(group->name), name))
+		return -ENAMETOOLONG;
+	r = idmap_put(&groups->by_id, group->cgroup_id, group);
+	if (r < 0)
+		return r;
+	r = agent ? idmap_put(&groups->by_agent, agent, group) : 0;
+	if (r < 0) {
+		idmap_remove(&groups->by_id, group->cgroup_id);
+		return r;
+	}
+	group->v2_fd = TAKE_FD(fd);
+	*ret_group = TAKE_PTR(group);
+	return 0;
+}
+
+void group_drop(struct groups *groups, struct group *group)
+{
+	watch_remove(groups, group);
+	idmap_remove(&groups->by_id, group->cgroup_id);
+	if (group->agent)
+		idmap_remove(&groups->by_agent, group->agent);
+	close_p(&group->v2_fd);
+	for (size_t i = 0; i < HIERARCHIES_V1; i++)
+		close_p(&group->v1_fd[i]);
+	free(group);
+}
+
+void groups_tell_event(struct groups *groups, struct event *event)
+{
+	event->kind = EVENT_RESULT;
+	event->time_ns = watch_now_ns();
+	if (groups->events.done)
+		groups->events.done(event, groups->events.userdata);
+}
+
+void groups_tell(struct groups *groups, const struct action *action, int error)
+{
+	struct event event = {.kind = EVENT_RESULT};
+
+	event.result.action = action->kind;
+	event.result.agent = action->agent->handle;
+	event.result.error = error < 0 ? -error : error;
+	groups_tell_event(groups, &event);
+}
+
+/* Which actions the core waits for: whatever goes wrong, it has to hear of it. */
+static bool has_result(enum action_kind kind)
+{
+	return kind == ACTION_PLACE || kind == ACTION_RELEASE || kind == ACTION_FREEZE || kind == ACTION_THAW ||
+	       kind == ACTION_KILL || kind == ACTION_REMOVE;
+}
+
+int groups_act(struct groups *groups, const struct action *action)
+{
+	int r;
+
+	if (!action->agent)
+		return -EINVAL;
+	if (action->agent->is_observed && action->kind != ACTION_FORGET) {
+		/* Observed agents are never touched: the core doesn't ask for it, and nobody else may. */
+		if (has_result(action->kind))
+			groups_tell(groups, action, EPERM);
+		r = -EPERM;
+	} else {
+		r = groups->ops->act(groups, action);
+	}
+	if (r < 0)
+		groups->counts.failed++;
+	return r;
+}
+
+static bool is_slice_name(const char *slice)
+{
+	size_t length = strlen(slice);
+
+	if (length == 0 || length > NAME_MAX - 1 || streq(slice, ".") || streq(slice, ".."))
+		return false;
+	for (const unsigned char *s = (const unsigned char *)slice; *s; s++)
+		if (*s <= ' ' || *s >= 0x7f || *s == '/')
+			return false;
+	/* The kernel's own files in the parent: `cgroup.procs` and the like. */
+	return strncmp(slice, "cgroup.", 7) != 0;
+}
+
+int groups_new_native(const char *slice, const struct group_events *events, struct groups **ret_groups, char *error,
+		      size_t error_size)
+{
+	_cleanup_(groups_freep) struct groups *groups = NULL;
+	int r;
+
+	if (error_size)
+		error[0] = '\0';
+	if (!is_slice_name(slice)) {
+		snprintf(error, error_size, "not a slice's name: wanted a file name such as agents.slice");
+		return -EINVAL;
+	}
+	groups = calloc(1, sizeof(*groups));
+	if (!groups)
+		return -ENOMEM;
+	groups->ops = &native_ops;
+	groups->events = *events;
+	groups->slice_fd = groups->epoll_fd = groups->inotify_fd = groups->timer_fd = -EBADF;
+	for (size_t i = 0; i < HIERARCHIES_V1; i++)
+		groups->v1_slice_fd[i] = -EBADF;
+	text_copy(groups->slice, sizeof(groups->slice), slice);
+	process_guard_init(&groups->guard);
+	r = watch_open(groups);
+	if (r < 0) {
+		snprintf(error, error_size, "inotify, epoll, timerfd: %s", strerror(-r));
+		return r;
+	}
+	r = layout_discover(&groups->layout, error, error_size);
+	if (r < 0)
+		return r;
+	r = groups->ops->open(groups, error, error_size);
+	if (r < 0)
+		return r;
+	*ret_groups = TAKE_PTR(groups);
+	return 0;
+}
+
+struct groups *groups_free(struct groups *groups)
+{
+	struct group *group;
+	size_t cursor = 0;
+
+	if (!groups)
+		return NULL;
+	while ((group = idmap_next(&groups->by_id, &cursor))) {
+		group_drop(groups, group);
+		cursor = 0;
+	}
+	/* EBUSY when agents are in it: they stay, for the next govd. */
+	if (groups->slice_fd >= 0)
+		(void)tree_remove_leaf(groups->slice_fd, groups->slice);
+	close_p(&groups->slice_fd);
+	for (size_t i = 0; i < HIERARCHIES_V1; i++) {
+		if (groups->v1_slice_fd[i] >= 0)
+			(void)tree_remove_leaf(groups->v1_slice_fd[i], groups->slice);
+		close_p(&groups->v1_slice_fd[i]);
+	}
+	watch_close(groups);
+	idmap_done(&groups->by_id);
+	idmap_done(&groups->by_agent);
+	idmap_done(&groups->by_watch);
+	free(groups);
+	return NULL;
+}
+
+const char *groups_backend(const struct groups *groups)
+{
+	return groups->ops->name;
+}
+
+const char *groups_v2_root(const struct groups *groups)
+{
+	return groups->layout.v2.mount;
+}
+
+const char *groups_slice_path(const struct groups *groups)
+{
+	return groups->slice_path;
+}
+
+uint64_t groups_slice_id(const struct groups *groups)
+{
+	return groups->slice_id;
+}
+
+uint32_t groups_slice_level(const struct groups *groups)
+{
+	return groups->slice_level;
+}
+
+int groups_fd(const struct groups *groups)
+{
+	return groups->epoll_fd;
+}
+
+void groups_get_counts(const struct groups *groups, struct groups_counts *ret_counts)
+{
+	*ret_counts = groups->counts;
+}
+
+int groups_describe(char *buffer, size_t size)
+{
+	_cleanup_free_ struct layout *layout = calloc(1, sizeof(*layout));
+	int r;
+
+	if (!layout)
+		return -ENOMEM;
+	r = layout_discover(layout, buffer, size);
+	if (r == 0)
+		layout_describe(layout, buffer, size);
+	return r;
+}

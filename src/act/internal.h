@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef GOV_ACT_INTERNAL_H
+#define GOV_ACT_INTERNAL_H
+
+#include "act/group.h"
+#include "act/layout.h"
+#include "act/process.h"
+#include "base/idmap.h"
+
+/* Shared by the files of src/act; a backend replaces native.c and reuses the rest. */
+
+#define GROUP_NAME_MAX (POLICY_NAME_MAX + AGENT_ID_SIZE)
+
+/* One agent's group: about 180 bytes and at most 1 + HIERARCHIES_V1 descriptors. */
+struct group {
+	uint64_t agent;		     /* handle; 0: restored, and not yet named by anyone */
+	uint64_t cgroup_id;	     /* inode of the v2 directory */
+	uint64_t freeze_deadline_ns; /* CLOCK_MONOTONIC; a freeze is under way; 0: none */
+	int v2_fd;		     /* directory; -EBADF: removed */
+	int v1_fd[HIERARCHIES_V1];
+	int watch;	   /* inotify; -1: none */
+	bool is_occupied;  /* has held a process since its emptiness was told */
+	bool is_unchecked; /* look at it at the next dispatch */
+	char name[GROUP_NAME_MAX];
+};
+
+struct groups {
+	const struct group_ops *ops;
+	struct group_events events;
+	struct groups_counts counts;
+	struct process_guard guard;
+	struct layout layout;
+	char slice[NAME_MAX + 1];
+	char slice_path[PATH_MAX];  /* v2, as in /proc/PID/cgroup */
+	char slice_below[PATH_MAX]; /* the same, below the mount point */
+	uint64_t slice_id;
+	uint32_t slice_level;
+	int slice_fd; /* v2 */
+	int v1_slice_fd[HIERARCHIES_V1];
+	struct idmap by_agent, by_id, by_watch; /* handle, cgroup id, watch -> struct group; by_id owns */
+	int epoll_fd, inotify_fd, timer_fd;
+};
+
+/* groups.c */
+struct group *group_find(struct groups *groups, const struct agent *agent);
+/* A new one in the tables; the descriptor becomes the group's, also on failure. */
+int group_add(struct groups *groups, uint64_t agent, const char *name, int v2_fd,
+	      struct group **ret_group) _must_check_;
+/* The v2 path as in /proc/PID/cgroup of a group by its name. */
+void group_path(const struct groups *groups, const char *name, char ret_path[static AGENT_CGROUP_MAX]);
+void group_drop(struct groups *groups, struct group *group);
+void groups_tell(struct groups *groups, const struct action *action, int error);
+void groups_tell_event(struct groups *groups, struct event *event);
+
+/* tree.c: a directory and what is nested in it */
+typedef int (*tree_pid_f)(pid_t pid, void *userdata);
+/* Calls for each process until one call returns not 0, and returns that. */
+int tree_pids(int dir_fd, tree_pid_f each, void *userdata);
+/* Removes the groups nested in it, innermost first; -EBUSY: one has processes. */
+int tree_prune(int dir_fd);
+/* Removes the directory as well, by its parent; 0 when it is gone already. */
+int tree_remove(int dir_fd, const char *name);
+/* Only the directory itself. */
+int tree_remove_leaf(int dir_fd, const char *name);
+/* 1, 0, or -errno: the word after `name ` in a flat keyed file such as cgroup.events. */
+int tree_read_flag(int dir_fd, const char *file, const char *name);
+int tree_move(int dir_fd, pid_t pid) _must_check_;
+int tree_freeze(int dir_fd, bool on) _must_check_;
+
+/* limit.c */
+/* Writes those of a hierarchy's controllers (v1: index; -1: v2). is_fresh: only what differs from a new group's. */
+int limit_apply(struct groups *groups, int dir_fd, int where, const struct policy_limits *limits, bool is_fresh);
+bool limit_needs(const struct hierarchy *hierarchy, const struct policy_limits *limits);
+extern const struct policy_limits limit_none;
+
+/* place.c */
+int native_place(struct groups *groups, const struct action *action);
+int native_move(struct groups *groups, const struct action *action);
+int native_limit(struct groups *groups, const struct action *action);
+int group_save(struct groups *groups, const struct action *action);
+/* release.c */
+int native_release(struct groups *groups, const struct action *action);
+int native_remove(struct groups *groups, const struct action *action);
+/* Moves every process back to where the origin says, or to govd's own group, and removes the directories. */
+int group_dissolve(struct groups *groups, struct group *group, const char *origin);
+/* pid was reaped while it was moved. Moves a stranger that got its pid out again; -ESRCH if so, or if nobody is left.
+ */
+int group_evict(struct groups *groups, struct group *group, pid_t pid, uint64_t start_ticks, const char *origin);
+/* Removes the directories of an empty group. */
+int group_remove_dirs(struct groups *groups, struct group *group);
+
+/* signal.c */
+int group_freeze(struct groups *groups, const struct action *action);
+int group_thaw(struct groups *groups, const struct action *action);
+int group_kill(struct groups *groups, const struct action *action);
+int group_signal(struct groups *groups, const struct action *action);
+int group_signal_all(struct groups *groups, const struct action *action);
+int group_forget(struct groups *groups, const struct action *action);
+
+/* watch.c */
+int watch_open(struct groups *groups) _must_check_;
+void watch_close(struct groups *groups);
+int watch_add(struct groups *groups, struct group *group) _must_check_;
+void watch_remove(struct groups *groups, struct group *group);
+/* Have groups_dispatch look at the group as soon as the loop comes to it. */
+void watch_check_soon(struct groups *groups, struct group *group);
+/* Tells of a freeze that has completed; for freezes under way, waits until then or the deadline. */
+void watch_freeze(struct groups *groups, struct group *group);
+/* A freeze under way has been thawed: it is told as ECANCELED. */
+void watch_freeze_cancel(struct groups *groups, struct group *group);
+uint64_t watch_now_ns(void);
+
+/* native.c */
+extern const struct group_ops native_ops;
+/* The group's directory in a v1 hierarchy, made if need be, with its limits, and kept. */
+int native_open_v1(struct groups *groups, struct group *group, size_t index,
+		   const struct policy_limits *limits) _must_check_;
+/* A group by its path below the mount point: never out of the hierarchy, whatever the path says. */
+int hierarchy_open(const struct hierarchy *hierarchy, const char *path, int *ret_fd) _must_check_;
+
+#endif

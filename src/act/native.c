@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "act/internal.h"
+#include "act/libcgroup.h"
+#include "base/file.h"
+#include "base/text.h"
+
+/*
+ * The native backend: govd makes the tree itself, below its own groups.
+ *
+ * Where the v2 slice goes matters only when v2 has the controllers: a group with processes, as govd's own is, can't
+ * pass controllers on to its children (no internal processes, cgroup-v2.rst). So the slice is made in govd's own group
+ * if that can pass them on; else in the nearest ancestor that does so already, which makes it a sibling of govd's
+ * group; else in govd's own group and without those limits, which is told. Controllers are never switched on in groups
+ * that aren't govd's.
+ */
+
+int hierarchy_open(const struct hierarchy *hierarchy, const char *path, int *ret_fd)
+{
+	struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+			       .resolve =
+				       RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV};
+	_cleanup_close_ int mount_fd = open(hierarchy->mount, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	long fd;
+
+	if (mount_fd < 0)
+		return -errno;
+	path += strspn(path, "/");
+	fd = syscall(SYS_openat2, mount_fd, *path ? path : ".", &how, sizeof(how));
+	if (fd < 0)
+		return -errno;
+	*ret_fd = (int)fd;
+	return 0;
+}
+
+/* Which of the wanted controllers (bits) the directory's children have. */
+static unsigned passed_on(int dir_fd, unsigned wanted)
+{
+	char buffer[512], *next = NULL;
+	unsigned found = 0;
+
+	if (file_read(dir_fd, "cgroup.subtree_control", buffer, sizeof(buffer)) < 0)
+		return 0;
+	for (char *word = strtok_r(buffer, " \n", &next); word; word = strtok_r(NULL, " \n", &next))
+		for (unsigned i = 0; i < CONTROLLERS; i++)
+			if (wanted & 1U << i && streq(word, controller_name(i)))
+				found |= 1U << i;
+	return found;
+}
+
+/* Switches on, one by one, what can be; returns what is on. */
+static unsigned pass_on(int dir_fd, unsigned wanted)
+{
+	unsigned on = passed_on(dir_fd, wanted);
+
+	for (unsigned i = 0; i < CONTROLLERS; i++)
+		if (wanted & ~on & 1U << i &&
+		    file_writef(dir_fd, "cgroup.subtree_control", "+%s", controller_name(i)) == 0)
+			on |= 1U << i;
+	return on;
+}
+
+/* The parent of the v2 slice, see above. */
+static int parent_open(const struct layout *layout, char path[static PATH_MAX], int *ret_fd)
+{
+	unsigned wanted = layout->v2.controllers;
+	_cleanup_close_ int own_fd = -EBADF;
+	char up[PATH_MAX];
+	int r;
+
+	text_copy(path, PATH_MAX, layout->v2.own);
+	r = hierarchy_open(&layout->v2, path, &own_fd);
+	if (r < 0)
+		return r;
+	if (pass_on(own_fd, wanted) != wanted) {
+		text_copy(up, sizeof(up), path);
+		while (up[0]) {
+			_cleanup_close_ int fd = -EBADF;
+
+			*strrchr(up, '/') = '\0';
+			if (hierarchy_open(&layout->v2, up, &fd) < 0)
+				break;
+			if (passed_on(fd, wanted) != wanted)
+				continue;
+			text_copy(path, PATH_MAX, up);
+			*ret_fd = TAKE_FD(fd);
+			return 0;
+		}
+	}
+	*ret_fd = TAKE_FD(own_fd);
+	return 0;
+}
+
+/* A controller that can't be used: its limits degrade. */
+static void controller_lost(struct groups *groups, enum controller controller, struct text *words, const char *why)
+{
+	groups->layout.where[controller] = WHERE_NONE;
+	text_addf(words, "%sno %s limits: %s", words->length ? "; " : "", controller_name(controller), why);
+}
+
+static int slice_open_v2(struct groups *groups, struct text *words)
+{
+	struct layout *layout = &groups->layout;
+	_cleanup_close_ int parent_fd = -EBADF;
+	char parent[PATH_MAX];
+	struct stat st;
+	unsigned on;
+	int r;
+
+	r = parent_open(layout, parent, &parent_fd);
+	if (r < 0)
+		return r;
+	if (mkdirat(parent_fd, groups->slice, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	groups->slice_fd = openat(parent_fd, groups->slice, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (groups->slice_fd < 0 || fstat(groups->slice_fd, &st) < 0)
+		return -errno;
+	groups->slice_id = st.st_ino;
+	if ((size_t)snprintf(groups->slice_below, PATH_MAX, "%s/%s", parent, groups->slice) >= PATH_MAX ||
+	    (size_t)snprintf(groups->slice_path, PATH_MAX, "%s%s", layout->v2.root, groups->slice_below) >= PATH_MAX ||
+	    strlen(groups->slice_path) + 1 + GROUP_NAME_MAX > AGENT_CGROUP_MAX)
+		return -ENAMETOOLONG;
+	for (const char *p = groups->slice_path; *p; p++)
+		groups->slice_level += *p == '/';
+	on = pass_on(groups->slice_fd, layout->v2.controllers);
+	for (unsigned i = 0; i < CONTROLLERS; i++)
+		if (layout->where[i] == WHERE_V2 && !(on & 1U << i))
+			controller_lost(groups, i, words,
+					"govd's own v2 group has processes and so can't pass the controller on; start "
+					"govd in a group of its own below one that has it in cgroup.subtree_control");
+	return 0;
+}
+
+static int slice_open_v1(struct groups *groups, size_t index)
+{
+	const struct hierarchy *hierarchy = &groups->layout.v1[index];
+	enum controller first = (enum controller)__builtin_ctz(hierarchy->controllers);
+	char path[PATH_MAX];
+	int r;
+
+	if ((size_t)snprintf(path, sizeof(path), "%s/%s", hierarchy->own, groups->slice) >= sizeof(path))
+		return -ENAMETOOLONG;
+	r = libcgroup_create(controller_name(first), path + 1);
+	if (r < 0)
+		return r;
+	return hierarchy_open(hierarchy, path, &groups->v1_slice_fd[index]);
+}
+
+static int native_open(struct groups *groups, char *words, size_t words_size)
+{
+	struct text text = {.bytes = words, .size = words_size};
+	int r;
+
+	r = slice_open_v2(groups, &text);
+	if (r < 0) {
+		text_addf(&text, "%s%s/%s: %s", groups->layout.v2.mount, groups->layout.v2.own, groups->slice,
+			  strerror(-r));
+		return r;
+	}
+	for (size_t i = 0; i < groups->layout.n_v1; i++) {
+		r = slice_open_v1(groups, i);
+		if (r == 0)
+			continue;
+		for (unsigned c = 0; c < CONTROLLERS; c++)
+			if (groups->layout.where[c] == (int)i)
+				controller_lost(groups, c, &text, strerror(-r));
+	}
+	for (unsigned c = 0; c < CONTROLLERS; c++)
+		if (groups->layout.where[c] == WHERE_NONE && !strstr(words, controller_name(c)))
+			controller_lost(groups, c, &text, "the controller isn't mounted");
+	return 0;
+}
+
+int native_open_v1(struct groups *groups, struct group *group, size_t index, const struct policy_limits *limits)
+{
+	int slice_fd = groups->v1_slice_fd[index], fd, r;
+	bool is_fresh;
+
+	if (group->v1_fd[index] >= 0)
+		return 0;
+	is_fresh = mkdirat(slice_fd, group->name, 0755) == 0;
+	if (!is_fresh && errno != EEXIST)
+		return -errno;
+	fd = openat(slice_fd, group->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	group->v1_fd[index] = fd;
+	r = limit_apply(groups, fd, (int)index, limits, is_fresh);
+	return r;
+}
+
+static int (*const handlers[ACTION_KINDS])(struct groups *, const struct action *) = {
+	[ACTION_PLACE] = native_place,	   [ACTION_MOVE] = native_move,
+	[ACTION_LIMIT] = native_limit,	   [ACTION_SAVE] = group_save,
+	[ACTION_RELEASE] = native_release, [ACTION_FREEZE] = group_freeze,
+	[ACTION_THAW] = group_thaw,	   [ACTION_SIGNAL] = group_signal,
+	[ACTION_KILL] = group_kill,	   [ACTION_SIGNAL_ALL] = group_signal_all,
+	[ACTION_REMOVE] = native_remove,   [ACTION_FORGET] = group_forget,
+};
+
+static int native_act(struct groups *groups, const struct action *action)
+{
+	if ((unsigned)action->kind >= ACTION_KINDS || !handlers[action->kind])
+		return -EOPNOTSUPP;
+	return handlers[action->kind](groups, action);
+}
+
+const struct group_ops native_ops = {.name = "native", .open = native_open, .act = native_act};

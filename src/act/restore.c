@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/xattr.h>
+
+#include "act/internal.h"
+#include "act/saved.h"
+#include "base/file.h"
+#include "base/text.h"
+
+/* Finding what an earlier govd has left: the groups say themselves whose they are. */
+
+static int state_read(int dir_fd, struct saved *ret_saved)
+{
+	char state[SAVED_SIZE];
+	ssize_t n = fgetxattr(dir_fd, SAVED_XATTR, state, sizeof(state));
+
+	return n < 0 ? -errno : saved_parse(state, (size_t)n, ret_saved);
+}
+
+static int first_pid(pid_t pid, void *userdata)
+{
+	*(pid_t *)userdata = pid;
+	return 1;
+}
+
+static int count_pid(pid_t pid _unused_, void *userdata)
+{
+	++*(uint64_t *)userdata;
+	return 0;
+}
+
+/*
+ * The group's v1 directories: below our v1 slices or, when the earlier govd ran in another v1 group, where a member is.
+ */
+static void restore_v1(struct groups *groups, struct group *group)
+{
+	char proc_cgroup[PROC_CGROUP_SIZE], path[PATH_MAX];
+	bool has_member = false;
+	pid_t pid = 0;
+
+	if (tree_pids(group->v2_fd, first_pid, &pid) == 1)
+		has_member = proc_cgroup_read(pid, proc_cgroup) == 0;
+	for (size_t i = 0; i < groups->layout.n_v1; i++) {
+		const struct hierarchy *hierarchy = &groups->layout.v1[i];
+
+		if (groups->v1_slice_fd[i] >= 0)
+			group->v1_fd[i] = openat(groups->v1_slice_fd[i], group->name,
+						 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (group->v1_fd[i] < 0 && has_member &&
+		    layout_path_of(hierarchy, proc_cgroup, path, sizeof(path)) == 0 &&
+		    streq(text_basename(path), group->name) && hierarchy_open(hierarchy, path, &group->v1_fd[i]) < 0)
+			group->v1_fd[i] = -EBADF;
+	}
+}
+
+static int group_restore(struct groups *groups, const char *name, int *dir_fd, const struct saved *saved)
+{
+	struct agent agent = saved->agent;
+	struct group *group;
+	bool is_populated, is_frozen;
+	uint64_t freeze;
+	int r;
+
+	r = group_add(groups, 0, name, TAKE_FD(*dir_fd), &group);
+	if (r < 0)
+		return r;
+	restore_v1(groups, group);
+	is_frozen = file_read_u64(group->v2_fd, "cgroup.freeze", &freeze) == 0 && freeze;
+	is_populated = tree_read_flag(group->v2_fd, "cgroup.events", "populated") == 1;
+	group->is_occupied = is_populated;
+	agent.cgroup_id = group->cgroup_id;
+	group_path(groups, name, agent.cgroup);
+	if (is_populated) {
+		r = watch_add(groups, group);
+	} else {
+		/* Told once, for the books, and swept away. */
+		r = group_remove_dirs(groups, group);
+		group_drop(groups, group);
+	}
+	if (groups->events.found)
+		groups->events.found(&agent, saved->policy, is_populated, is_frozen,
+				     process_lives(agent.root_pid, agent.root_start_ticks), groups->events.userdata);
+	return r;
+}
+
+/* A directory of the v2 slice. */
+static int restore_v2_dir(struct groups *groups, const char *name, int *dir_fd)
+{
+	_cleanup_free_ struct saved *saved = calloc(1, sizeof(*saved));
+	uint64_t strangers = 0;
+
+	if (!saved)
+		return -ENOMEM;
+	if (state_read(*dir_fd, saved) == 0)
+		return group_restore(groups, name, dir_fd, saved);
+	(void)tree_pids(*dir_fd, count_pid, &strangers);
+	groups->counts.strangers += strangers;
+	return strangers ? 0 : tree_remove(*dir_fd, name);
+}
+
+/* A directory of a v1 slice: without its v2 counterpart it is a leftover. */
+static int restore_v1_dir(struct groups *groups, const char *name, int *dir_fd)
+{
+	uint64_t strangers = 0;
+
+	if (faccessat(groups->slice_fd, name, F_OK, 0) == 0)
+		return 0;
+	(void)tree_pids(*dir_fd, count_pid, &strangers);
+	groups->counts.strangers += strangers;
+	return strangers ? 0 : tree_remove(*dir_fd, name);
+}
+
+static int slice_each(struct groups *groups, int slice_fd, int (*each)(struct groups *, const char *, int *))
+{
+	struct dirent *entry;
+	int fd, first = 0;
+	DIR *dir;
+
+	fd = openat(slice_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	dir = fdopendir(fd);
+	if (!dir) {
+		close(fd);
+		return -ENOMEM;
+	}
+	while ((entry = readdir(dir))) {
+		_cleanup_close_ int dir_fd = -EBADF;
+		int r;
+
+		if (entry->d_type != DT_DIR || streq(entry->d_name, ".") || streq(entry->d_name, ".."))
+			continue;
+		dir_fd = openat(slice_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (dir_fd < 0)
+			continue;
+		r = each(groups, entry->d_name, &dir_fd);
+		if (r < 0 && first == 0)
+			first = r;
+	}
+	closedir(dir);
+	return first;
+}
+
+int groups_restore(struct groups *groups)
+{
+	int first, r;
+
+	first = slice_each(groups, groups->slice_fd, restore_v2_dir);
+	for (size_t i = 0; i < groups->layout.n_v1; i++) {
+		if (groups->v1_slice_fd[i] < 0)
+			continue;
+		r = slice_each(groups, groups->v1_slice_fd[i], restore_v1_dir);
+		if (first == 0)
+			first = r;
+	}
+	return first;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+
+#include "act/internal.h"
+#include "base/file.h"
+
+/* What is done to running agents: freeze, thaw, signals, the end. */
+
+int group_freeze(struct groups *groups, const struct action *action)
+{
+	struct group *group = group_find(groups, action->agent);
+	int r;
+
+	r = group && group->v2_fd >= 0 ? tree_freeze(group->v2_fd, true) : -ENOENT;
+	if (r < 0) {
+		groups_tell(groups, action, r);
+		return r;
+	}
+	watch_freeze(groups, group);
+	return 0;
+}
+
+int group_thaw(struct groups *groups, const struct action *action)
+{
+	struct group *group = group_find(groups, action->agent);
+	int r;
+
+	r = group && group->v2_fd >= 0 ? tree_freeze(group->v2_fd, false) : -ENOENT;
+	if (r == 0 && group->freeze_deadline_ns)
+		watch_freeze_cancel(groups, group);
+	groups_tell(groups, action, r);
+	return r;
+}
+
+struct tally {
+	const struct process_guard *guard;
+	size_t n;
+};
+
+static int tally_pid(pid_t pid, void *userdata)
+{
+	struct tally *tally = userdata;
+
+	if (process_is_guarded_now(tally->guard, pid))
+		return -EPERM;
+	tally->n++;
+	return 0;
+}
+
+int group_kill(struct groups *groups, const struct action *action)
+{
+	struct group *group = group_find(groups, action->agent);
+	struct tally tally = {.guard = &groups->guard};
+	struct event event = {.kind = EVENT_RESULT};
+	int r = -ENOENT;
+
+	if (group && group->v2_fd >= 0)
+		r = tree_pids(group->v2_fd, tally_pid, &tally);
+	/* Kills what is frozen, too, and what forks at the same moment: cgroup-v2.rst, cgroup.kill. */
+	if (r == 0)
+		r = file_write(group->v2_fd, "cgroup.kill", "1");
+	event.result.action = ACTION_KILL;
+	event.result.agent = action->agent->handle;
+	event.result.error = -r;
+	event.result.killed = r == 0 ? tally.n : 0;
+	groups_tell_event(groups, &event);
+	return r;
+}
+
+int group_signal(struct groups *groups, const struct action *action)
+{
+	uint64_t start_ticks = action->process.start_ticks;
+	_cleanup_close_ int pid_fd = -EBADF;
+	int r;
+
+	r = process_open(&groups->guard, action->process.pid, &start_ticks, &pid_fd);
+	return r < 0 ? r : process_signal(pid_fd, action->process.signal);
+}
+
+struct volley {
+	struct groups *groups;
+	const struct group *group;
+	int number, error;
+};
+
+/* Asked after the pidfd is open: whoever has the pid by then is the one that the signal goes to. */
+static bool is_member(const struct volley *volley, pid_t pid)
+{
+	const struct groups *groups = volley->groups;
+	char proc_cgroup[PROC_CGROUP_SIZE], path[PATH_MAX];
+	size_t slice = strlen(groups->slice_below), name = strlen(volley->group->name);
+
+	if (proc_cgroup_read(pid, proc_cgroup) < 0 ||
+	    layout_path_of(&groups->layout.v2, proc_cgroup, path, sizeof(path)) < 0)
+		return false;
+	return strncmp(path, groups->slice_below, slice) == 0 && path[slice] == '/' &&
+	       strncmp(path + slice + 1, volley->group->name, name) == 0 &&
+	       (path[slice + 1 + name] == '\0' || path[slice + 1 + name] == '/');
+}
+
+static int signal_pid(pid_t pid, void *userdata)
+{
+	struct volley *volley = userdata;
+	_cleanup_close_ int pid_fd = -EBADF;
+	uint64_t start_ticks = 0;
+	int r;
+
+	r = process_open(&volley->groups->guard, pid, &start_ticks, &pid_fd);
+	if (r == 0 && is_member(volley, pid))
+		r = process_signal(pid_fd, volley->number);
+	if (r < 0 && r != -ESRCH && volley->error == 0)
+		volley->error = r;
+	return 0;
+}
+
+int group_signal_all(struct groups *groups, const struct action *action)
+{
+	struct volley volley = {.groups = groups, .number = action->process.signal};
+	int r;
+
+	volley.group = group_find(groups, action->agent);
+	if (!volley.group || volley.group->v2_fd < 0)
+		return -ENOENT;
+	r = tree_pids(volley.group->v2_fd, signal_pid, &volley);
+	return r < 0 ? r : volley.error;
+}
+
+int group_forget(struct groups *groups, const struct action *action)
+{
+	struct group *group = idmap_get(&groups->by_agent, action->agent->handle);
+
+	if (group)
+		group_drop(groups, group);
+	return 0;
+}
