@@ -130,10 +130,15 @@ void doctor_check_init(struct doctor *doctor)
 	struct stat st;
 
 	/* As sd_booted(3). */
-	if (lstat("/run/systemd/system", &st) == 0 && S_ISDIR(st.st_mode))
+	if (lstat("/run/systemd/system", &st) < 0 || !S_ISDIR(st.st_mode))
+		doctor_report(doctor, "init", DOCTOR_OK, "not systemd: nobody else manages the groups");
+	else if (doctor->has_layout && doctor->layout.v2.controllers)
 		doctor_report(
-			doctor, "init", DOCTOR_OK,
-			"systemd: govd makes its tree below its own group, so run it as a unit with Delegate=yes");
+			doctor, "init", DOCTOR_WARN,
+			"systemd manages the v2 tree, and govd doesn't ask it: govd makes its slice in its own group, "
+			"or in "
+			"the nearest one above that passes controllers on; without one there are no limits (govd's log "
+			"tells)");
 	else
-		doctor_report(doctor, "init", DOCTOR_OK, "not systemd: govd makes and limits the groups itself");
+		doctor_report(doctor, "init", DOCTOR_OK, "systemd; no limits depend on its v2 tree");
 }
