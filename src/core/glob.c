@@ -255,3 +255,19 @@ int glob_check(const char *glob)
 
 	return machine_init(&m, glob, true);
 }
+
+size_t glob_last_component(const char *glob)
+{
+	size_t last = 0, n;
+
+	for (size_t at = 0; glob[at]; at += n) {
+		struct token token;
+
+		n = token_parse(glob, at, false, &token);
+		if (!n)
+			break;
+		if (token.kind == TOKEN_BYTE && token.byte == '/')
+			last = at + n;
+	}
+	return last;
+}

@@ -16,5 +16,7 @@ bool glob_match_text(const char *glob, const char *text);
 int glob_check(const char *glob) _must_check_;
 /* Length of the head without wildcards, and whether it is the whole glob. */
 size_t glob_literal_length(const char *glob, bool *ret_is_literal);
+/* Where the part behind the last slash begins; a slash within `[]` doesn't count. */
+size_t glob_last_component(const char *glob);
 
 #endif

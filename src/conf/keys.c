@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "conf/keys.h"
+
+#define GLOB_WANTED "write a path or glob, or a list of them, such as /opt/bots/**/claude"
+
+/* A map stands before what is in it. The order is that of `policy show`. */
+static const struct conf_key policy_keys[] = {
+	{"match", CONF_MAP, "write the keys that choose its processes, such as match: {exe: /opt/bots/**/claude}",
+	 false},
+	{"match.exe", CONF_LIST, GLOB_WANTED, false},
+	{"match.script", CONF_LIST, "write a path or glob, or a list of them, such as /srv/agents/*.py", false},
+	{"match.args", CONF_LIST,
+	 "write a regular expression, or a list of them, such as \"--input-format stream-json\"", false},
+	{"match.env", CONF_PAIRS, "write variables with globs, such as env: {pm_exec_path: \"*/agent.js\"}", false},
+	{"match.user", CONF_LIST, "write a user's name, or a list of them, such as [bots]", false},
+	{"match.cgroup", CONF_LIST, "write a cgroup's path or glob, or a list of them, such as /system.slice/*", false},
+	{"match.parent", CONF_LIST, "write the parent's executable or script, or a list of them, such as uvicorn",
+	 false},
+	{"key", CONF_MAP, "write key: {args: \"--room=(\\\\S+)\"} or key: {env: ROOM}", false},
+	{"key.args", CONF_SCALAR, "write a regular expression whose group 1 is the key, such as \"--room=(\\\\S+)\"",
+	 false},
+	{"key.env", CONF_SCALAR, "write the name of a variable, such as ROOM", false},
+	{"mode", CONF_SCALAR, "write enforce or observe", false},
+	{"hold", CONF_SCALAR, "write auto or never", false},
+	{"placement", CONF_LATER, NULL, false},
+	{"allow", CONF_MAP, "write who may use govctl run, such as allow: {users: [ann], groups: [bots]}", false},
+	{"allow.users", CONF_LIST, "write a user's name, or a list of them, such as [ann]", true},
+	{"allow.groups", CONF_LIST, "write a group's name, or a list of them, such as [bots]", true},
+	{"memory", CONF_MAP, "write limits, such as memory: {high: 400M, max: 600M}", false},
+	{"memory.high", CONF_SCALAR, "write a size such as 400M or 25%", false},
+	{"memory.max", CONF_SCALAR, "write a size such as 600M or 25%", false},
+	{"memory.swap_max", CONF_SCALAR, "write a size such as 0 or 1G", false},
+	{"memory.on_oom", CONF_LATER, NULL, false},
+	{"cpu", CONF_MAP, "write limits, such as cpu: {weight: 100, max: 150%}", false},
+	{"cpu.weight", CONF_SCALAR, "write a number from 1 to 10000, such as 100", false},
+	{"cpu.max", CONF_SCALAR, "write a percentage of one CPU, such as 150%", false},
+	{"tasks", CONF_MAP, "write a limit, such as tasks: {max: 512}", false},
+	{"tasks.max", CONF_SCALAR, "write a number, such as 512", false},
+	{"tasks.spawn_rate", CONF_LATER, NULL, false},
+	{"tools", CONF_LATER, NULL, false},
+	{"connect", CONF_LATER, NULL, false},
+	{"breaker", CONF_LATER, NULL, false},
+	{"sockets", CONF_LATER, NULL, false},
+	{"restart", CONF_LATER, NULL, false},
+	{"lifecycle", CONF_LATER, NULL, false},
+	{"hung", CONF_LATER, NULL, false},
+	{"leak", CONF_LATER, NULL, false},
+	{"stop", CONF_MAP, "write how its agents are stopped, such as stop: {signal: TERM, grace: 10s}", false},
+	{"stop.signal", CONF_SCALAR, "write a signal such as TERM or INT", false},
+	{"stop.grace", CONF_SCALAR, "write a time such as 10s", false},
+	{"bulk", CONF_LATER, NULL, false},
+	{"priority", CONF_SCALAR, "write a whole number, such as 0", false},
+	{"protect", CONF_SCALAR, "write true or false", false},
+};
+
+static const struct conf_key host_keys[] = {
+	{"emergency", CONF_LATER, NULL, false},
+	{"log", CONF_LATER, NULL, false},
+	{"alerts", CONF_LATER, NULL, false},
+	{"incidents", CONF_MAP, "write what is kept, such as incidents: {keep: 30d, max: 1000000}", false},
+	{"incidents.keep", CONF_SCALAR, "write a time such as 30d", false},
+	{"incidents.max", CONF_SCALAR, "write a number such as 1000000", false},
+	{"watch_strangers", CONF_LATER, NULL, false},
+	{"drain_on_stop", CONF_LATER, NULL, false},
+	{"protect", CONF_LIST, "write a path or glob, or a list of them, such as /usr/sbin/sshd", true},
+};
+
+const struct conf_keys conf_policy_keys = {policy_keys, ELEMENTSOF(policy_keys)};
+const struct conf_keys conf_host_keys = {host_keys, ELEMENTSOF(host_keys)};
+
+const struct conf_key *conf_key_find(const struct conf_keys *keys, const char *path)
+{
+	for (size_t i = 0; i < keys->n; i++)
+		if (streq(keys->items[i].path, path))
+			return &keys->items[i];
+	return NULL;
+}

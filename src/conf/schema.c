@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "conf/schema.h"
+
+#include <cyaml/cyaml.h>
+
+#define TEXT_FIELD(key, type, member)                                                                                  \
+	CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, member, 0, CYAML_UNLIMITED)
+#define LIST_FIELD(key, type, member)                                                                                  \
+	CYAML_FIELD_SEQUENCE_COUNT(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, member.items, member.n,        \
+				   &string_schema, 0, CYAML_UNLIMITED)
+#define MAP_FIELD(key, type, member, fields) CYAML_FIELD_MAPPING(key, CYAML_FLAG_OPTIONAL, type, member, fields)
+
+static const cyaml_schema_value_t string_schema = {
+	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, CYAML_UNLIMITED),
+};
+
+static const cyaml_schema_field_t pair_fields[] = {
+	TEXT_FIELD("name", struct conf_pair_text, name),
+	LIST_FIELD("values", struct conf_pair_text, values),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t pair_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct conf_pair_text, pair_fields),
+};
+
+static const cyaml_schema_field_t match_fields[] = {
+	LIST_FIELD("exe", struct conf_match_text, exe),
+	LIST_FIELD("script", struct conf_match_text, script),
+	LIST_FIELD("args", struct conf_match_text, args),
+	CYAML_FIELD_SEQUENCE_COUNT("env", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct conf_match_text, env, n_env,
+				   &pair_schema, 0, CYAML_UNLIMITED),
+	LIST_FIELD("user", struct conf_match_text, user),
+	LIST_FIELD("cgroup", struct conf_match_text, cgroup),
+	LIST_FIELD("parent", struct conf_match_text, parent),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t key_fields[] = {
+	TEXT_FIELD("args", struct conf_key_text, args),
+	TEXT_FIELD("env", struct conf_key_text, env),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t allow_fields[] = {
+	LIST_FIELD("users", struct conf_allow_text, users),
+	LIST_FIELD("groups", struct conf_allow_text, groups),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t memory_fields[] = {
+	TEXT_FIELD("high", struct conf_memory_text, high),
+	TEXT_FIELD("max", struct conf_memory_text, max),
+	TEXT_FIELD("swap_max", struct conf_memory_text, swap_max),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t cpu_fields[] = {
+	TEXT_FIELD("weight", struct conf_cpu_text, weight),
+	TEXT_FIELD("max", struct conf_cpu_text, max),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t tasks_fields[] = {
+	TEXT_FIELD("max", struct conf_tasks_text, max),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t stop_fields[] = {
+	TEXT_FIELD("signal", struct conf_stop_text, signal),
+	TEXT_FIELD("grace", struct conf_stop_text, grace),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t policy_fields[] = {
+	MAP_FIELD("match", struct conf_policy_text, match, match_fields),
+	MAP_FIELD("key", struct conf_policy_text, key, key_fields),
+	TEXT_FIELD("mode", struct conf_policy_text, mode),
+	TEXT_FIELD("hold", struct conf_policy_text, hold),
+	MAP_FIELD("allow", struct conf_policy_text, allow, allow_fields),
+	MAP_FIELD("memory", struct conf_policy_text, memory, memory_fields),
+	MAP_FIELD("cpu", struct conf_policy_text, cpu, cpu_fields),
+	MAP_FIELD("tasks", struct conf_policy_text, tasks, tasks_fields),
+	MAP_FIELD("stop", struct conf_policy_text, stop, stop_fields),
+	TEXT_FIELD("priority", struct conf_policy_text, priority),
+	TEXT_FIELD("protect", struct conf_policy_text, protect),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t incidents_fields[] = {
+	TEXT_FIELD("keep", struct conf_incidents_text, keep),
+	TEXT_FIELD("max", struct conf_incidents_text, max),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t host_fields[] = {
+	MAP_FIELD("incidents", struct conf_host_text, incidents, incidents_fields),
+	LIST_FIELD("protect", struct conf_host_text, protect),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t policy_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct conf_policy_text, policy_fields),
+};
+
+static const cyaml_schema_value_t host_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct conf_host_text, host_fields),
+};
+
+/* Without a log function: what libcyaml has to say is for programmers. */
+static const cyaml_config_t config = {.mem_fn = cyaml_mem, .log_level = CYAML_LOG_ERROR};
+
+static int text_load(struct conf_context *context, const char *text, size_t length, const cyaml_schema_value_t *schema,
+		     void **ret_loaded)
+{
+	const struct conf_keys *keys = schema == &policy_schema ? &conf_policy_keys : &conf_host_keys;
+	_cleanup_free_ char *normal = NULL;
+	yaml_document_t document;
+	size_t normal_length;
+	cyaml_err_t error;
+	int r;
+
+	r = conf_yaml_parse(context, text, length, &document);
+	if (r < 0)
+		return r;
+	r = conf_shape_normalize(context, &document, keys, &normal, &normal_length);
+	yaml_document_delete(&document);
+	if (r < 0)
+		return r;
+	error = cyaml_load_data((const uint8_t *)normal, normal_length, &config, schema, ret_loaded, NULL);
+	if (error == CYAML_OK)
+		return 0;
+	if (error == CYAML_ERR_OOM)
+		return -ENOMEM;
+	/* Table and schema disagree. */
+	conf_complain(context, NULL, NULL, "govd can't load this although it looks right; please report it as a bug");
+	return -EINVAL;
+}
+
+int conf_policy_text_load(struct conf_context *context, const char *text, size_t length,
+			  struct conf_policy_text **ret_loaded)
+{
+	void *loaded = NULL;
+	int r = text_load(context, text, length, &policy_schema, &loaded);
+
+	if (r == 0)
+		*ret_loaded = loaded;
+	return r;
+}
+
+int conf_host_text_load(struct conf_context *context, const char *text, size_t length,
+			struct conf_host_text **ret_loaded)
+{
+	void *loaded = NULL;
+	int r = text_load(context, text, length, &host_schema, &loaded);
+
+	if (r == 0)
+		*ret_loaded = loaded;
+	return r;
+}
+
+struct conf_policy_text *conf_policy_text_free(struct conf_policy_text *loaded)
+{
+	cyaml_free(&config, &policy_schema, loaded, 0);
+	return NULL;
+}
+
+struct conf_host_text *conf_host_text_free(struct conf_host_text *loaded)
+{
+	cyaml_free(&config, &host_schema, loaded, 0);
+	return NULL;
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "conf/value.h"
+
+#define VALUE(path, text, value, fallback, kind)                                                                       \
+	{                                                                                                              \
+		path, offsetof(struct conf_policy_text, text), offsetof(struct policy, value), fallback, &kind         \
+	}
+#define LIST(path, text, items, n, check)                                                                              \
+	{                                                                                                              \
+		path, offsetof(struct conf_policy_text, text), offsetof(struct policy, items),                         \
+			offsetof(struct policy, n), check                                                              \
+	}
+
+static const struct conf_value policy_values[] = {
+	VALUE("mode", mode, mode, "enforce", conf_kind_mode),
+	VALUE("hold", hold, hold, "auto", conf_kind_hold),
+	VALUE("memory.high", memory.high, limits.memory_high_bytes, "infinity", conf_kind_memory),
+	VALUE("memory.max", memory.max, limits.memory_max_bytes, "infinity", conf_kind_memory),
+	VALUE("memory.swap_max", memory.swap_max, limits.swap_max_bytes, "infinity", conf_kind_swap),
+	VALUE("cpu.weight", cpu.weight, limits.cpu_weight, "default", conf_kind_weight),
+	VALUE("cpu.max", cpu.max, limits.cpu_max_pct, "infinity", conf_kind_cpu),
+	VALUE("tasks.max", tasks.max, limits.tasks_max, "infinity", conf_kind_tasks),
+	VALUE("stop.signal", stop.signal, stop_signal, "TERM", conf_kind_signal),
+	VALUE("stop.grace", stop.grace, stop_grace_ns, "10s", conf_kind_grace),
+	VALUE("priority", priority, priority, "0", conf_kind_priority),
+	VALUE("protect", protect, protect, "false", conf_kind_bool),
+};
+
+static const struct conf_list policy_lists[] = {
+	LIST("match.exe", match.exe, match.exe.globs, match.exe.n, conf_check_path_glob),
+	LIST("match.script", match.script, match.script.globs, match.script.n, conf_check_path_glob),
+	LIST("match.args", match.args, match.args_text, match.n_args, NULL),
+	LIST("match.user", match.user, match.user_names, match.n_users, NULL),
+	LIST("match.cgroup", match.cgroup, match.cgroup.globs, match.cgroup.n, conf_check_path_glob),
+	LIST("match.parent", match.parent, match.parent.globs, match.parent.n, conf_check_path_glob),
+	LIST("allow.users", allow.users, allow_user_names, n_allow_users, NULL),
+	LIST("allow.groups", allow.groups, allow_group_names, n_allow_groups, NULL),
+};
+
+static const struct conf_value host_values[] = {
+	{"incidents.keep", offsetof(struct conf_host_text, incidents.keep),
+	 offsetof(struct host_config, incidents_keep_ns), "30d", &conf_kind_keep},
+	{"incidents.max", offsetof(struct conf_host_text, incidents.max), offsetof(struct host_config, incidents_max),
+	 "1000000", &conf_kind_count},
+};
+
+static const struct conf_list host_lists[] = {
+	{"protect", offsetof(struct conf_host_text, protect), offsetof(struct host_config, protect.globs),
+	 offsetof(struct host_config, protect.n), conf_check_path_glob},
+};
+
+const struct conf_values conf_policy_values = {policy_values, ELEMENTSOF(policy_values)};
+const struct conf_lists conf_policy_lists = {policy_lists, ELEMENTSOF(policy_lists)};
+const struct conf_values conf_host_values = {host_values, ELEMENTSOF(host_values)};
+const struct conf_lists conf_host_lists = {host_lists, ELEMENTSOF(host_lists)};
+
+static const void *at(const void *base, size_t offset)
+{
+	return (const char *)base + offset;
+}
+
+static void *at_mutable(void *base, size_t offset)
+{
+	return (char *)base + offset;
+}
+
+void conf_values_convert(struct conf_context *context, const struct conf_values *values, const void *texts, void *out)
+{
+	for (size_t i = 0; i < values->n; i++) {
+		const struct conf_value *row = &values->items[i];
+		const char *text = *(char *const *)at(texts, row->text_offset);
+		void *value = at_mutable(out, row->value_offset);
+		int r = row->kind->parse(row->fallback, context->host, value);
+
+		if (text && r == 0)
+			r = row->kind->parse(text, context->host, value);
+		if (r < 0)
+			conf_complain(context, row->path, text ? text : row->fallback, "%s",
+				      r == -ERANGE ? row->kind->range : row->kind->wrong);
+	}
+}
+
+static int list_copy(const struct conf_strings *from, char ***ret_items, size_t *ret_n)
+{
+	char **items = calloc(MAX2(from->n, 1U), sizeof(*items));
+
+	if (!items)
+		return -ENOMEM;
+	*ret_items = items;
+	*ret_n = from->n;
+	for (uint32_t i = 0; i < from->n; i++) {
+		items[i] = strdup(from->items[i]);
+		if (!items[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+void conf_lists_convert(struct conf_context *context, const struct conf_lists *lists, const void *texts, void *out)
+{
+	for (size_t i = 0; i < lists->n; i++) {
+		const struct conf_list *row = &lists->items[i];
+		const struct conf_strings *from = at(texts, row->text_offset);
+		int r;
+
+		if (!from->n)
+			continue;
+		r = list_copy(from, at_mutable(out, row->items_offset), at_mutable(out, row->n_offset));
+		if (r < 0)
+			context->error = r;
+		for (uint32_t j = 0; row->check && j < from->n; j++) {
+			const char *wrong = row->check(from->items[j]);
+
+			if (wrong)
+				conf_complain(context, row->path, from->items[j], "%s", wrong);
+		}
+	}
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef GOV_CONF_VALUE_H
+#define GOV_CONF_VALUE_H
+
+#include "conf/schema.h"
+
+/* Texts -> values. A key is a row of a table. */
+
+struct conf_value_kind {
+	/* 0, -EINVAL (see wrong) or -ERANGE (see range). */
+	int (*parse)(const char *text, const struct conf_host *host, void *ret_value);
+	void (*format)(const void *value, char *buffer, size_t size);
+	const char *wrong, *range; /* follows the value: what is wrong and what would be right */
+};
+
+struct conf_value {
+	const char *path;
+	size_t text_offset;   /* of the char * in the struct of texts */
+	size_t value_offset;  /* in the policy or host configuration */
+	const char *fallback; /* the default, as the user would write it */
+	const struct conf_value_kind *kind;
+};
+
+struct conf_list {
+	const char *path;
+	size_t text_offset;			/* of the struct conf_strings */
+	size_t items_offset, n_offset;		/* of the char ** and the size_t */
+	const char *(*check)(const char *item); /* what is wrong and what would be right, or NULL; may be NULL */
+};
+
+struct conf_values {
+	const struct conf_value *items;
+	size_t n;
+};
+
+struct conf_lists {
+	const struct conf_list *items;
+	size_t n;
+};
+
+extern const struct conf_values conf_policy_values, conf_host_values;
+extern const struct conf_lists conf_policy_lists, conf_host_lists;
+
+/* Fills in defaults, parses what is given, tells what is wrong. */
+void conf_values_convert(struct conf_context *context, const struct conf_values *values, const void *texts, void *out);
+/* Copies lists. On an error the lists are complete enough to be freed. */
+void conf_lists_convert(struct conf_context *context, const struct conf_lists *lists, const void *texts, void *out);
+
+/* kind.c */
+extern const struct conf_value_kind conf_kind_memory, conf_kind_swap, conf_kind_weight, conf_kind_cpu, conf_kind_tasks,
+	conf_kind_signal, conf_kind_grace, conf_kind_priority, conf_kind_bool, conf_kind_mode, conf_kind_hold,
+	conf_kind_keep, conf_kind_count;
+
+/* pattern.c */
+const char *conf_check_path_glob(const char *glob);
+const char *conf_check_glob(const char *glob);
+const char *conf_check_env_name(const char *name);
+/* Regexes, environment, key, users: what isn't a plain copy. */
+void conf_patterns_convert(struct conf_context *context, const struct conf_policy_text *texts, struct policy *policy);
+
+#endif
