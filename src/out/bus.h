@@ -17,14 +17,19 @@
 
 #define BUS_CLIENTS_MAX 64
 #define BUS_CLIENTS_PER_USER_MAX 16  /* of users other than root */
+#define BUS_CLIENTS_ROOT 16	     /* of BUS_CLIENTS_MAX that only root gets */
 #define BUS_MESSAGE_MAX (256U << 10) /* bytes; a client that sends more for one message is cut off */
 #define BUS_CALLS_MAX 16	     /* of one client waiting for an answer */
+#define BUS_PATIENCE_MS 5000	     /* to authenticate, to complete a message, to read what was asked for */
+#define BUS_ANSWER_MS 25000	     /* a call that nobody has answered until then has failed */
 #define BUS_QUEUE_MAX 1024	     /* messages waiting for a slow reader; beyond it is cut off */
 
 struct bus_peer {
 	pid_t pid;
 	uint64_t start_ticks; /* of pid when it connected: 0 unknown */
 	uid_t uid;
+	const gid_t *groups; /* primary and supplementary; borrowed for the call */
+	size_t n_groups;
 	bool is_root, may_read;
 };
 
@@ -64,6 +69,9 @@ int bus_new(sd_event *event, const char *runtime_dir, struct journal *journal, c
 struct bus *bus_free(struct bus *bus);
 DEFINE_CLEANUP(struct bus *, bus_free)
 
+/* The group whose members may read, instead of GOV_BUS_GROUP; (gid_t)-1: none. For those who connect from now on. */
+void bus_set_group(struct bus *bus, gid_t group);
+
 /* Answers a changing call. Does nothing when the client has gone. */
 void bus_reply(struct bus *bus, uint64_t request, const struct action *reply);
 /* Tells subscribers of the journal's newest line. */
@@ -71,7 +79,10 @@ void bus_publish(struct bus *bus, const struct journal_line *line);
 size_t bus_client_count(const struct bus *bus);
 /* Since the start. */
 struct bus_counts {
-	uint64_t clients, refused, dropped_slow, dropped_large;
+	uint64_t clients;	/* connections accepted */
+	uint64_t refused;	/* connections: not their right, or too many */
+	uint64_t dropped_slow;	/* didn't authenticate, complete a message or read in time */
+	uint64_t dropped_large; /* a message beyond BUS_MESSAGE_MAX, or no D-Bus at all */
 };
 void bus_get_counts(const struct bus *bus, struct bus_counts *ret_counts);
 
@@ -86,7 +97,8 @@ int bus_open_dict(sd_bus_message *m, const char *name);
 int bus_close_dict(sd_bus_message *m);
 int bus_open_list(sd_bus_message *m, const char *name);
 int bus_close_list(sd_bus_message *m);
-/* The a{sv} of one line of the journal. */
+/* The a{sv} of one line of the journal: time (RFC 3339, UTC, milliseconds), event, agent, policy, key, pid, action,
+ * result; what is empty is left out. */
 int bus_add_journal_line(sd_bus_message *m, const struct journal_line *line);
 
 #endif
