@@ -80,7 +80,6 @@ LIBS_edges := $(LIBS_sense) $(LIBS_act) $(LIBS_out) $(LIBS_conf) $(LIBS_core)
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard $(1))))
 layer = $(call objects,src/$(1)/*.c)
-programs = $(patsubst $(1)/%.c,$(BUILD)/tests/%,$(sort $(wildcard $(1)/*.c)))
 
 OBJ_base := $(call layer,base)
 OBJ_core := $(call layer,core)
@@ -173,10 +172,18 @@ $(BUILD)/obj/src/sense/bpf.o: $(BPF_SKELETON)
 
 UNIT_OBJECTS := $(call objects,tests/unit/*.c)
 BPF_TEST_OBJECTS := $(call objects,tests/bpf/*.c)
-# tests/host/test_*.c are suites, the other C files there are programs that tests start, all in $(BUILD)/tests.
+# In tests/host and tests/bench: test_*.c and bench_*.c are suites; of the other C files those with a main() are programs
+# that tests start, the rest is shared by the suites of the directory. Programs are in $(BUILD)/tests.
+HAS_MAIN := '^(int )?main\('
+others = $(sort $(filter-out $(1)/$(2)_%,$(wildcard $(1)/*.c)))
+helpers = $(patsubst $(1)/%.c,$(BUILD)/tests/%,$(shell grep -lE $(HAS_MAIN) $(call others,$(1),$(2)) /dev/null))
+shared = $(patsubst %.c,$(BUILD)/obj/%.o,$(shell grep -LE $(HAS_MAIN) $(call others,$(1),$(2)) /dev/null | grep -v ^/dev))
 HOST_TESTS := $(patsubst tests/host/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/host/test_*.c)))
-HOST_HELPERS := $(filter-out $(HOST_TESTS),$(call programs,tests/host))
-BENCHES := $(call programs,tests/bench)
+HOST_HELPERS := $(call helpers,tests/host,test)
+HOST_SHARED := $(call shared,tests/host,test)
+BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/bench/bench_*.c)))
+BENCH_HELPERS := $(call helpers,tests/bench,bench)
+BENCH_SHARED := $(call shared,tests/bench,bench)
 SUITES_unit := $(if $(UNIT_OBJECTS),$(BUILD)/tests/unit)
 SUITES_bpf := $(if $(BPF_TEST_OBJECTS),$(BUILD)/tests/bpf)
 SUITES_host := $(HOST_TESTS) $(sort $(wildcard tests/host/test_*.py))
@@ -206,12 +213,14 @@ endef
 $(BUILD)/tests/bpf: $(BPF_TEST_OBJECTS) $(BUILD)/lib/sense.a $(BUILD)/lib/core.a $(BUILD)/lib/base.a
 	$(link_test)
 $(BUILD)/tests/bpf: LIBS := -lcriterion
-$(HOST_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/host/%.o $(EDGES)
+$(HOST_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/host/%.o $(HOST_SHARED) $(EDGES)
 	$(link_test)
 $(HOST_TESTS): LIBS := -lcriterion -lsqlite3
 $(HOST_HELPERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/host/%.o
 	$(link_test)
-$(BENCHES): $(BUILD)/tests/%: $(BUILD)/obj/tests/bench/%.o $(EDGES)
+$(BENCHES): $(BUILD)/tests/%: $(BUILD)/obj/tests/bench/%.o $(BENCH_SHARED) $(EDGES)
+	$(link_test)
+$(BENCH_HELPERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/bench/%.o
 	$(link_test)
 
 export GOVD_BUILD := $(abspath $(BUILD))
@@ -247,7 +256,7 @@ demo:
 	$(SUB_MAKE) all
 	scripts/demo
 
-bench: $(BINARIES) $(BENCHES) $(HOST_HELPERS)
+bench: $(BINARIES) $(BENCHES) $(BENCH_HELPERS)
 	$(Q)scripts/run-bench $(BENCHES) $(sort $(wildcard tests/bench/bench_*.py))
 
 .PHONY: coverage
