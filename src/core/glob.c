@@ -32,6 +32,9 @@ struct machine {
 	struct token tokens[GLOB_MAX];
 	size_t n;
 	uint64_t now[WORDS], next[WORDS];
+	/* The last ** that was reached. It takes all that comes, so that no state before it can do more than it does.
+	 */
+	size_t floor;
 };
 
 /* Length of the set at glob (`[` included), or 0 when it isn't closed. A `]` in the first place is a member. */
@@ -126,7 +129,7 @@ static bool token_takes(const struct machine *m, const struct token *token, uint
 }
 
 /* Adds a state and those that follow from it without a byte. */
-static void state_add(const struct machine *m, uint64_t *states, size_t state)
+static void state_add(struct machine *m, uint64_t *states, size_t state)
 {
 	for (;;) {
 		uint64_t bit = UINT64_C(1) << (state % WORD_BITS);
@@ -135,6 +138,8 @@ static void state_add(const struct machine *m, uint64_t *states, size_t state)
 		if (states[state / WORD_BITS] & bit)
 			return;
 		states[state / WORD_BITS] |= bit;
+		if (kind == TOKEN_DEEP || kind == TOKEN_INSIDE)
+			m->floor = MAX2(m->floor, state);
 		if (kind == TOKEN_DIRS)
 			state_add(m, states, state + 2);
 		else if (kind != TOKEN_STAR && kind != TOKEN_DEEP)
@@ -168,11 +173,11 @@ static bool machine_step(struct machine *m, uint8_t byte)
 	bool any = false;
 
 	memset(m->next, 0, words * sizeof(m->next[0]));
-	for (size_t w = 0; w < words; w++)
+	for (size_t w = m->floor / WORD_BITS; w < words; w++)
 		for (uint64_t bits = m->now[w]; bits; bits &= bits - 1) {
 			size_t state = w * WORD_BITS + (size_t)__builtin_ctzll(bits);
 
-			if (state == m->n || !token_takes(m, &m->tokens[state], byte))
+			if (state < m->floor || state == m->n || !token_takes(m, &m->tokens[state], byte))
 				continue;
 			state_advance(m, state, byte);
 			any = true;
@@ -191,6 +196,7 @@ static int machine_init(struct machine *m, const char *glob, bool is_path)
 	m->glob = glob;
 	m->is_path = is_path;
 	m->n = 0;
+	m->floor = 0;
 	for (size_t at = 0, taken; at < length; at += taken) {
 		taken = token_parse(glob, at, is_path, &m->tokens[m->n++]);
 		if (!taken)
