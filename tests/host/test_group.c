@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/text.h"
+#include "group_fixture.h"
+
+/* Placing, moving, limits. Run as root on a host whose cgroups may be laid out in any way. */
+
+static bool has_v1(const char *controller)
+{
+	char path[PATH_MAX];
+
+	return path_of(getpid(), controller, path, sizeof(path))[0] != '\0';
+}
+
+Test(group, slice_names_are_checked)
+{
+	static const char *const bad[] = {"", ".", "..", "a/b", "/", "a b", "cgroup.procs", "x\n"};
+	struct group_events events = {0};
+	struct groups *groups = NULL;
+	char words[256];
+
+	for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+		cr_expect_eq(groups_new_native(bad[i], &events, &groups, words, sizeof(words)), -EINVAL);
+		cr_expect(words[0]);
+	}
+	cr_expect_null(groups);
+}
+
+Test(group, describe_tells_the_layout)
+{
+	char words[1024];
+
+	cr_assert_eq(groups_describe(words, sizeof(words)), 0);
+	cr_expect(strstr(words, "v2 at /"), "%s", words);
+	cr_expect(strstr(words, "memory"), "%s", words);
+}
+
+Test(group, place_puts_the_process_and_its_state)
+{
+	char before[PATH_MAX], after[PATH_MAX];
+	struct group_stats stats;
+	struct fixture f;
+	struct stat st;
+	pid_t pid;
+
+	fixture_open(&f);
+	pid = fixture_spawn_idle(&f);
+	path_of(pid, "", before, sizeof(before));
+	cr_assert_eq(place(&f, pid), 0);
+	cr_expect_eq(f.result.result.pid, pid);
+	cr_expect(is_in_group(&f, "", pid));
+	cr_expect_str_eq(path_of(pid, "", after, sizeof(after)), f.agent.cgroup);
+	cr_expect_neq(strncmp(before, after, sizeof(before)), 0);
+	if (has_v1("memory"))
+		cr_expect(is_in_group(&f, "memory", pid));
+	cr_expect_eq(strncmp(f.agent.origin, "v2=", 3), 0, "%s", f.agent.origin);
+	snprintf(after, sizeof(after), "%s%s", groups_v2_root(f.groups), f.agent.cgroup);
+	cr_assert_eq(stat(after, &st), 0);
+	cr_expect_eq(st.st_ino, f.agent.cgroup_id);
+	cr_assert_eq(groups_stats(f.groups, f.agent.handle, &stats), 0);
+	cr_expect_eq(stats.tasks, 1);
+	cr_expect_neq(stats.cpu_ns, UINT64_MAX);
+	cr_expect_eq(stats.memory_max_bytes, UINT64_MAX);
+	/* A retry is harmless. */
+	cr_expect_eq(place(&f, pid), 0);
+	fixture_close(&f);
+}
+
+Test(group, place_of_one_that_has_gone_leaves_nothing)
+{
+	struct fixture f;
+	uint64_t start;
+	pid_t pid;
+
+	fixture_open(&f);
+	pid = fixture_spawn_idle(&f);
+	start = start_ticks_of(pid);
+	kill(pid, SIGKILL);
+	/* A zombie: the kernel takes the move and does nothing. */
+	WAIT_UNTIL(&f, waitid(P_PID, (id_t)pid, &(siginfo_t){0}, WEXITED | WNOWAIT) == 0);
+	cr_expect_eq(act_on(&f, ACTION_PLACE, pid, start, 0), -ESRCH);
+	cr_expect_eq(f.result.result.error, ESRCH);
+	cr_expect_not(group_exists(&f, ""));
+	cr_expect_not(group_exists(&f, "memory"));
+	waitpid(pid, NULL, 0);
+	f.n_children = 0;
+	cr_expect_eq(act_on(&f, ACTION_PLACE, pid, start, 0), -ESRCH);
+	cr_expect_not(group_exists(&f, ""));
+	fixture_close(&f);
+}
+
+Test(group, another_process_with_that_pid_is_refused)
+{
+	struct fixture f;
+	pid_t pid, other;
+
+	fixture_open(&f);
+	pid = fixture_spawn_idle(&f);
+	other = fixture_spawn_idle(&f);
+	cr_expect_eq(act_on(&f, ACTION_PLACE, pid, start_ticks_of(pid) + 1, 0), -ESRCH);
+	cr_expect_not(group_exists(&f, ""));
+	cr_assert_eq(place(&f, pid), 0);
+	cr_expect_eq(act_on(&f, ACTION_MOVE, other, start_ticks_of(other) + 1, 0), -ESRCH);
+	cr_expect_not(is_in_group(&f, "", other));
+	cr_expect_eq(act_on(&f, ACTION_SIGNAL, other, start_ticks_of(other) + 1, SIGKILL), -ESRCH);
+	cr_expect_eq(waitpid(other, NULL, WNOHANG), 0);
+	fixture_close(&f);
+}
+
+Test(group, observed_agents_and_the_guarded_are_never_touched)
+{
+	pid_t guarded[] = {1, getpid(), getppid()};
+	struct fixture f;
+	pid_t pid;
+
+	fixture_open(&f);
+	pid = fixture_spawn_idle(&f);
+	f.agent.is_observed = true;
+	cr_expect_eq(place(&f, pid), -EPERM);
+	cr_expect_eq(act(&f, ACTION_LIMIT), -EPERM);
+	cr_expect_eq(act_on(&f, ACTION_SIGNAL, pid, 0, SIGKILL), -EPERM);
+	f.agent.is_observed = false;
+	for (size_t i = 0; i < ELEMENTSOF(guarded); i++) {
+		cr_expect_eq(act_on(&f, ACTION_PLACE, guarded[i], 0, 0), -EPERM);
+		cr_expect_eq(act_on(&f, ACTION_MOVE, guarded[i], 0, 0), -EPERM);
+		cr_expect_eq(act_on(&f, ACTION_SIGNAL, guarded[i], 0, 0), -EPERM);
+	}
+	cr_expect_eq(act_on(&f, ACTION_PLACE, 2, 0, 0), -EPERM, "a kernel thread");
+	cr_expect_not(group_exists(&f, ""));
+	fixture_close(&f);
+}
+
+Test(group, move_takes_another_process_in)
+{
+	struct groups_counts counts;
+	struct fixture f;
+	pid_t pid, other, pids[4];
+
+	fixture_open(&f);
+	pid = fixture_spawn_idle(&f);
+	other = fixture_spawn_idle(&f);
+	cr_assert_eq(place(&f, pid), 0);
+	cr_assert_eq(act_on(&f, ACTION_MOVE, other, start_ticks_of(other), 0), 0);
+	cr_expect(is_in_group(&f, "", other));
+	if (has_v1("memory"))
+		cr_expect(is_in_group(&f, "memory", other));
+	cr_expect_eq(groups_pids(f.groups, f.agent.handle, pids, 4), 2);
+	cr_expect_eq(groups_pids(f.groups, f.agent.handle, pids, 1), 2);
+	groups_get_counts(f.groups, &counts);
+	cr_expect_eq(counts.placed, 1);
+	cr_expect_eq(counts.moved, 1);
+	fixture_close(&f);
+}
+
+/* On v1: the value; elsewhere the v2 file holds what is asked for in its own words. */
+static void expect_file(struct fixture *f, const char *controller, const char *v1_file, const char *v1,
+			const char *v2_file, const char *v2)
+{
+	bool is_v1 = has_v1(controller);
+	char value[256];
+
+	group_file(f, is_v1 ? controller : "", is_v1 ? v1_file : v2_file, value, sizeof(value));
+	cr_expect_str_eq(value, is_v1 ? v1 : v2, "%s: %s", is_v1 ? v1_file : v2_file, value);
+}
+
+Test(group, limits_are_set_raised_lowered_and_lifted)
+{
+	struct policy_limits none;
+	struct group_stats stats;
+	struct fixture f;
+	pid_t pid;
+
+	fixture_open(&f);
+	none = f.policy.limits;
+	f.policy.limits = (struct policy_limits){.memory_high_bytes = 100 << 20,
+						 .memory_max_bytes = 200 << 20,
+						 .swap_max_bytes = 0,
+						 .cpu_weight = 50,
+						 .cpu_max_pct = 150,
+						 .tasks_max = 64};
+	pid = fixture_spawn_idle(&f);
+	cr_assert_eq(place(&f, pid), 0);
+	expect_file(&f, "memory", "memory.limit_in_bytes", "209715200", "memory.max", "209715200");
+	expect_file(&f, "memory", "memory.soft_limit_in_bytes", "104857600", "memory.high", "104857600");
+	expect_file(&f, "memory", "memory.memsw.limit_in_bytes", "209715200", "memory.swap.max", "0");
+	expect_file(&f, "pids", "pids.max", "64", "pids.max", "64");
+	expect_file(&f, "cpu", "cpu.shares", "512", "cpu.weight", "50");
+	expect_file(&f, "cpu", "cpu.cfs_quota_us", "150000", "cpu.max", "150000 100000");
+	cr_assert_eq(groups_stats(f.groups, f.agent.handle, &stats), 0);
+	cr_expect_eq(stats.memory_max_bytes, 200 << 20);
+	f.policy.limits.memory_max_bytes = 400 << 20;
+	cr_expect_eq(act(&f, ACTION_LIMIT), 0);
+	expect_file(&f, "memory", "memory.limit_in_bytes", "419430400", "memory.max", "419430400");
+	f.policy.limits.memory_max_bytes = 150 << 20;
+	cr_expect_eq(act(&f, ACTION_LIMIT), 0);
+	expect_file(&f, "memory", "memory.limit_in_bytes", "157286400", "memory.max", "157286400");
+	expect_file(&f, "memory", "memory.memsw.limit_in_bytes", "157286400", "memory.swap.max", "0");
+	f.policy.limits = none;
+	cr_expect_eq(act(&f, ACTION_LIMIT), 0);
+	cr_assert_eq(groups_stats(f.groups, f.agent.handle, &stats), 0);
+	cr_expect_eq(stats.memory_max_bytes, UINT64_MAX);
+	expect_file(&f, "pids", "pids.max", "max", "pids.max", "max");
+	expect_file(&f, "cpu", "cpu.cfs_quota_us", "-1", "cpu.max", "max 100000");
+	fixture_close(&f);
+}
+
+Test(group, a_limit_that_comes_later_takes_in_who_is_there)
+{
+	struct fixture f;
+	pid_t pid, other;
+
+	fixture_open(&f);
+	pid = fixture_spawn_idle(&f);
+	other = fixture_spawn_idle(&f);
+	cr_assert_eq(place(&f, pid), 0);
+	cr_assert_eq(act_on(&f, ACTION_MOVE, other, 0, 0), 0);
+	f.policy.limits.tasks_max = 99;
+	cr_assert_eq(act(&f, ACTION_LIMIT), 0);
+	expect_file(&f, "pids", "pids.max", "99", "pids.max", "99");
+	expect_file(&f, "pids", "pids.current", "2", "pids.current", "2");
+	fixture_close(&f);
+}
+
+#define HOARD_BYTES (256UL << 20)
+
+static void hoard(void *userdata)
+{
+	const int *go = userdata;
+	char byte, *memory;
+
+	if (read(*go, &byte, 1) != 1)
+		_exit(3);
+	memory = mmap(NULL, HOARD_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	for (size_t i = 0; i < HOARD_BYTES; i += 4096)
+		((volatile char *)memory)[i] = 1;
+	_exit(0);
+}
+
+Test(group, the_memory_cap_is_enforced, .timeout = 60)
+{
+	struct group_stats stats;
+	struct fixture f;
+	int go[2], status;
+	pid_t pid;
+
+	fixture_open(&f);
+	cr_assert_eq(pipe(go), 0);
+	f.policy.limits.memory_max_bytes = 32 << 20;
+	f.policy.limits.swap_max_bytes = 0;
+	pid = fixture_spawn(&f, hoard, &go[0]);
+	cr_assert_eq(place(&f, pid), 0);
+	cr_assert_eq(write(go[1], "x", 1), 1);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	f.n_children = 0;
+	cr_expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "status %x", (unsigned)status);
+	WAIT_UNTIL(&f, f.empties == 1);
+	cr_assert_eq(groups_stats(f.groups, f.agent.handle, &stats), 0);
+	cr_expect_leq(stats.memory_peak_bytes, 32 << 20);
+	fixture_close(&f);
+}
+
+static void fork_until_refused(void *userdata)
+{
+	const int *go = userdata;
+	char byte;
+	int n = 0;
+
+	if (read(*go, &byte, 1) != 1)
+		_exit(200);
+	for (; n < 100; n++) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			break;
+		if (pid == 0)
+			for (;;)
+				pause();
+	}
+	_exit(n);
+}
+
+Test(group, the_cap_on_tasks_is_enforced)
+{
+	struct fixture f;
+	int go[2], status;
+	pid_t pid;
+
+	fixture_open(&f);
+	cr_assert_eq(pipe(go), 0);
+	f.policy.limits.tasks_max = 10;
+	pid = fixture_spawn(&f, fork_until_refused, &go[0]);
+	cr_assert_eq(place(&f, pid), 0);
+	cr_assert_eq(write(go[1], "x", 1), 1);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	f.n_children = 0;
+	cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 9, "status %x", (unsigned)status);
+	fixture_close(&f);
+}
