@@ -70,7 +70,7 @@ static void tell_open(const char *socket, int error)
 	case ENOTCONN:
 		tell("govd on %s closed the connection: root may call, members of group %s may look, others may run "
 		     "under "
-		     "policies that allow them; or it has too many clients",
+		     "policies that allow them; or it has too many clients, or has ended",
 		     socket, GOV_BUS_GROUP);
 		break;
 	case EAGAIN:
@@ -171,7 +171,8 @@ struct client *client_close(struct client *client)
 	if (!client)
 		return NULL;
 	sd_bus_error_free(&client->error);
-	sd_bus_flush_close_unref(client->bus);
+	/* Not flushed: every call was answered, and a govd that hangs would never take the rest. */
+	sd_bus_close_unref(client->bus);
 	free(client->socket);
 	free(client);
 	return NULL;
@@ -253,10 +254,11 @@ bool client_failed_with(const struct client *client, const char *error_name)
 
 void client_tell(const struct client *client, int error)
 {
+	/* sd-bus has names of its own for what the socket said. */
+	bool is_own = sd_bus_error_is_set(&client->error) && error != -ECONNRESET && error != -ENOTCONN;
 	const char *words = NULL;
 
-	/* sd-bus's own names for what the socket said. */
-	if (!sd_bus_error_is_set(&client->error) || strncmp(client->error.name, "System.Error.", 13) == 0) {
+	if (!is_own || strncmp(client->error.name, "System.Error.", 13) == 0) {
 		if (error == -EINVAL)
 			tell("an argument isn't valid UTF-8: govd can't be told of it");
 		else

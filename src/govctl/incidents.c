@@ -104,15 +104,25 @@ static int bind_query(sqlite3_stmt *statement, const struct incidents_query *que
 	       sqlite3_bind_int64(statement, 5, last);
 }
 
-/* Rows that only the write-ahead log has are not in what immutable=1 reads. */
-static void warn_of_wal(const char *path)
+static bool has_wal(const char *path)
 {
 	char wal[PATH_MAX + 8];
 	struct stat st;
 
 	snprintf(wal, sizeof(wal), "%s-wal", path);
-	if (stat(wal, &st) == 0 && st.st_size > 0)
-		tell("the newest incidents may be missing: only root can read those while govd is down");
+	return stat(wal, &st) == 0 && st.st_size > 0;
+}
+
+/* The file as it is, for who may not make the -shm that even a reader needs in WAL mode. What only the write-ahead log
+ * has isn't in it: that may be all. SQLite's code. */
+static int open_immutable(struct incidents *incidents)
+{
+	int r = open_with(incidents, "mode=ro&immutable=1");
+
+	if (!has_wal(incidents->path))
+		return r;
+	tell("the newest incidents are missing: only root can read those while govd is down");
+	return r == SQLITE_OK ? r : SQLITE_PERM;
 }
 
 static int open_path(struct incidents *incidents)
@@ -122,11 +132,10 @@ static int open_path(struct incidents *incidents)
 	if (access(incidents->path, R_OK) < 0)
 		return -errno;
 	r = open_with(incidents, "mode=ro");
-	/* In WAL mode even a reader needs the -shm: who may not make it reads the file as it is. */
-	if ((r & 0xff) == SQLITE_CANTOPEN || (r & 0xff) == SQLITE_READONLY || (r & 0xff) == SQLITE_IOERR) {
-		r = open_with(incidents, "mode=ro&immutable=1");
-		warn_of_wal(incidents->path);
-	}
+	if ((r & 0xff) == SQLITE_CANTOPEN || (r & 0xff) == SQLITE_READONLY || (r & 0xff) == SQLITE_IOERR)
+		r = open_immutable(incidents);
+	if (r == SQLITE_PERM)
+		return -EACCES;
 	if (r == SQLITE_ERROR) /* no such table, no such column */
 		return -ENODATA;
 	if (r == SQLITE_NOTADB || r == SQLITE_CORRUPT)
