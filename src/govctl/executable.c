@@ -116,7 +116,7 @@ int executable_become_govd(const char **argv)
 {
 	_cleanup_free_ char *path = NULL;
 
-	if (find_govd(&path) < 0) {
+	if (find_govd(&path) < 0 || !path) {
 		tell("can't find govd, which does this, beside govctl or in PATH: install it");
 		return EXIT_FAILURE;
 	}
