@@ -133,7 +133,8 @@ static int read_image(struct procfs *procfs, int dir_fd)
 	int r;
 
 	r = proc_dir_read_exe(dir_fd, image->exe, sizeof(image->exe));
-	if (r == -ENOENT || r == -ENAMETOOLONG) /* a zombie leader, or its mm is going */
+	/* A zombie leader, or its mm is going; or a security module keeps even root from it: the rest is told. */
+	if (r == -ENOENT || r == -ENAMETOOLONG || r == -EACCES || r == -EPERM)
 		image->exe[0] = '\0';
 	else if (r < 0)
 		return r;
@@ -142,7 +143,8 @@ static int read_image(struct procfs *procfs, int dir_fd)
 		return n == -ENOENT ? -ESRCH : (int)n;
 	proc_image_set_args(image, image->args, (size_t)n);
 	proc_dir_find_script(dir_fd, image);
-	return proc_env_read(procfs, dir_fd);
+	r = proc_env_read(procfs, dir_fd);
+	return r == -EACCES || r == -EPERM ? 0 : r;
 }
 
 /* What stays through an execve, and the parent. */
