@@ -287,7 +287,7 @@ fuzz: $(FUZZERS)
 # ---- lint --------------------------------------------------------------------------------------------------------------
 
 C_SOURCES := $(sort $(wildcard src/*/*.c))
-FORMATTED := $(C_SOURCES) $(sort $(wildcard src/*/*.h include/*/*.h bpf/*.[ch] tests/*/*.[ch]))
+FORMATTED := $(C_SOURCES) $(sort $(wildcard src/*/*.h include/*/*.h bpf/*.[ch] tests/*/*.[ch] scripts/*.h))
 SHELL_SCRIPTS := $(shell grep -lE '^\#!.*\b(ba)?sh\b' $(wildcard scripts/* .ci/run tests/*/*.sh policies/*.sh) /dev/null)
 PYTHON_SCRIPTS := $(shell grep -lE '^\#!.*\bpython3' $(wildcard scripts/*) /dev/null) $(wildcard tests/*/*.py)
 TIDIED := $(patsubst %.c,$(BUILD)/tidy/%.ok,$(C_SOURCES))
@@ -305,10 +305,11 @@ format:
 
 # After the object, so that a changed header is looked at again too.
 lint-tidy: $(TIDIED)
-$(BUILD)/tidy/%.ok: %.c $(BUILD)/obj/%.o .clang-tidy
+$(BUILD)/tidy/%.ok: %.c $(BUILD)/obj/%.o .clang-tidy scripts/analyzer.h
 	$(call say,TIDY,$<)
 	@mkdir -p $(@D)
-	$(Q)clang-tidy --quiet --warnings-as-errors='*' $< -- $(CPPFLAGS) -std=gnu11 > $@.log 2>&1 || { cat $@.log; exit 1; }
+	$(Q)clang-tidy --quiet --warnings-as-errors='*' $< -- $(CPPFLAGS) -std=gnu11 -include scripts/analyzer.h \
+		> $@.log 2>&1 || { cat $@.log; exit 1; }
 	@touch $@
 
 # memleak and resourceleak don't know __attribute__((cleanup)): `make check SAN=1` finds the real ones.
