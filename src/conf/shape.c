@@ -216,7 +216,10 @@ static void complain_unknown(struct shape *shape, const char *parent, const char
 		known[n++] = child;
 	}
 	meant = conf_suggest(name, known, n);
-	if (meant)
+	if (strchr(name, '.') && conf_key_find(shape->keys, name))
+		conf_complain(shape->context, path, NULL, "unknown key; write %.*s: {%s: ...}",
+			      (int)(strchr(name, '.') - name), name, strchr(name, '.') + 1);
+	else if (meant)
 		conf_complain(shape->context, path, NULL, "unknown key; did you mean %s? known here: %s", meant, list);
 	else
 		conf_complain(shape->context, path, NULL, "unknown key; known here: %s", list);

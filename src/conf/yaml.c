@@ -39,7 +39,7 @@ static void complain_about_bytes(struct conf_context *context, const yaml_parser
 
 static int parser_failed(struct conf_context *context, const yaml_parser_t *parser, const char *text, size_t length)
 {
-	char message[256];
+	char message[384];
 
 	switch (parser->error) {
 	case YAML_MEMORY_ERROR:
@@ -48,7 +48,9 @@ static int parser_failed(struct conf_context *context, const yaml_parser_t *pars
 		complain_about_bytes(context, parser, text, length);
 		return -EINVAL;
 	default:
-		snprintf(message, sizeof(message), "is not YAML: %s%s%s; write `key: value` lines, indented by spaces",
+		snprintf(message, sizeof(message),
+			 "is not YAML: %s%s%s; write `key: value` lines, indented by "
+			 "spaces, and put values with special characters (* & ! %% @ { [ : #) in quotes",
 			 parser->context ? parser->context : "", parser->context ? ", " : "",
 			 parser->problem ? parser->problem : "something is missing");
 		complain_at(context, parser->problem_mark.line, parser->problem_mark.column, message);

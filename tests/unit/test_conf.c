@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <criterion/criterion.h>
+#include <signal.h>
+
+#include "conf/conf.h"
+
+static const struct conf_host host = {.memory_bytes = UINT64_C(8) << 30};
+
+static int parse(const char *text, struct policy **ret_policy, struct conf_errors *errors)
+{
+	return conf_policy_parse("bots", "bots.yaml", text, strlen(text), &host, ret_policy, errors);
+}
+
+static struct policy *parse_good(const char *text)
+{
+	struct policy *policy = NULL;
+	struct conf_errors errors = {0};
+	int r = parse(text, &policy, &errors);
+
+	cr_assert_eq(r, 0, "%s: %s", text, errors.n ? errors.lines[0] : "");
+	cr_assert_eq(errors.n, 0);
+	return policy;
+}
+
+static const char full[] = "match:\n"
+			   "  exe: [/opt/bots/**/claude, \"/a b/[c]*\"]\n"
+			   "  script: /srv/agents/*.py\n"
+			   "  args: [\"--room=\\\\S+\", \"a: b # c\"]\n"
+			   "  env: {pm_exec_path: \"*/agent.js\", ROOM: [\"*\", \"~\"]}\n"
+			   "  user: [root, 12345]\n"
+			   "  cgroup: /system.slice/*\n"
+			   "  parent: uvicorn\n"
+			   "key: {args: \"--room=(\\\\S+)\"}\n"
+			   "mode: observe\n"
+			   "hold: never\n"
+			   "allow: {users: root, groups: [root]}\n"
+			   "memory: {high: 400M, max: 25%, swap_max: 0}\n"
+			   "cpu: {weight: 50, max: 150%}\n"
+			   "tasks: {max: 512}\n"
+			   "stop: {signal: SIGINT, grace: 1min 30s}\n"
+			   "priority: -5\n"
+			   "protect: true\n";
+
+Test(conf, every_key_is_read)
+{
+	struct policy *p = parse_good(full);
+
+	cr_expect_str_eq(p->name, "bots");
+	cr_expect_str_eq(p->file, "bots.yaml");
+	cr_assert_eq(p->match.exe.n, 2);
+	cr_expect_str_eq(p->match.exe.globs[1], "/a b/[c]*");
+	cr_assert_eq(p->match.script.n, 1);
+	cr_expect_str_eq(p->match.script.globs[0], "/srv/agents/*.py");
+	cr_assert_eq(p->match.n_args, 2);
+	cr_expect_str_eq(p->match.args_text[0], "--room=\\S+");
+	cr_assert_eq(p->match.n_env, 2);
+	cr_expect_str_eq(p->match.env[1].name, "ROOM");
+	cr_expect_str_eq(p->match.env[1].values.globs[1], "~");
+	cr_assert_eq(p->match.n_users, 2);
+	cr_expect_eq(p->match.users[0], 0);
+	cr_expect_eq(p->match.users[1], 12345);
+	cr_expect_str_eq(p->match.cgroup.globs[0], "/system.slice/*");
+	cr_expect_str_eq(p->match.parent.globs[0], "uvicorn");
+	cr_expect_str_eq(p->key_args_text, "--room=(\\S+)");
+	cr_expect_eq(p->mode, POLICY_OBSERVE);
+	cr_expect_eq(p->hold, POLICY_HOLD_NEVER);
+	cr_expect_eq(p->n_allow_users, 1);
+	cr_expect_eq(p->allow_groups[0], 0);
+	cr_expect_eq(p->limits.memory_high_bytes, UINT64_C(400) << 20);
+	cr_expect_eq(p->limits.memory_max_bytes, UINT64_C(2) << 30);
+	cr_expect_eq(p->limits.swap_max_bytes, 0);
+	cr_expect_eq(p->limits.cpu_weight, 50);
+	cr_expect_eq(p->limits.cpu_max_pct, 150);
+	cr_expect_eq(p->limits.tasks_max, 512);
+	cr_expect_eq(p->stop_signal, SIGINT);
+	cr_expect_eq(p->stop_grace_ns, 90 * NSEC_PER_SEC);
+	cr_expect_eq(p->priority, -5);
+	cr_expect(p->protect);
+	policy_unref(p);
+}
+
+Test(conf, defaults)
+{
+	struct policy *p = parse_good("match: {exe: claude}\n");
+
+	cr_expect_eq(p->mode, POLICY_ENFORCE);
+	cr_expect_eq(p->hold, POLICY_HOLD_AUTO);
+	cr_expect_eq(p->limits.memory_high_bytes, UNIT_INFINITY);
+	cr_expect_eq(p->limits.memory_max_bytes, UNIT_INFINITY);
+	cr_expect_eq(p->limits.swap_max_bytes, UNIT_INFINITY);
+	cr_expect_eq(p->limits.cpu_weight, 0);
+	cr_expect_eq(p->limits.cpu_max_pct, 0);
+	cr_expect_eq(p->limits.tasks_max, UNIT_INFINITY);
+	cr_expect_eq(p->stop_signal, SIGTERM);
+	cr_expect_eq(p->stop_grace_ns, 10 * NSEC_PER_SEC);
+	cr_expect_eq(p->priority, 0);
+	cr_expect_not(p->protect);
+	cr_expect_null(p->key_args);
+	cr_expect_null(p->key_env);
+	policy_unref(p);
+}
+
+static void expect_same_dump(const struct policy *policy)
+{
+	_cleanup_free_ char *first = NULL, *second = NULL;
+	struct policy *back;
+
+	cr_assert_eq(conf_policy_dump(policy, &first), 0);
+	back = parse_good(first);
+	cr_assert_eq(conf_policy_dump(back, &second), 0);
+	cr_expect_str_eq(first, second);
+	cr_expect_eq(memcmp(&policy->limits, &back->limits, sizeof(policy->limits)), 0, "%s", first);
+	cr_expect_eq(policy->stop_signal, back->stop_signal);
+	cr_expect_eq(policy->stop_grace_ns, back->stop_grace_ns);
+	cr_expect_eq(policy->priority, back->priority);
+	cr_expect_eq(policy->protect, back->protect);
+	cr_expect_eq(policy->mode, back->mode);
+	cr_expect_eq(policy->hold, back->hold);
+	cr_assert_eq(policy->match.exe.n, back->match.exe.n);
+	for (size_t i = 0; i < policy->match.exe.n; i++)
+		cr_expect_str_eq(policy->match.exe.globs[i], back->match.exe.globs[i]);
+	cr_assert_eq(policy->match.n_env, back->match.n_env);
+	for (size_t i = 0; i < policy->match.n_env; i++)
+		cr_expect_str_eq(policy->match.env[i].name, back->match.env[i].name);
+	cr_assert_eq(policy->match.n_users, back->match.n_users);
+	cr_assert_eq(policy->match.n_args, back->match.n_args);
+	policy_unref(back);
+}
+
+Test(conf, dump_loads_back)
+{
+	struct policy *p = parse_good(full);
+
+	expect_same_dump(p);
+	policy_unref(p);
+	p = parse_good("match: {exe: claude}\nkey: {env: ROOM}\n");
+	expect_same_dump(p);
+	policy_unref(p);
+}
+
+/* Whatever a value holds, it is quoted so that it comes back. */
+Test(conf, dump_quotes_any_value)
+{
+	static const char chars[] = "a/ :#'\"\\n*&!%@`{}[],-?|>~=\n\t\x1b\xc3\xa9";
+
+	srand(3);
+	for (int i = 0; i < 3000; i++) {
+		struct policy *p = parse_good("match: {exe: [/a, /b]}\n");
+		char value[24];
+		size_t n = 1 + (size_t)rand() % 8, at = 0;
+
+		while (at < n) {
+			/* The last two bytes are one character. */
+			size_t c = (size_t)rand() % (sizeof(chars) - 2);
+
+			value[at++] = chars[c];
+			if (chars[c] == '\xc3')
+				value[at++] = '\xa9';
+		}
+		value[at] = '\0';
+		/* Not a glob, and no path ends so. */
+		for (char *s = value; *s; s++)
+			if (*s == '[' || *s == '\\')
+				*s = 'x';
+		strcat(value, "x");
+		free(p->match.exe.globs[1]);
+		p->match.exe.globs[1] = strdup(value);
+		expect_same_dump(p);
+		policy_unref(p);
+	}
+}
+
+static bool candidates_have(char **names, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (streq(names[i], name))
+			return true;
+	return false;
+}
+
+Test(conf, candidates)
+{
+	struct policy *policies[3] = {
+		parse_good("match: {exe: [/opt/**/claude, \"/x/[a/b]y\", /x/py*, /x/a**, claude]}\n")};
+	struct policy_set set = {.references = 1, .policies = policies, .n = 1};
+	char **names;
+	size_t n;
+
+	/* `a**` crosses slashes: any base name. */
+	cr_assert_eq(conf_candidates(&set, &names, &n), 0);
+	cr_assert_eq(n, 1);
+	cr_expect_str_eq(names[0], "*");
+	conf_names_free(names, n);
+	policy_unref(policies[0]);
+
+	policies[0] = parse_good("match: {exe: [/opt/**/claude, /x/py*, claude]}\n");
+	policies[1] = parse_good("match: {script: [/srv/agent.py, \"/srv/bot-*.py\"]}\n");
+	set.n = 2;
+	cr_assert_eq(conf_candidates(&set, &names, &n), 0);
+	cr_expect(candidates_have(names, n, "claude"));
+	cr_expect(candidates_have(names, n, "py*"));
+	cr_expect(candidates_have(names, n, "agent.py"));
+	cr_expect(candidates_have(names, n, "bot-*"));
+	cr_expect(candidates_have(names, n, "python*"));
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < i; j++)
+			cr_expect_str_neq(names[i], names[j]);
+	conf_names_free(names, n);
+
+	policies[2] = parse_good("match: {user: root}\n");
+	set.n = 3;
+	cr_assert_eq(conf_candidates(&set, &names, &n), 0);
+	cr_assert_eq(n, 1);
+	cr_expect_str_eq(names[0], "*");
+	conf_names_free(names, n);
+	for (size_t i = 0; i < 3; i++)
+		policy_unref(policies[i]);
+}

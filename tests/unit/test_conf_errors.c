@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <criterion/criterion.h>
+
+#include "conf/conf.h"
+
+static const struct conf_host host = {.memory_bytes = UINT64_C(8) << 30};
+
+static int parse(const char *text, struct policy **ret_policy, struct conf_errors *errors)
+{
+	return conf_policy_parse("bots", "bots.yaml", text, strlen(text), &host, ret_policy, errors);
+}
+
+/* All lines in one, each with its newline. The caller frees. */
+static char *joined(const struct conf_errors *errors)
+{
+	size_t size = 1;
+	char *text;
+
+	for (size_t i = 0; i < errors->n; i++)
+		size += strlen(errors->lines[i]) + 1;
+	text = calloc(1, size);
+	for (size_t i = 0; i < errors->n; i++)
+		strcat(strcat(text, errors->lines[i]), "\n");
+	return text;
+}
+
+struct bad_case {
+	const char *text, *errors;
+};
+
+static const struct bad_case bad_cases[] = {
+	{"", "bots.yaml: match: has no keys, so that the policy would be for every process; write at least one, such "
+	     "as match: {exe: /opt/bots/**/claude}\n"},
+	{"# only words\n", "bots.yaml: match: has no keys, so that the policy would be for every process; write at "
+			   "least one, such as match: {exe: /opt/bots/**/claude}\n"},
+	{"match:\n", "bots.yaml: match: is empty; write the keys that choose its processes, such as match: {exe: "
+		     "/opt/bots/**/claude}\n"},
+	{"match: {}\n", "bots.yaml: match: has no keys, so that the policy would be for every process; write at least "
+			"one, such as match: {exe: /opt/bots/**/claude}\n"},
+	{"match: x\n", "bots.yaml: match: is a single value; write the keys that choose its processes, such as match: "
+		       "{exe: /opt/bots/**/claude}\n"},
+	{"match: [a]\n", "bots.yaml: match: is a list; write the keys that choose its processes, such as match: {exe: "
+			 "/opt/bots/**/claude}\n"},
+	{"just words\n", "bots.yaml: the file is a single value; write keys, such as match: and memory:\n"},
+	{"- a\n- b\n", "bots.yaml: the file is a list; write keys, such as match: and memory:\n"},
+	{"match: {exe: /x}\nmemory: {high: 400MB}\n",
+	 "bots.yaml: memory.high: \"400MB\" is not a size; write a number with K, M, G or T, or a percentage of the "
+	 "machine's memory, such as 400M or 25%\n"},
+	{"match: {exe: /x}\nmemory: {max: 0}\n", "bots.yaml: memory.max: \"0\" is out of range; write 1M or more, at "
+						 "most 100% of the machine's memory, or infinity\n"},
+	{"match: {exe: /x}\nmemory: {max: 120%}\n", "bots.yaml: memory.max: \"120%\" is out of range; write 1M or "
+						    "more, at most 100% of the machine's memory, or infinity\n"},
+	{"match: {exe: /x}\nmemory: {high: 2G, max: 1G}\n",
+	 "bots.yaml: memory.high: \"2G\" is above memory.max, which is 1G; write less, so that it slows down before it "
+	 "is ended\n"},
+	{"match: {exe: /x}\nmemory: {max: [1G, 2G]}\n",
+	 "bots.yaml: memory.max: is a list; write a size such as 600M or 25%\n"},
+	{"match: {exe: /x}\nmemory: {swap_max: -1}\n",
+	 "bots.yaml: memory.swap_max: \"-1\" is not a size; write a number with K, M, G or T, or a percentage of the "
+	 "machine's memory, such as 400M or 25%\n"},
+	{"match: {exe: /x}\nmemory: 400M\n",
+	 "bots.yaml: memory: is a single value; write limits, such as memory: {high: 400M, max: 600M}\n"},
+	{"match: {exe: /x}\nmemory: {max:}\n",
+	 "bots.yaml: line 2, column 13: is not YAML: while scanning a plain scalar, found unexpected ':'; write `key: "
+	 "value` lines, indented by spaces, and put values with special characters (* & ! % @ { [ : #) in quotes\n"},
+	{"match: {exe: /x}\nmemory: {max: \"\"}\n",
+	 "bots.yaml: memory.max: \"\" is not a size; write a number with K, M, G or T, or a percentage of the "
+	 "machine's memory, such as 400M or 25%\n"},
+	{"match: {exe: /x}\nmemory: {hihg: 1G}\n",
+	 "bots.yaml: memory.hihg: unknown key; did you mean high? known here: high, max, swap_max\n"},
+	{"match: {exe: /x}\nmemory: {on_oom: kernel}\n",
+	 "bots.yaml: memory.on_oom: is not supported by this version of govd; leave it out\n"},
+	{"match: {exe: /x}\nmemroy: {high: 1G}\n",
+	 "bots.yaml: memroy: unknown key; did you mean memory? known here: match, key, mode, hold, allow, memory, cpu, "
+	 "tasks, stop, priority, protect\n"},
+	{"match: {exe: /x}\nxyzzy: 1\n", "bots.yaml: xyzzy: unknown key; known here: match, key, mode, hold, allow, "
+					 "memory, cpu, tasks, stop, priority, protect\n"},
+	{"match: {exe: /x}\nmemory.high: 1G\n", "bots.yaml: memory.high: unknown key; write memory: {high: ...}\n"},
+	{"match: {exe: /x}\ncpu: {weight: 0}\n",
+	 "bots.yaml: cpu.weight: \"0\" is out of range; write a number from 1 to 10000, such as 100\n"},
+	{"match: {exe: /x}\ncpu: {weight: heavy}\n",
+	 "bots.yaml: cpu.weight: \"heavy\" is not a weight; write a number from 1 to 10000, such as 100\n"},
+	{"match: {exe: /x}\ncpu: {max: 150}\n", "bots.yaml: cpu.max: \"150\" is not a share of a CPU; write a whole "
+						"percentage, such as 150% for one and a half CPUs, or infinity\n"},
+	{"match: {exe: /x}\ncpu: {max: 0%}\n",
+	 "bots.yaml: cpu.max: \"0%\" is out of range; write 1% to 100000%, such as 150% for one and a half CPUs\n"},
+	{"match: {exe: /x}\ncpu: {max: 1.5%}\n", "bots.yaml: cpu.max: \"1.5%\" is not a share of a CPU; write a whole "
+						 "percentage, such as 150% for one and a half CPUs, or infinity\n"},
+	{"match: {exe: /x}\ntasks: {max: many}\n",
+	 "bots.yaml: tasks.max: \"many\" is not a number of tasks; write a number such as 512, or infinity\n"},
+	{"match: {exe: /x}\ntasks: {max: 0}\n",
+	 "bots.yaml: tasks.max: \"0\" is out of range; write 1 or more, or infinity\n"},
+	{"match: {exe: /x}\ntasks: {spawn_rate: 50/s}\n",
+	 "bots.yaml: tasks.spawn_rate: is not supported by this version of govd; leave it out\n"},
+	{"match: {exe: /x}\nstop: {signal: TREM}\n",
+	 "bots.yaml: stop.signal: \"TREM\" is not a signal; write a name such as TERM, INT, QUIT or SIGTERM\n"},
+	{"match: {exe: /x}\nstop: {signal: STOP}\n",
+	 "bots.yaml: stop.signal: \"STOP\" does not end a process; write one that does, such as TERM, INT or QUIT\n"},
+	{"match: {exe: /x}\nstop: {signal: 9}\n",
+	 "bots.yaml: stop.signal: \"9\" is not a signal; write a name such as TERM, INT, QUIT or SIGTERM\n"},
+	{"match: {exe: /x}\nstop: {grace: 10}\n",
+	 "bots.yaml: stop.grace: \"10\" is not a time; write a number with ms, s, min or h, such as 10s or 2min\n"},
+	{"match: {exe: /x}\nstop: {grace: 2d}\n",
+	 "bots.yaml: stop.grace: \"2d\" is out of range; write at most 1d, such as 10s\n"},
+	{"match: {exe: /x}\nstop: TERM\n", "bots.yaml: stop: is a single value; write how its agents are stopped, such "
+					   "as stop: {signal: TERM, grace: 10s}\n"},
+	{"match: {exe: /x}\npriority: high\n",
+	 "bots.yaml: priority: \"high\" is not a whole number; write one such as 0, 10 or -5\n"},
+	{"match: {exe: /x}\npriority: 3000000000\n",
+	 "bots.yaml: priority: \"3000000000\" is out of range; write a number from -2147483647 to 2147483647\n"},
+	{"match: {exe: /x}\nprotect: maybe\n",
+	 "bots.yaml: protect: \"maybe\" is neither true nor false; write one of them\n"},
+	{"match: {exe: /x}\nmode: dry-run\n", "bots.yaml: mode: \"dry-run\" is not a mode; write enforce or observe\n"},
+	{"match: {exe: /x}\nhold: 1s\n", "bots.yaml: hold: \"1s\" is not a way to hold; write auto or never\n"},
+	{"match: {exe: /x}\nplacement: scope\n",
+	 "bots.yaml: placement: is not supported by this version of govd; leave it out\n"},
+	{"match: {exe: /x}\ntools: {memory_max: 1G}\n",
+	 "bots.yaml: tools: is not supported by this version of govd; leave it out\n"},
+	{"match: {exe: /x}\nconnect: {rate: 5/min}\n",
+	 "bots.yaml: connect: is not supported by this version of govd; leave it out\n"},
+	{"match: {exe: /x}\nbreaker: {}\n",
+	 "bots.yaml: breaker: is not supported by this version of govd; leave it out\n"},
+	{"match: {exe: /x}\nsockets: {}\n",
+	 "bots.yaml: sockets: is not supported by this version of govd; leave it out\n"},
+	{"match: {exe: /x}\nrestart: {}\n",
+	 "bots.yaml: restart: is not supported by this version of govd; leave it out\n"},
+	{"match: {exe: /x}\nlifecycle: {idle: 5min}\n",
+	 "bots.yaml: lifecycle: is not supported by this version of govd; leave it out\n"},
+	{"match: {exe: /x}\nhung: {}\n", "bots.yaml: hung: is not supported by this version of govd; leave it out\n"},
+	{"match: {exe: /x}\nleak: {}\n", "bots.yaml: leak: is not supported by this version of govd; leave it out\n"},
+	{"match: {exe: /x}\nbulk: true\n", "bots.yaml: bulk: is not supported by this version of govd; leave it out\n"},
+	{"match: {exe: \"/x[a\"}\n", "bots.yaml: match.exe: \"/x[a\" is not a glob: a [ is not closed or a \\ stands "
+				     "at the end; close it, or write \\[ or \\\\ for the character itself\n"},
+	{"match: {exe: \"\"}\n", "bots.yaml: match.exe: \"\" is empty; write a path or a glob\n"},
+	{"match: {exe: []}\n", "bots.yaml: match.exe: is an empty list; write a path or glob, or a list of them, such "
+			       "as /opt/bots/**/claude, or leave the key out\n"},
+	{"match: {exe: /opt/}\n", "bots.yaml: match.exe: \"/opt/\" ends in a slash, which no path here does; leave it "
+				  "off, or write /** for everything below\n"},
+	{"match: {exe: {a: b}}\n",
+	 "bots.yaml: match.exe: is a map; write a path or glob, or a list of them, such as /opt/bots/**/claude\n"},
+	{"match: {exe: [[a]]}\n", "bots.yaml: match.exe: an item of the list is a list; write a path or glob, or a "
+				  "list of them, such as /opt/bots/**/claude\n"},
+	{"match: {exe: [/a, ~]}\n", "bots.yaml: match.exe: an item of the list is empty; write a path or glob, or a "
+				    "list of them, such as /opt/bots/**/claude\n"},
+	{"match: {script: \"/x\\\\\"}\n",
+	 "bots.yaml: match.script: \"/x\\\\\" is not a glob: a [ is not closed or a \\ stands at the end; close it, or "
+	 "write \\[ or \\\\ for the character itself\n"},
+	{"match: {args: \"(a\"}\n", "bots.yaml: match.args: \"(a\" is not a regular expression that govd takes: "
+				    "missing closing parenthesis at offset 2; see pcre2pattern(3)\n"},
+	{"match: {args: \"\"}\n",
+	 "bots.yaml: match.args: \"\" is empty and would match everything; write a regular expression\n"},
+	{"match: {args: ['a\\C']}\n", "bots.yaml: match.args: \"a\\\\C\" is not a regular expression that govd takes: "
+				      "using \\C is disabled by the application at offset 3; see pcre2pattern(3)\n"},
+	{"match: {env: [A]}\n",
+	 "bots.yaml: match.env: is a list; write variables with globs, such as env: {pm_exec_path: \"*/agent.js\"}\n"},
+	{"match: {env: {}}\n", "bots.yaml: match.env: is an empty map; write variables with globs, such as env: "
+			       "{pm_exec_path: \"*/agent.js\"}, or leave the key out\n"},
+	{"match: {env: {A: []}}\n",
+	 "bots.yaml: match.env.A: is an empty list; write a glob, or a list of them, or leave the key out\n"},
+	{"match: {env: {A=B: x}}\n",
+	 "bots.yaml: match.env: \"A=B\" is not the name of a variable; write one such as ROOM\n"},
+	{"match: {env: {A: \"[\"}}\n", "bots.yaml: match.env.A: \"[\" is not a glob: a [ is not closed or a \\ stands "
+				       "at the end; close it, or write \\[ or \\\\ for the character itself\n"},
+	{"match: {env: {A: x, A: y}}\n", "bots.yaml: match.env.A: is given twice; write it once\n"},
+	{"match: {env: {A: {B: c}}}\n", "bots.yaml: match.env.A: is a map; write a glob, or a list of them\n"},
+	{"match: {user: nosuchuser}\n", "bots.yaml: match.user: \"nosuchuser\" is no user of this host; create it, or "
+					"write the name or number of one\n"},
+	{"match: {user: [root, nosuchuser]}\n", "bots.yaml: match.user: \"nosuchuser\" is no user of this host; create "
+						"it, or write the name or number of one\n"},
+	{"match: {usr: root}\n", "bots.yaml: match.usr: unknown key; did you mean user? known here: exe, script, args, "
+				 "env, user, cgroup, parent\n"},
+	{"match: {exe: /x, exe: /y}\n", "bots.yaml: match.exe: is given twice; write it once\n"},
+	{"match: {exe: /x}\nmatch: {exe: /y}\n", "bots.yaml: match: is given twice; write it once\n"},
+	{"match: {exe: /x}\nkey: {args: \"(a\"}\n",
+	 "bots.yaml: key.args: \"(a\" is not a regular expression that govd takes: missing closing parenthesis at "
+	 "offset 2; see pcre2pattern(3)\n"},
+	{"match: {exe: /x}\nkey: {args: a, env: B}\n", "bots.yaml: key: has both args and env; write one of them\n"},
+	{"match: {exe: /x}\nkey: {env: \"A B\"}\n",
+	 "bots.yaml: key.env: \"A B\" is not the name of a variable; write one such as ROOM\n"},
+	{"match: {exe: /x}\nkey: {room: a}\n", "bots.yaml: key.room: unknown key; known here: args, env\n"},
+	{"match: {exe: /x}\nkey: room\n",
+	 "bots.yaml: key: is a single value; write key: {args: \"--room=(\\\\S+)\"} or key: {env: ROOM}\n"},
+	{"match: {exe: /x}\nallow: {groups: nosuchgroup}\n",
+	 "bots.yaml: allow.groups: \"nosuchgroup\" is no group of this host; create it, or write the name or number of "
+	 "one\n"},
+	{"match: {exe: /x}\nallow: {users: {a: b}}\n",
+	 "bots.yaml: allow.users: is a map; write a user's name, or a list of them, such as [ann]\n"},
+	{"match: {exe: /x}\nallow: root\n", "bots.yaml: allow: is a single value; write who may use govctl run, such "
+					    "as allow: {users: [ann], groups: [bots]}\n"},
+	{"match: {exe: /x}\na: &x 1\n", "bots.yaml: line 2, column 4: anchors and aliases (& and *) are not allowed; "
+					"write the value out, or in quotes if it begins with & or *\n"},
+	{"match: {exe: /x}\na: *x\n", "bots.yaml: line 2, column 4: anchors and aliases (& and *) are not allowed; "
+				      "write the value out, or in quotes if it begins with & or *\n"},
+	{"match: {exe: /x}\nmode: !!str enforce\n", "bots.yaml: line 2, column 7: tags (!) are not allowed; write the "
+						    "value alone, or in quotes if it begins with !\n"},
+	{"match: {exe: /x}\n--- \nmode: enforce\n",
+	 "bots.yaml: line 2, column 1: a second document begins here; write one policy a file\n"},
+	{"match: {exe: \"/x\\0y\"}\n",
+	 "bots.yaml: line 1, column 14: a NUL byte in a value; no path, argument or variable has one\n"},
+	{"match: {exe: \"/\377\"}\n", "bots.yaml: line 1, column 16: a byte that YAML doesn't allow; write the file in "
+				      "UTF-8 without control characters\n"},
+	{"match: {exe: /x\n", "bots.yaml: line 2, column 1: is not YAML: while parsing a flow mapping, did not find "
+			      "expected ',' or '}'; write `key: value` lines, indented by spaces, and put values with "
+			      "special characters (* & ! % @ { [ : #) in quotes\n"},
+	{"match: {script: *.py}\n", "bots.yaml: line 1, column 18: is not YAML: while scanning an alias, did not find "
+				    "expected alphabetic or numeric character; write `key: value` lines, indented by "
+				    "spaces, and put values with special characters (* & ! % @ { [ : #) in quotes\n"},
+	{"match: {user: [a, b\nkey: c\n",
+	 "bots.yaml: line 2, column 4: is not YAML: while parsing a flow sequence, did not find expected ',' or ']'; "
+	 "write `key: value` lines, indented by spaces, and put values with special characters (* & ! % @ { [ : #) in "
+	 "quotes\n"},
+	{"match:\n\texe: /x\n", "bots.yaml: line 2, column 1: is not YAML: while scanning for the next token, found "
+				"character that cannot start any token; write `key: value` lines, indented by spaces, "
+				"and put values with special characters (* & ! % @ { [ : #) in quotes\n"},
+	{"match: \"\\x\"\n", "bots.yaml: line 1, column 11: is not YAML: while parsing a quoted scalar, did not find "
+			     "expected hexdecimal number; write `key: value` lines, indented by spaces, and put values "
+			     "with special characters (* & ! % @ { [ : #) in quotes\n"},
+	{"match: {exe: /x}\n[a]: b\n", "bots.yaml: a key is a list; write a word\n"},
+	{"match: {exe: /x}\n? {a: b}\n: c\n", "bots.yaml: a key is a map; write a word\n"},
+	{"a: [[[[[[[[[1]]]]]]]]]\n", "bots.yaml: line 1, column 11: is nested too deep; the deepest key has three "
+				     "levels, such as match: {env: {NAME: [a, b]}}\n"},
+	{"match: {exe: /x}\nmode: enforce # fine\nhold: x\nprotect: 7\nstop: {grace: soon, signal: X}\n",
+	 "bots.yaml: hold: \"x\" is not a way to hold; write auto or never\n"
+	 "bots.yaml: stop.signal: \"X\" is not a signal; write a name such as TERM, INT, QUIT or SIGTERM\n"
+	 "bots.yaml: stop.grace: \"soon\" is not a time; write a number with ms, s, min or h, such as 10s or 2min\n"
+	 "bots.yaml: protect: \"7\" is neither true nor false; write one of them\n"},
+	{"match: {exe: /x}\n\"a\\nb\": c\n", "bots.yaml: a\\x0ab: unknown key; known here: match, key, mode, hold, "
+					     "allow, memory, cpu, tasks, stop, priority, protect\n"},
+	{"match: {exe: /x}\nmode: \"\\e[31mred\"\n",
+	 "bots.yaml: mode: \"\\x1b[31mred\" is not a mode; write enforce or observe\n"},
+	{"match: {exe: /x}: y\n",
+	 "bots.yaml: line 1, column 17: is not YAML: mapping values are not allowed in this context; write `key: "
+	 "value` lines, indented by spaces, and put values with special characters (* & ! % @ { [ : #) in quotes\n"},
+	{"match: {parent: \"[\", cgroup: \"[\"}\n",
+	 "bots.yaml: match.cgroup: \"[\" is not a glob: a [ is not closed or a \\ stands at the end; close it, or "
+	 "write \\[ or \\\\ for the character itself\n"
+	 "bots.yaml: match.parent: \"[\" is not a glob: a [ is not closed or a \\ stands at the end; close it, or "
+	 "write \\[ or \\\\ for the character itself\n"},
+	{"match: {exe: /x}\n\001\n", "bots.yaml: line 2, column 1: a byte that YAML doesn't allow; write the file in "
+				     "UTF-8 without control characters\n"},
+};
+
+Test(conf, every_error_is_told_with_file_path_and_remedy)
+{
+	for (size_t i = 0; i < ELEMENTSOF(bad_cases); i++) {
+		struct policy *policy = NULL;
+		struct conf_errors errors = {0};
+		_cleanup_free_ char *told = NULL;
+
+		cr_expect_eq(parse(bad_cases[i].text, &policy, &errors), -EINVAL, "%s", bad_cases[i].text);
+		told = joined(&errors);
+		cr_expect_str_eq(told, bad_cases[i].errors, "for:\n%s\ngot:\n%s\nnot:\n%s", bad_cases[i].text, told,
+				 bad_cases[i].errors);
+		cr_expect_null(policy);
+		conf_errors_done(&errors);
+	}
+}
+
+/* A thousand errors in a file don't fill the memory or the log. */
+Test(conf, errors_are_bounded)
+{
+	struct conf_errors errors = {0};
+
+	for (int i = 0; i < 5000; i++)
+		cr_assert_eq(conf_errors_add(&errors, "f", "k", "%d", i), 0);
+	cr_assert_eq(errors.n, 1001);
+	cr_expect_str_eq(errors.lines[999], "f: k: 999");
+	cr_expect_str_eq(errors.lines[1000], "there are more errors, which are not shown");
+	conf_errors_done(&errors);
+}
