@@ -57,8 +57,8 @@ int groups_restore(struct groups *groups) _must_check_;
 int groups_bind(struct groups *groups, const struct agent *agent);
 
 /* Performs PLACE MOVE LIMIT SAVE RELEASE FREEZE THAW SIGNAL SIGNAL_ALL KILL REMOVE FORGET. Signals go through pidfds
- * after a check of start_ticks. Returns 0 or -errno for the log and the counters; what the core must know comes as
- * done(). */
+ * after a check of start_ticks. Returns 0 or -errno for the log and the counters (-ESRCH: the process or the group has
+ * gone); the results of PLACE RELEASE FREEZE THAW KILL REMOVE come as done(), also when they failed. */
 int groups_act(struct groups *groups, const struct action *action);
 
 /* Readable when some group's population changed: call groups_dispatch. */

@@ -118,7 +118,8 @@ int groups_act(struct groups *groups, const struct action *action)
 	} else {
 		r = groups->ops->act(groups, action);
 	}
-	if (r < 0)
+	/* ESRCH: ended meanwhile, as processes do. */
+	if (r < 0 && r != -ESRCH)
 		groups->counts.failed++;
 	return r;
 }

@@ -28,7 +28,7 @@ int group_save(struct groups *groups, const struct action *action)
 {
 	struct group *group = group_find(groups, action->agent);
 
-	return group && group->v2_fd >= 0 ? state_write(group->v2_fd, action->agent) : -ENOENT;
+	return group && group->v2_fd >= 0 ? state_write(group->v2_fd, action->agent) : -ESRCH;
 }
 
 /* A directory of this name that is there is a leftover, or somebody's: only an empty one makes room. */
@@ -267,7 +267,7 @@ int native_move(struct groups *groups, const struct action *action)
 		return r;
 	group = group_find(groups, action->agent);
 	if (!group || group->v2_fd < 0)
-		return -ENOENT;
+		return -ESRCH;
 	v1 = group_move_v1(groups, group, pid);
 	r = tree_move(group->v2_fd, pid);
 	if (r < 0)
@@ -289,7 +289,7 @@ int native_limit(struct groups *groups, const struct action *action)
 	int r, first;
 
 	if (!group || group->v2_fd < 0)
-		return -ENOENT;
+		return -ESRCH;
 	first = limit_apply(groups, group->v2_fd, WHERE_V2, limits, false);
 	for (size_t i = 0; i < groups->layout.n_v1; i++) {
 		if (group->v1_fd[i] >= 0) {

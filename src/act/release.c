@@ -175,17 +175,22 @@ int native_release(struct groups *groups, const struct action *action)
 int native_remove(struct groups *groups, const struct action *action)
 {
 	struct group *group = group_find(groups, action->agent);
-	int r;
+	int r = 0;
 
-	if (!group)
-		return 0;
-	r = group_remove_dirs(groups, group);
-	if (r < 0) {
-		groups_tell(groups, action, r);
-		return r;
+	/* No group: it has been removed before. */
+	if (group) {
+		r = group_remove_dirs(groups, group);
+		if (r == 0)
+			group_drop(groups, group);
+		else if (r == -EBUSY && group->v2_fd < 0)
+			/* Nobody of the agent is left, yet somebody is in its v1 groups: not ours to end. */
+			r = group_dissolve(groups, group, action->agent->origin);
+		else if (group->v2_fd >= 0 && tree_read_flag(group->v2_fd, "cgroup.events", "populated") == 1)
+			/* Not empty after all: tell when it is. */
+			group->is_occupied = true;
 	}
-	group_drop(groups, group);
-	return 0;
+	groups_tell(groups, action, r);
+	return r;
 }
 
 int group_evict(struct groups *groups, struct group *group, pid_t pid, uint64_t start_ticks, const char *origin)

@@ -11,7 +11,7 @@ int group_freeze(struct groups *groups, const struct action *action)
 	struct group *group = group_find(groups, action->agent);
 	int r;
 
-	r = group && group->v2_fd >= 0 ? tree_freeze(group->v2_fd, true) : -ENOENT;
+	r = group && group->v2_fd >= 0 ? tree_freeze(group->v2_fd, true) : -ESRCH;
 	if (r < 0) {
 		groups_tell(groups, action, r);
 		return r;
@@ -25,7 +25,7 @@ int group_thaw(struct groups *groups, const struct action *action)
 	struct group *group = group_find(groups, action->agent);
 	int r;
 
-	r = group && group->v2_fd >= 0 ? tree_freeze(group->v2_fd, false) : -ENOENT;
+	r = group && group->v2_fd >= 0 ? tree_freeze(group->v2_fd, false) : -ESRCH;
 	if (r == 0 && group->freeze_deadline_ns)
 		watch_freeze_cancel(groups, group);
 	groups_tell(groups, action, r);
@@ -52,7 +52,7 @@ int group_kill(struct groups *groups, const struct action *action)
 	struct group *group = group_find(groups, action->agent);
 	struct tally tally = {.guard = &groups->guard};
 	struct event event = {.kind = EVENT_RESULT};
-	int r = -ENOENT;
+	int r = -ESRCH;
 
 	if (group && group->v2_fd >= 0)
 		r = tree_pids(group->v2_fd, tally_pid, &tally);
@@ -120,7 +120,7 @@ int group_signal_all(struct groups *groups, const struct action *action)
 
 	volley.group = group_find(groups, action->agent);
 	if (!volley.group || volley.group->v2_fd < 0)
-		return -ENOENT;
+		return -ESRCH;
 	r = tree_pids(volley.group->v2_fd, signal_pid, &volley);
 	return r < 0 ? r : volley.error;
 }

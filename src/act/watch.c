@@ -129,8 +129,12 @@ static void group_check(struct groups *groups, struct group *group)
 	group->is_unchecked = false;
 	if (group->v2_fd < 0)
 		return;
-	if (group->freeze_deadline_ns && tree_read_flag(group->v2_fd, "cgroup.events", "frozen") == 1)
+	if (group->freeze_deadline_ns && tree_read_flag(group->v2_fd, "cgroup.events", "frozen") == 1) {
+		/* The rest later: what is told may end the group. */
+		watch_check_soon(groups, group);
 		freeze_end(groups, group, 0);
+		return;
+	}
 	if (!group->is_occupied || !group->agent)
 		return;
 	populated = tree_read_flag(group->v2_fd, "cgroup.events", "populated");
