@@ -83,6 +83,8 @@ void mark_ignore(int fan_fd, const char *path);
 /* Takes away what old has and new hasn't. */
 void marks_drop(const struct marks *old, const struct marks *new, int fan_fd);
 
+struct holder;
+
 /* ---- plan.c, resolve.c: from watches to marks ---- */
 
 /* Something that inotify tells about a directory and that changes the plan. */
@@ -102,9 +104,9 @@ struct plan {
 	struct interest **interests;
 	size_t n_interests, room_interests;
 	int error;
+	struct holder *holder; /* while it is being made: whom to serve meanwhile */
+	uint64_t served_ns;
 };
-
-struct holder;
 
 void plan_done(struct plan *plan);
 /* Makes the plan for holder->told, swaps it in, and tells govd. */
@@ -145,6 +147,8 @@ struct waiters {
 	size_t exec_cursor;
 };
 
+/* serial: tokens begin behind it. */
+void wait_init(struct waiters *waiters, uint64_t serial);
 /* Reads events; letting go or asking. late_ns: how long ago the oldest of them may have come. */
 int wait_read(struct holder *holder, uint64_t now_ns, uint64_t late_ns) _must_check_;
 void wait_answer(struct holder *holder, uint64_t token);

@@ -15,9 +15,7 @@ size_t isolate_files_max(void)
 {
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return 1024;
-	return MAX2((size_t)limit.rlim_cur, (size_t)1024);
+	return getrlimit(RLIMIT_NOFILE, &limit) < 0 ? 0 : (size_t)limit.rlim_cur;
 }
 
 static int isolate_descriptors(void)

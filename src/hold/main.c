@@ -44,12 +44,12 @@ static int start(void)
 	if (timer_create(CLOCK_MONOTONIC, &kill_us, &holder.deadman) < 0)
 		return -errno;
 	/* O_NONBLOCK: the kernel opens the file for us, and it may be a FIFO. */
-	holder.fan_fd = fanotify_init(flags, O_RDONLY | O_NONBLOCK | O_LARGEFILE | O_CLOEXEC | O_NOATIME);
+	holder.fan_fd = fanotify_init(flags, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOATIME);
 	if (holder.fan_fd < 0)
 		return -errno;
 	holder.read_ns = clock_ns();
 	/* Tokens of a govd-hold before us must not fit. */
-	holder.waiters.serial = holder.read_ns / NSEC_PER_USEC;
+	wait_init(&holder.waiters, holder.read_ns / NSEC_PER_USEC);
 	return 0;
 }
 

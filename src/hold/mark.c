@@ -31,7 +31,7 @@ static int mark_remember(struct marks *marks, const char *path, uint64_t mask)
 	_cleanup_free_ struct mark *fresh = NULL;
 	size_t size = strlen(path) + 1;
 	struct mark *mark;
-	uint64_t id;
+	uint64_t id = 0;
 	int r;
 
 	r = mark_id(path, &id);
@@ -83,7 +83,7 @@ void marks_drop(const struct marks *old, const struct marks *new, int fan_fd)
 
 	while ((mark = idmap_next(&old->map, &cursor))) {
 		const struct mark *other;
-		uint64_t id, mask = mark->mask;
+		uint64_t id = 0, mask = mark->mask;
 
 		/* Gone or replaced: what is left of the mark only brings events that nobody asks about. */
 		if (mark_id(mark->path, &id) < 0 || idmap_get(&old->map, id) != mark)

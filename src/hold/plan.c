@@ -10,6 +10,7 @@
 
 #define INTERESTS_MAX 32768
 #define ENTRIES_MAX 16384 /* read of one directory */
+#define BREATH_NS (5 * NSEC_PER_MSEC)
 
 #define MASK_EXEC ((uint64_t)FAN_OPEN_EXEC_PERM)
 /* Both, to tell execve's open of a script from the interpreter's: see struct exec_open. */
@@ -99,6 +100,16 @@ static void plan_mark(struct plan *plan, const char *path, bool is_exec, bool is
 	mark_add(&plan->marks, plan->fan_fd, *path ? path : "/", mask);
 }
 
+/* Who waits while a large plan is made is served by the rules in force. */
+static void plan_breathe(struct plan *plan)
+{
+	if (!plan->holder || clock_ns() - plan->served_ns < BREATH_NS)
+		return;
+	if (serve_turn(plan->holder, 0) < 0)
+		_exit(EXIT_FAILURE); /* the kernel lets all go */
+	plan->served_ns = clock_ns();
+}
+
 static void plan_scan(struct plan *plan, const struct target *target, bool may_follow)
 {
 	DIR *stream;
@@ -110,8 +121,10 @@ static void plan_scan(struct plan *plan, const struct target *target, bool may_f
 		plan_fail(plan, -errno);
 		return;
 	}
-	while ((entry = readdir(stream)) && n++ < ENTRIES_MAX)
+	while ((entry = readdir(stream)) && n++ < ENTRIES_MAX) {
+		plan_breathe(plan);
 		plan_entry(plan, target, entry->d_name, may_follow);
+	}
 	if (entry)
 		plan_fail(plan, -E2BIG);
 	closedir(stream);
@@ -257,20 +270,21 @@ bool plan_read_changes(struct plan *plan)
 
 void plan_make(struct holder *holder)
 {
-	struct plan plan = {.inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), .fan_fd = holder->fan_fd};
 	uint64_t start_ns = clock_ns();
-	int r = 0;
+	struct plan plan = {
+		.inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK),
+		.fan_fd = holder->fan_fd,
+		.holder = holder,
+		.served_ns = start_ns,
+	};
 
 	if (plan.inotify_fd < 0)
 		plan_fail(&plan, -errno);
-	for (size_t i = 0; i < holder->told.n && r >= 0; i++) {
+	for (size_t i = 0; i < holder->told.n; i++) {
 		plan_watch(&plan, &holder->told.watches[i]);
-		/* Who waits meanwhile is served by the rules in force. */
-		if (i % 16 == 15)
-			r = serve_turn(holder, 0);
+		plan_breathe(&plan);
 	}
-	if (r < 0)
-		_exit(EXIT_FAILURE); /* the kernel lets all go */
+	plan.holder = NULL;
 	marks_drop(&holder->plan.marks, &plan.marks, holder->fan_fd);
 	plan_done(&holder->plan);
 	holder->plan = plan;

@@ -3,6 +3,7 @@
 #include <sys/inotify.h>
 #include <sys/stat.h>
 
+#include "base/text.h"
 #include "hold/hold.h"
 
 /* realpath(3) that also asks inotify to tell what would change the result: a directory on the way that goes, a
@@ -35,12 +36,12 @@ static int walk_next(struct walk *walk)
 
 static int walk_push(struct walk *walk, const char *component)
 {
-	size_t length = strlen(walk->done);
+	size_t length = strlen(walk->done), size = strlen(component) + 1;
 
-	if (length + 1 + strlen(component) >= PATH_MAX)
+	if (length + 1 + size > PATH_MAX)
 		return -ENAMETOOLONG;
 	walk->done[length] = '/';
-	strcpy(walk->done + length + 1, component);
+	memcpy(walk->done + length + 1, component, size);
 	return 0;
 }
 
@@ -115,9 +116,8 @@ int plan_resolve(struct plan *plan, const char *path, char *real)
 	struct walk walk = {.done = real};
 	int r;
 
-	if (strlen(path) >= sizeof(walk.rest))
+	if (!text_copy(walk.rest, sizeof(walk.rest), path))
 		return -ENAMETOOLONG;
-	strcpy(walk.rest, path);
 	real[0] = '\0';
 	while ((r = walk_next(&walk)) > 0) {
 		r = walk_step(plan, &walk);

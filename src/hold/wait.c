@@ -5,7 +5,8 @@
 
 #define EXEC_OPEN_NS NSEC_PER_SEC /* the second open follows in microseconds, unless the CPU is taken away */
 #define READS_MAX 8		  /* of a turn */
-#define FILES_RESERVE 512	  /* for the events of one read and everything else */
+#define EVENTS_MAX 64		  /* of a read */
+#define FILES_RESERVE (EVENTS_MAX + 64)
 
 /* An event that isn't answered and isn't closed would hold for ever; an error means that the process is gone. */
 static void wait_allow(const struct holder *holder, int event_fd)
@@ -127,11 +128,9 @@ static void wait_event(struct holder *holder, const struct fanotify_event_metada
 
 int wait_read(struct holder *holder, uint64_t now_ns, uint64_t late_ns)
 {
-	struct fanotify_event_metadata events[64];
+	struct fanotify_event_metadata events[EVENTS_MAX];
 	uint64_t deadline_ns = now_ns - late_ns + GOV_HOLD_DEADLINE_MS * NSEC_PER_MSEC;
 
-	if (!holder->waiters.n_max)
-		holder->waiters.n_max = MIN2(isolate_files_max() - FILES_RESERVE, (size_t)WAITERS_MAX / 2);
 	for (unsigned reads = 0; reads < READS_MAX; reads++) {
 		const struct fanotify_event_metadata *event = events;
 		ssize_t n = read(holder->fan_fd, events, sizeof(events));
@@ -150,6 +149,15 @@ int wait_read(struct holder *holder, uint64_t now_ns, uint64_t late_ns)
 		}
 	}
 	return 0;
+}
+
+void wait_init(struct waiters *waiters, uint64_t serial)
+{
+	size_t files = isolate_files_max();
+
+	waiters->serial = serial;
+	/* The kernel refuses an open that we have no descriptor for: rather don't hold. */
+	waiters->n_max = files > FILES_RESERVE ? MIN2(files - FILES_RESERVE, (size_t)WAITERS_MAX / 2) : 0;
 }
 
 static void wait_release(struct holder *holder, struct waiter *waiter)

@@ -145,7 +145,7 @@ unsigned watch_list_match(const struct watch_list *list, const char *path)
 	for (size_t i = 0; i < list->n; i++) {
 		const struct watch *watch = &list->watches[i];
 
-		if (watch->hash != hash || strncmp(watch->directory, path, length) || watch->directory[length])
+		if (watch->hash != hash || strncmp(watch->directory, path, length) != 0 || watch->directory[length])
 			continue;
 		is_known = true;
 		hits |= watch_hit(watch, name);

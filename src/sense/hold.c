@@ -47,7 +47,8 @@ void hold_end(struct hold *hold, const char *why)
 	if (!hold->pid)
 		return;
 	hold_kill(hold);
-	hold->events.ended(why, hold->events.userdata);
+	if (!hold->is_starting)
+		hold->events.ended(why, hold->events.userdata);
 }
 
 /* The socket is full or broken: it doesn't do its work. */
@@ -159,7 +160,10 @@ int hold_start(struct hold *hold)
 	if (hold->was_started)
 		hold->stats.restarts++;
 	hold->was_started = true;
-	return hold_send_all(hold);
+	hold->is_starting = true;
+	r = hold_send_all(hold);
+	hold->is_starting = false;
+	return r;
 }
 
 int hold_new(const char *program, const struct hold_events *events, struct hold **ret_hold)

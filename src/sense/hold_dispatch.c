@@ -164,6 +164,7 @@ static int also_remember(struct hold *hold, const char *path)
 
 int hold_watch_also(struct hold *hold, const char *path)
 {
+	unsigned generation = hold->generation;
 	size_t before = hold->watches.n;
 	int r;
 
@@ -174,13 +175,13 @@ int hold_watch_also(struct hold *hold, const char *path)
 	if (r < 0 || !hold->pid)
 		return r;
 	/* Without a RESET they come on top of what govd-hold has. */
-	for (size_t i = before; i < hold->watches.n; i++) {
-		hold_clear_out(hold);
+	hold_clear_out(hold);
+	for (size_t i = before; i < hold->watches.n && r >= 0; i++) {
 		hold->out.is_exec = hold->watches.watches[i].is_exec;
 		r = hold_send(hold, GOV_HOLD_WATCH, hold->watches.watches[i].path);
-		if (r < 0)
-			return r;
 	}
-	hold_clear_out(hold);
-	return hold_send(hold, GOV_HOLD_COMMIT, NULL);
+	if (r >= 0)
+		r = hold_send(hold, GOV_HOLD_COMMIT, NULL);
+	/* `ended` may have started another one, which has been told. */
+	return generation != hold->generation && hold->pid ? 0 : r;
 }

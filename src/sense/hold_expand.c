@@ -56,12 +56,12 @@ static int expand_add(struct expand *expand)
 /* Appends a component; the length before it, or -ENAMETOOLONG. */
 static int expand_push(struct expand *expand, const char *name)
 {
-	size_t length = strlen(expand->path);
+	size_t length = strlen(expand->path), size = strlen(name) + 1;
 
-	if (length + strlen(name) + 2 > sizeof(expand->path))
+	if (length + 1 + size > sizeof(expand->path))
 		return -ENAMETOOLONG;
 	expand->path[length] = '/';
-	strcpy(expand->path + length + 1, name);
+	memcpy(expand->path + length + 1, name, size);
 	return (int)length;
 }
 

@@ -62,6 +62,7 @@ struct hold {
 	int fd;
 	unsigned generation; /* of the process */
 	bool was_started;
+	bool is_starting; /* failures are hold_start's, without `ended` */
 	uint64_t ping_ns; /* sent and not answered; 0: none */
 	pid_t exempt[GOV_HOLD_EXEMPT_MAX];
 	size_t n_exempt;	     /* ever added */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <linux/capability.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
@@ -305,6 +306,20 @@ Test(hold_life, not_started_by_govd)
 	pid_t pid = play_exec1(play->hold->program); /* descriptor 3 is no socket of its parent's */
 
 	cr_assert_neq(play_wait(play, pid), 0);
+}
+
+/* Without the privilege for fanotify: it says why and ends. */
+Test(hold_life, no_fanotify)
+{
+	struct play *play;
+	struct hold_stats stats;
+
+	cr_assert_eq(prctl(PR_CAPBSET_DROP, CAP_SYS_ADMIN), 0);
+	play = play_open();
+	cr_assert(play_until(play, &play->n_ended, 1));
+	hold_get_stats(play->hold, &stats);
+	cr_assert_eq(stats.error, EPERM);
+	play_close(play);
 }
 
 Test(hold_life, program_is_missing)
