@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef GOV_TESTS_BUS_FIXTURE_H
+#define GOV_TESTS_BUS_FIXTURE_H
+
+/* A bus in a process of its own with made-up answers, and clients of all kinds. Each suite includes it once. */
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "out/bus.h"
+
+#define DEADLINE_MS 20000
+#define USER_NOBODY 65534
+#define USER_ALLOWED 54320
+#define GROUP_ALLOWED 54321
+#define GROUP_READERS 54322
+#define BIG_AGENTS 5000 /* of ListAgents("big"): about a MiB */
+
+/* What the server has seen. */
+struct seen {
+	size_t clients;
+	struct bus_counts counts;
+	uint64_t refused;
+	char refused_method[32];
+	struct bus_peer peer;
+	gid_t groups[8];
+	char policy[64], key[64], executable[64], argv1[64];
+	bool reuse;
+	int command;
+	uint64_t pending; /* adopt calls that wait for 'a' */
+	uint64_t published;
+};
+
+static struct seen *seen;
+static char dir[] = "/tmp/govtest-bus-XXXXXX";
+static char socket_path[64];
+static pid_t server;
+static int control = -EBADF;
+
+/* ---- the server -------------------------------------------------------------------------------------------------- */
+
+static struct bus *bus;
+static struct journal journal;
+static uint64_t requests[64];
+
+static int reply_dict(sd_bus_message *m, const char *name, const char *value)
+{
+	int r = sd_bus_message_open_container(m, 'a', "{sv}");
+
+	if (r >= 0)
+		r = bus_add_string(m, name, value);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int fake_status(sd_bus_message *m, void *userdata _unused_)
+{
+	int r = sd_bus_message_open_container(m, 'a', "{sv}");
+
+	if (r >= 0)
+		r = bus_add_string(m, "version", "1\xff\n");
+	if (r >= 0)
+		r = bus_add_u64(m, "none", UINT64_MAX);
+	if (r >= 0)
+		r = bus_open_dict(m, "agents");
+	if (r >= 0)
+		r = bus_add_u64(m, "total", 7);
+	if (r >= 0)
+		r = bus_close_dict(m);
+	if (r >= 0)
+		r = bus_open_list(m, "rows");
+	if (r >= 0)
+		r = reply_dict(m, "a", "b");
+	if (r >= 0)
+		r = bus_close_list(m);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int fake_list(sd_bus_message *m, const char *policy, sd_bus_error *error _unused_, void *userdata _unused_)
+{
+	size_t n = streq(policy, "big") ? BIG_AGENTS : 1;
+	char text[200];
+	int r = sd_bus_message_open_container(m, 'a', "a{sv}");
+
+	memset(text, 'x', sizeof(text));
+	text[sizeof(text) - 1] = '\0';
+	for (size_t i = 0; r >= 0 && i < n; i++)
+		r = reply_dict(m, "policy", n > 1 ? text : policy);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int fake_show(sd_bus_message *m, const char *id, sd_bus_error *error, void *userdata _unused_)
+{
+	if (streq(id, "none"))
+		return sd_bus_error_setf(error, GOV_ERROR_NO_SUCH_AGENT, "There is no agent %s.", id);
+	if (streq(id, "broken"))
+		return -EIO;
+	return reply_dict(m, "id", id);
+}
+
+static int fake_list_policies(sd_bus_message *m, void *userdata)
+{
+	return fake_list(m, "policies", NULL, userdata);
+}
+
+static int fake_show_policy(sd_bus_message *m, const char *name, sd_bus_error *error _unused_, void *userdata _unused_)
+{
+	return sd_bus_message_append(m, "s", name);
+}
+
+static int fake_test_policy(sd_bus_message *m, uint32_t pid, sd_bus_error *error _unused_, void *userdata _unused_)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%u", pid);
+	return reply_dict(m, "pid", text);
+}
+
+static int fake_explain(sd_bus_message *m, const char *what, sd_bus_error *error _unused_, void *userdata _unused_)
+{
+	return reply_dict(m, "what", what);
+}
+
+static int fake_reload(sd_bus_message *m, sd_bus_error *error _unused_, void *userdata _unused_)
+{
+	return reply_dict(m, "policies", "3");
+}
+
+static void see_peer(const struct bus_peer *peer)
+{
+	seen->peer = *peer;
+	for (size_t i = 0; i < MIN2(peer->n_groups, ELEMENTSOF(seen->groups)); i++)
+		seen->groups[i] = peer->groups[i];
+}
+
+static void answer(uint64_t request, enum reply_code code, const char *id)
+{
+	struct action action = {.kind = ACTION_REPLY};
+
+	action.reply.request = request;
+	action.reply.code = code;
+	action.reply.error = code == REPLY_FAILED ? ENOSPC : 0;
+	snprintf(action.reply.id, sizeof(action.reply.id), "%s", id);
+	bus_reply(bus, request, &action);
+}
+
+static int fake_run(uint64_t request, const struct bus_peer *peer, const char *policy, const char *key, bool reuse,
+		    const char *executable, char *const *argv, sd_bus_error *error _unused_, void *userdata _unused_)
+{
+	see_peer(peer);
+	snprintf(seen->policy, sizeof(seen->policy), "%s", policy);
+	snprintf(seen->key, sizeof(seen->key), "%s", key);
+	snprintf(seen->executable, sizeof(seen->executable), "%s", executable);
+	snprintf(seen->argv1, sizeof(seen->argv1), "%.60s", argv[0] && argv[1] ? argv[1] : "");
+	seen->reuse = reuse;
+	answer(request, REPLY_OK, "0000cafe");
+	return 0;
+}
+
+static int fake_adopt(uint64_t request, const struct bus_peer *peer, uint32_t pid, const char *policy,
+		      sd_bus_error *error, void *userdata _unused_)
+{
+	see_peer(peer);
+	if (pid == 7)
+		return sd_bus_error_setf(error, GOV_ERROR_NO_SUCH_POLICY, "no policy %s", policy);
+	requests[seen->pending++ % ELEMENTSOF(requests)] = request;
+	return 0;
+}
+
+static int fake_command(uint64_t request, const struct bus_peer *peer, enum command command, const char *id,
+			sd_bus_error *error _unused_, void *userdata _unused_)
+{
+	see_peer(peer);
+	seen->command = (int)command;
+	answer(request, (enum reply_code)atoi(id), "0000beef");
+	return 0;
+}
+
+static bool fake_may_connect(uid_t uid, const gid_t *groups, size_t n_groups, void *userdata _unused_)
+{
+	for (size_t i = 0; i < n_groups; i++)
+		if (groups[i] == GROUP_ALLOWED)
+			return true;
+	return uid == USER_ALLOWED;
+}
+
+static void fake_refused(const struct bus_peer *peer, const char *method, void *userdata _unused_)
+{
+	see_peer(peer);
+	snprintf(seen->refused_method, sizeof(seen->refused_method), "%s", method);
+	seen->refused++;
+}
+
+static void publish(void)
+{
+	struct journal_line *line = journal_add(&journal);
+
+	line->time_ms = 1700000000123;
+	line->event = "exec";
+	snprintf(line->agent, sizeof(line->agent), "%08x", (unsigned)seen->published++);
+	snprintf(line->key, sizeof(line->key), "room\xfe");
+	line->pid = 4711;
+	bus_publish(bus, line);
+}
+
+static int on_control(sd_event_source *source _unused_, int fd, uint32_t events _unused_, void *userdata _unused_)
+{
+	char c;
+
+	if (read(fd, &c, 1) != 1)
+		_exit(0);
+	if (c == 'a')
+		for (size_t i = 0; i < MIN2(seen->pending, ELEMENTSOF(requests)); i++)
+			answer(requests[i], REPLY_OK, "adopted");
+	for (unsigned i = 0; i < (c == 'p' ? 1 : c == 'P' ? 500 : 0); i++)
+		publish();
+	return 0;
+}
+
+/* After each turn of the loop: what the tests look at. */
+static int on_turn(sd_event_source *source _unused_, void *userdata _unused_)
+{
+	seen->clients = bus_client_count(bus);
+	bus_get_counts(bus, &seen->counts);
+	return 0;
+}
+
+static void serve(int control_fd, int ready_fd)
+{
+	static const struct bus_calls calls = {
+		.status = fake_status,
+		.list = fake_list,
+		.show = fake_show,
+		.list_policies = fake_list_policies,
+		.show_policy = fake_show_policy,
+		.test_policy = fake_test_policy,
+		.explain = fake_explain,
+		.reload = fake_reload,
+		.run = fake_run,
+		.adopt = fake_adopt,
+		.command = fake_command,
+		.may_connect = fake_may_connect,
+		.refused = fake_refused,
+	};
+	sd_event_source *turn = NULL;
+	sd_event *event = NULL;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	umask(0077);
+	if (sd_event_new(&event) < 0 || journal_init(&journal) < 0 || bus_new(event, dir, &journal, &calls, &bus) < 0)
+		_exit(1);
+	bus_set_group(bus, GROUP_READERS);
+	sd_event_add_io(event, NULL, control_fd, EPOLLIN, on_control, NULL);
+	sd_event_add_post(event, &turn, on_turn, NULL);
+	if (write(ready_fd, "r", 1) != 1)
+		_exit(1);
+	sd_event_loop(event);
+	_exit(1);
+}
+
+static _unused_ void setup(void)
+{
+	int pair[2], ready[2];
+	char c;
+
+	signal(SIGPIPE, SIG_IGN);
+	cr_assert_not_null(mkdtemp(dir));
+	cr_assert_eq(chmod(dir, 0755), 0);
+	snprintf(socket_path, sizeof(socket_path), "%s/%s", dir, GOV_BUS_SOCKET);
+	seen = mmap(NULL, sizeof(*seen), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	cr_assert_neq(seen, MAP_FAILED);
+	cr_assert(pipe2(pair, O_CLOEXEC) == 0 && pipe2(ready, O_CLOEXEC) == 0);
+	server = fork();
+	cr_assert_geq(server, 0);
+	if (server == 0) {
+		close(pair[1]);
+		close(ready[0]);
+		serve(pair[0], ready[1]);
+	}
+	close(pair[0]);
+	close(ready[1]);
+	control = pair[1];
+	cr_assert_eq(read(ready[0], &c, 1), 1, "the server didn't start");
+	close(ready[0]);
+}
+
+static _unused_ void teardown(void)
+{
+	int status = -1;
+
+	/* It lives to the end, whatever it was sent. */
+	cr_expect_eq(waitpid(server, &status, WNOHANG), 0, "the server has ended: status %x", (unsigned)status);
+	kill(server, SIGKILL);
+	waitpid(server, NULL, 0);
+	unlink(socket_path);
+	rmdir(dir);
+}
+
+/* ---- clients ----------------------------------------------------------------------------------------------------- */
+
+static _unused_ uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / NSEC_PER_MSEC;
+}
+
+#define WAIT_FOR(condition)                                                                                            \
+	do {                                                                                                           \
+		uint64_t until_ = now_ms() + DEADLINE_MS;                                                              \
+		while (!(condition)) {                                                                                 \
+			cr_assert(now_ms() < until_, "timeout: %s", #condition);                                       \
+			(void)poll(NULL, 0, 5);                                                                        \
+		}                                                                                                      \
+	} while (0)
+
+static _unused_ void tell_server(char c)
+{
+	cr_assert_eq(write(control, &c, 1), 1);
+}
+
+static _unused_ sd_bus *client_open(void)
+{
+	char address[128];
+	sd_bus *client = NULL;
+
+	snprintf(address, sizeof(address), "unix:path=%s", socket_path);
+	if (sd_bus_new(&client) < 0 || sd_bus_set_address(client, address) < 0 || sd_bus_start(client) < 0)
+		return sd_bus_unref(client);
+	sd_bus_set_method_call_timeout(client, DEADLINE_MS * UINT64_C(1000));
+	return client;
+}
+
+/* The name of the D-Bus error, "" for none, or "closed" when there was no answer. */
+static _unused_ const char *call_error(sd_bus *client, const char *member, const char *types, ...)
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	sd_bus_message *m = NULL, *reply = NULL;
+	static char name[128];
+	va_list args;
+	bool is_closed;
+	int r;
+
+	r = sd_bus_message_new_method_call(client, &m, NULL, GOV_BUS_PATH, GOV_BUS_MANAGER, member);
+	va_start(args, types);
+	if (r >= 0)
+		r = sd_bus_message_appendv(m, types, args);
+	va_end(args);
+	if (r >= 0)
+		r = sd_bus_call(client, m, 0, &error, &reply);
+	is_closed = r < 0 && (!error.name || streq(error.name, SD_BUS_ERROR_DISCONNECTED) ||
+			      streq(error.name, SD_BUS_ERROR_NO_REPLY) || strncmp(error.name, "System.", 7) == 0);
+	snprintf(name, sizeof(name), "%s", r >= 0 ? "" : is_closed ? "closed" : error.name);
+	sd_bus_error_free(&error);
+	sd_bus_message_unref(m);
+	sd_bus_message_unref(reply);
+	return name;
+}
+
+static _unused_ bool is_served(void)
+{
+	sd_bus *client = client_open();
+	bool is_ok = client && streq(call_error(client, "Status", ""), "");
+
+	sd_bus_close_unref(client);
+	return is_ok;
+}
+
+/* Runs body as another user, in a child; its exit status: the number of the first check that failed, 0 none. */
+static _unused_ int as_user(uid_t uid, gid_t gid, gid_t extra, int (*body)(void))
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (setgroups(extra ? 1 : 0, &extra) < 0 || setresgid(gid, gid, gid) < 0 ||
+		    setresuid(uid, uid, uid) < 0)
+			_exit(99);
+		_exit(body());
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 100;
+}
+
+static _unused_ int raw_open(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	memcpy(address.sun_path, socket_path, strlen(socket_path) + 1);
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0, "%s", strerror(errno));
+	return fd;
+}
+
+static _unused_ void raw_send(int fd, const void *bytes, size_t size)
+{
+	(void)!send(fd, bytes, size, MSG_NOSIGNAL);
+}
+
+/* Waits until the server has closed; what it says before is thrown away. */
+static _unused_ bool raw_is_closed(int fd, int timeout_ms)
+{
+	uint64_t until = now_ms() + (uint64_t)timeout_ms;
+	char bytes[4096];
+
+	while (now_ms() < until) {
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+
+		if (poll(&p, 1, 50) > 0 && recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) <= 0)
+			return true;
+	}
+	return false;
+}
+
+static const char AUTH[] _unused_ = "\0AUTH EXTERNAL 30\r\nBEGIN\r\n";
+
+static _unused_ void raw_authenticate(int fd)
+{
+	char answer_bytes[256];
+
+	raw_send(fd, AUTH, sizeof(AUTH) - 1);
+	cr_assert_gt(recv(fd, answer_bytes, sizeof(answer_bytes), 0), 0);
+	cr_assert(strncmp(answer_bytes, "OK ", 3) == 0);
+}
+
+static _unused_ void field_add(char *m, size_t *at, char code, const char *type, const char *value)
+{
+	uint32_t length = (uint32_t)strlen(value);
+
+	*at = (*at + 7) & ~(size_t)7;
+	m[(*at)++] = code;
+	m[(*at)++] = 1;
+	m[(*at)++] = type[0];
+	m[(*at)++] = 0;
+	memcpy(m + *at, &length, 4);
+	memcpy(m + *at + 4, value, length + 1);
+	*at += 4 + length + 1;
+}
+
+/* A Ping. m: 256 zeroed bytes. */
+static _unused_ size_t ping_make(char *m, uint32_t body)
+{
+	uint32_t fields, serial = 1;
+	size_t at = 16;
+
+	memcpy(m, "l\1\0\1", 4);
+	memcpy(m + 4, &body, 4);
+	memcpy(m + 8, &serial, 4);
+	field_add(m, &at, 1, "o", "/");
+	field_add(m, &at, 2, "s", "org.freedesktop.DBus.Peer");
+	field_add(m, &at, 3, "s", "Ping");
+	fields = (uint32_t)at - 16;
+	memcpy(m + 12, &fields, 4);
+	return (at + 7) & ~(size_t)7;
+}
+
+static _unused_ uint64_t server_memory_kib(void)
+{
+	char path[64], line[256];
+	uint64_t kib = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)server);
+	file = fopen(path, "r");
+	while (file && fgets(line, sizeof(line), file))
+		if (strncmp(line, "VmHWM:", 6) == 0)
+			kib = strtoull(line + 6, NULL, 10);
+	if (file)
+		fclose(file);
+	return kib;
+}
+
+#endif
