@@ -59,11 +59,10 @@ static void on_found(const struct agent *saved, const char *policy, bool is_popu
 void fixture_reopen(struct fixture *fixture)
 {
 	struct group_events events = {.done = on_done, .empty = on_empty, .found = on_found, .userdata = fixture};
-	char words[512];
 	int r;
 
-	r = groups_new_native(fixture->slice, &events, &fixture->groups, words, sizeof(words));
-	cr_assert_eq(r, 0, "%s", words);
+	r = groups_new_native(fixture->slice, &events, &fixture->groups, fixture->words, sizeof(fixture->words));
+	cr_assert_eq(r, 0, "%s", fixture->words);
 }
 
 void fixture_open(struct fixture *fixture)

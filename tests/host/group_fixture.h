@@ -9,7 +9,7 @@
 /* A slice of its own, one policy, one agent, and what the actuators have told. Needs root and a v2 mount. */
 struct fixture {
 	struct groups *groups;
-	char slice[64];
+	char slice[64], words[512]; /* of groups_new_native */
 	struct policy policy;
 	struct agent agent;
 	struct event result; /* the last; its strings are in the agent */

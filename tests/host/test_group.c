@@ -2,7 +2,9 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -300,5 +302,76 @@ Test(group, the_cap_on_tasks_is_enforced)
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	f.n_children = 0;
 	cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 9, "status %x", (unsigned)status);
+	fixture_close(&f);
+}
+
+/* This process alone loses the mounts: a host without v1 controllers, and one without v2. */
+static void umount_here(const char *const *paths)
+{
+	cr_assert_eq(unshare(CLONE_NEWNS), 0);
+	cr_assert_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	for (; *paths; paths++)
+		umount2(*paths, MNT_DETACH);
+}
+
+Test(group, without_controllers_there_is_identity_and_a_word)
+{
+	static const char *const paths[] = {"/sys/fs/cgroup/memory", "/sys/fs/cgroup/pids", "/sys/fs/cgroup/cpu",
+					    "/sys/fs/cgroup/cpu,cpuacct", NULL};
+	struct groups_counts counts;
+	struct group_stats stats;
+	struct fixture f;
+	pid_t pid;
+
+	if (!has_v1("memory"))
+		cr_skip_test("memory is not a v1 controller here");
+	umount_here(paths);
+	fixture_open(&f);
+	cr_expect(strstr(f.words, "no memory limits"), "%s", f.words);
+	cr_expect(strstr(f.words, "no cpu limits"), "%s", f.words);
+	f.policy.limits.memory_max_bytes = 1 << 20;
+	pid = fixture_spawn_idle(&f);
+	cr_assert_eq(place(&f, pid), 0);
+	cr_expect(is_in_group(&f, "", pid));
+	groups_get_counts(f.groups, &counts);
+	cr_expect_eq(counts.degraded, 1);
+	cr_assert_eq(groups_stats(f.groups, f.agent.handle, &stats), 0);
+	cr_expect_eq(stats.memory_bytes, UINT64_MAX);
+	cr_expect_eq(stats.tasks, 1);
+	cr_assert_eq(act(&f, ACTION_RELEASE), 0);
+	fixture_close(&f);
+}
+
+Test(group, without_v2_the_error_says_what_to_do)
+{
+	static const char *const paths[] = {"/sys/fs/cgroup/unified", "/sys/fs/cgroup", NULL};
+	struct group_events events = {0};
+	struct groups *groups = NULL;
+	char words[512];
+
+	umount_here(paths);
+	cr_assert_eq(groups_new_native("govtest.slice", &events, &groups, words, sizeof(words)), -ENODEV);
+	cr_expect(strstr(words, "mount -t cgroup2"), "%s", words);
+	cr_expect_eq(groups_describe(words, sizeof(words)), -ENODEV);
+}
+
+Test(group, a_full_tree_is_told_and_leaves_nothing)
+{
+	char path[PATH_MAX];
+	struct fixture f;
+	pid_t pid;
+	FILE *file;
+
+	fixture_open(&f);
+	snprintf(path, sizeof(path), "%s%s/cgroup.max.descendants", groups_v2_root(f.groups),
+		 groups_slice_path(f.groups));
+	file = fopen(path, "we");
+	cr_assert_not_null(file);
+	fputs("0", file);
+	cr_assert_eq(fclose(file), 0);
+	pid = fixture_spawn_idle(&f);
+	cr_expect_eq(place(&f, pid), -EAGAIN);
+	cr_expect_not(group_exists(&f, ""));
+	cr_expect_not(group_exists(&f, "memory"));
 	fixture_close(&f);
 }
