@@ -8,6 +8,8 @@
 #include "format.h"
 
 #define BLOCK_NAME_WIDTH 12
+/* All decimal digits that a double is sure to hold: 1.003, not 1.0029999999999999. */
+#define OUTPUT_REAL JSON_REAL_PRECISION(15)
 
 static bool is_terminal(void)
 {
@@ -30,17 +32,30 @@ struct style style_get(void)
 	return style;
 }
 
-void output_json(const struct context *context, const json_t *json)
+/* Of the control characters JSON leaves DEL alone; it only stands within strings. */
+static int json_write(const char *bytes, size_t size, void *userdata)
 {
-	size_t layout = context->json == JSON_MODE_PRETTY ? JSON_INDENT(2) : JSON_COMPACT;
+	FILE *file = userdata;
 
-	json_dumpf(json, stdout, JSON_ENCODE_ANY | JSON_ENSURE_ASCII | layout);
-	putchar('\n');
+	for (size_t i = 0; i < size; i++)
+		if (bytes[i] == 0x7f)
+			fputs("\\u007F", file);
+		else
+			putc(bytes[i], file);
+	return ferror(file) ? -1 : 0;
 }
 
-void output_json_line(const json_t *json)
+void output_json_value(enum json_mode mode, const json_t *json)
 {
-	json_dumpf(json, stdout, JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_COMPACT);
+	size_t layout = mode == JSON_MODE_PRETTY ? JSON_INDENT(2) : JSON_COMPACT;
+
+	/* A failed write is told at the end, by main. */
+	(void)json_dump_callback(json, json_write, stdout, JSON_ENCODE_ANY | JSON_ENSURE_ASCII | OUTPUT_REAL | layout);
+}
+
+void output_json(const struct context *context, const json_t *json)
+{
+	output_json_value(context->json, json);
 	putchar('\n');
 }
 
@@ -108,8 +123,28 @@ static bool is_blank(const json_t *value)
 	       (json_is_array(value) && json_array_size(value) == 0);
 }
 
+/* The widest name of those that are shown. */
+static size_t block_width(const json_t *object, const char *const *skip)
+{
+	size_t width = BLOCK_NAME_WIDTH;
+	const char *field;
+	json_t *value;
+
+	json_object_foreach((json_t *)object, field, value)
+	{
+		char name[128];
+
+		if (is_listed(skip, field) || is_blank(value))
+			continue;
+		block_name(name, sizeof(name), field);
+		width = MAX2(width, format_width(name));
+	}
+	return width;
+}
+
 void block_print(const json_t *object, const char *const *skip, size_t indent)
 {
+	size_t width = block_width(object, skip);
 	const char *field;
 	json_t *value;
 
@@ -125,7 +160,7 @@ void block_print(const json_t *object, const char *const *skip, size_t indent)
 		else
 			format_field(field, value, words, sizeof(words));
 		if (words[0])
-			printf("%*s%-*s  %s\n", (int)indent, "", BLOCK_NAME_WIDTH, name, words);
+			printf("%*s%s%*s  %s\n", (int)indent, "", name, (int)(width - format_width(name)), "", words);
 	}
 }
 

@@ -21,10 +21,10 @@ struct style style_get(void);
 #define COLOUR_YELLOW "\033[33m"
 #define COLOUR_BLUE "\033[34m"
 
-/* json as --json asked, with a newline. Only ASCII: a name can't steer the terminal. */
+/* Only ASCII and no control characters: a name can't steer the terminal. */
+void output_json_value(enum json_mode mode, const json_t *json);
+/* As --json asked, with a newline. */
 void output_json(const struct context *context, const json_t *json);
-/* One line, whatever --json asked. */
-void output_json_line(const json_t *json);
 
 /* One column of a table. */
 struct column {

@@ -10,13 +10,13 @@ static void words_of(const json_t *object, const char *field, char *buffer, size
 {
 	const json_t *value = json_object_get(object, field);
 
-	if (value)
+	if (value && !(json_is_string(value) && !json_string_length(value)))
 		format_text(value, buffer, size);
 	else
 		buffer[0] = '\0';
 }
 
-/* `matched`, `wins`, or `key: reason`. */
+/* `matched`, or the first key that didn't and why. */
 static void reason_print(const json_t *policy, size_t width, bool is_coloured)
 {
 	char name[128], key[64], reason[FORMAT_MAX];

@@ -36,10 +36,12 @@ static void event_print(const json_t *event)
 
 static void print(const struct context *context, const json_t *event)
 {
-	if (context->json)
-		output_json_line(event);
-	else
+	if (context->json) {
+		output_json_value(JSON_MODE_SHORT, event);
+		putchar('\n');
+	} else {
 		event_print(event);
+	}
 }
 
 int verb_events(const struct context *context)

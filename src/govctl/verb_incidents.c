@@ -51,7 +51,7 @@ static int query_parse(const struct context *context, struct incidents_query *qu
 /* One by one: a long history doesn't fit into memory as JSON. */
 static int print_json(const struct context *context, struct incidents *incidents)
 {
-	size_t layout = context->json == JSON_MODE_PRETTY ? JSON_INDENT(2) : JSON_COMPACT, n = 0;
+	size_t n = 0;
 	int r;
 
 	putchar('[');
@@ -62,7 +62,7 @@ static int print_json(const struct context *context, struct incidents *incidents
 		if (r <= 0)
 			break;
 		fputs(n ? ",\n" : "", stdout);
-		json_dumpf(incident, stdout, JSON_ENSURE_ASCII | layout);
+		output_json_value(context->json, incident);
 	}
 	puts("]");
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

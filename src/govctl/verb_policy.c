@@ -99,7 +99,7 @@ int verb_policy_reload(const struct context *context)
 		output_json(context, answer);
 	} else {
 		format_text(json_object_get(answer, "policies"), words, sizeof(words));
-		printf("%s policies in force\n", words);
+		printf("%s %s in force\n", words, streq(words, "1") ? "policy" : "policies");
 		fflush(stdout);
 		json_array_foreach(errors, i, error) if (json_is_string(error)) tell("%s", json_string_value(error));
 	}

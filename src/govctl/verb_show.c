@@ -8,10 +8,7 @@
 #define SHOW_INCIDENTS 10
 
 static const struct column tool_columns[] = {
-	{.title = "TOOL", .field = "id", .min_width = 8},
 	{.title = "PID", .field = "pid", .is_right = true},
-	{.title = "AGE", .field = "since_s", .expendable = 2, .is_right = true},
-	{.title = "MEMORY", .field = "memory_bytes", .expendable = 1, .is_right = true},
 	{.title = "EXE", .field = "exe", .min_width = 12},
 };
 
