@@ -55,11 +55,13 @@ static void strip_deleted(char *path)
 
 int proc_cgroup_parse(const char *text, char *path, size_t size)
 {
-	for (const char *line = text; line && *line; line = strchr(line, '\n'), line += line ? 1 : 0) {
+	for (const char *line = text; *line;) {
 		size_t length = strcspn(line, "\n");
 
-		if (strncmp(line, "0::/", 4) != 0)
+		if (strncmp(line, "0::/", 4) != 0) {
+			line += length + (line[length] != '\0');
 			continue;
+		}
 		line += 3;
 		length -= 3;
 		if (length >= size)
