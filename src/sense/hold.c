@@ -42,10 +42,28 @@ static void hold_kill(struct hold *hold)
 	hold->generation++;
 }
 
+/* Why it couldn't start is in its last message; ECONNRESET comes before that and only once. */
+static void hold_hear_last_words(struct hold *hold)
+{
+	struct gov_hold_message in;
+
+	for (unsigned i = 0; i < DISPATCH_MAX; i++) {
+		ssize_t n = recv(hold->fd, &in, sizeof(in), MSG_DONTWAIT | MSG_TRUNC);
+
+		if (n < 0 && errno == ECONNRESET)
+			continue;
+		if (n <= 0)
+			return;
+		if (gov_hold_check(&in, (size_t)n) == 0 && in.kind == GOV_HOLD_WATCHING && in.error > 0)
+			hold->stats.error = in.error;
+	}
+}
+
 void hold_end(struct hold *hold, const char *why)
 {
 	if (!hold->pid)
 		return;
+	hold_hear_last_words(hold);
 	hold_kill(hold);
 	if (!hold->is_starting)
 		hold->events.ended(why, hold->events.userdata);

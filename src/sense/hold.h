@@ -24,8 +24,9 @@ int hold_new(const char *program, const struct hold_events *events, struct hold 
 struct hold *hold_free(struct hold *hold); /* ends it; all who wait run on */
 DEFINE_CLEANUP(struct hold *, hold_free)
 
-/* Doesn't block: a socket that is full is treated as a govd-hold that died. hold_free must not be called by a callback,
- * hold_start may be by `ended`. A new govd-hold that ends at once should not be started in a tight loop. */
+/* -EPIPE: it ended at once (see stats.error). Doesn't block: a socket that is full is treated as a govd-hold that died.
+ * hold_free must not be called by a callback, hold_start may be by `ended`. A new govd-hold that ends at once should
+ * not be started in a tight loop. */
 int hold_start(struct hold *hold) _must_check_;
 pid_t hold_pid(const struct hold *hold); /* 0: not running */
 /* Readable: call hold_dispatch. Changes with hold_start; -EBADF when it doesn't run. */

@@ -3,8 +3,6 @@
 
 #include "sense/hold_internal.h"
 
-#define DISPATCH_MAX 256 /* messages of one call */
-
 static void on_watching(struct hold *hold)
 {
 	hold->stats.marks = hold->in.count;

@@ -54,6 +54,7 @@ size_t hold_literal_head(const char *glob);
 /* ---- hold.c ---- */
 
 #define HOLD_ENDED_MAX 16
+#define DISPATCH_MAX 256 /* messages of one call */
 
 struct hold {
 	char *program;

@@ -55,7 +55,7 @@ static const char *find_program(void)
 	return path;
 }
 
-struct play *play_open(void)
+struct play *play_new(void)
 {
 	struct play *play = calloc(1, sizeof(*play));
 	struct hold_events events = {on_ask, on_expired, on_ended, play};
@@ -65,6 +65,13 @@ struct play *play_open(void)
 	strcpy(play->directory, "/tmp/govtest-hold-XXXXXX");
 	cr_assert_not_null(mkdtemp(play->directory));
 	cr_assert_eq(hold_new(find_program(), &events, &play->hold), 0);
+	return play;
+}
+
+struct play *play_open(void)
+{
+	struct play *play = play_new();
+
 	cr_assert_eq(hold_start(play->hold), 0);
 	return play;
 }

@@ -33,7 +33,8 @@ struct play {
 	bool does_restart;
 };
 
-struct play *play_open(void);
+struct play *play_new(void);  /* not started */
+struct play *play_open(void); /* started */
 void play_close(struct play *play);
 uint64_t play_now_ns(void);
 /* Serves until the number is reached; false after 3 s (of which the tests' promises need less than 1). */

@@ -311,15 +311,23 @@ Test(hold_life, not_started_by_govd)
 /* Without the privilege for fanotify: it says why and ends. */
 Test(hold_life, no_fanotify)
 {
-	struct play *play;
+	_cleanup_(close_play) struct play *play = play_new();
 	struct hold_stats stats;
+	int r;
 
 	cr_assert_eq(prctl(PR_CAPBSET_DROP, CAP_SYS_ADMIN), 0);
-	play = play_open();
-	cr_assert(play_until(play, &play->n_ended, 1));
-	hold_get_stats(play->hold, &stats);
-	cr_assert_eq(stats.error, EPERM);
-	play_close(play);
+	for (int i = 0; i < 20; i++) {
+		play->n_ended = 0;
+		r = hold_start(play->hold);
+		/* It may have ended before it was told all; only then hold_start knows. */
+		if (r == 0)
+			cr_assert(play_until(play, &play->n_ended, 1));
+		else
+			cr_assert_eq(r, -EPIPE);
+		cr_assert_eq(play->n_ended, r == 0);
+		hold_get_stats(play->hold, &stats);
+		cr_assert_eq(stats.error, EPERM);
+	}
 }
 
 Test(hold_life, program_is_missing)
