@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "govd/manager.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "govd/check.h"
+
+#define GOVD_NICE (-10)		  /* setpriority(2) */
+#define GOVD_OOM_SCORE_ADJ "-900" /* proc_pid_oom_score_adj(5): as sshd's and udevd's, not quite -1000 */
 
 uint64_t manager_now_ns(void)
 {
@@ -149,7 +154,7 @@ static int open_recorder(struct manager *manager)
 
 static int open_directories(struct manager *manager)
 {
-	char link[PATH_MAX];
+	char link[PATH_MAX], target[PATH_MAX];
 	int r;
 
 	r = file_mkdir_all(manager->options.state_dir, 0750);
@@ -158,12 +163,26 @@ static int open_directories(struct manager *manager)
 		return r;
 	}
 	/* For govctl, which finds the history by the socket's directory when govd is down. */
+	if (!realpath(manager->options.state_dir, target))
+		return -errno;
 	snprintf(link, sizeof(link), "%s/%s", manager->options.runtime_dir, GOV_RUNTIME_STATE_LINK);
 	if (unlink(link) < 0 && errno != ENOENT)
 		log_warning("can't replace %s: %m", link);
-	if (symlink(manager->options.state_dir, link) < 0)
+	if (symlink(target, link) < 0)
 		log_warning("can't make %s: %m", link);
 	return 0;
+}
+
+/*
+ * Whoever governs a busy host must get the CPU on it, and is the last that memory pressure may take. Not fatal: units/ and containers may
+ * have said otherwise.
+ */
+static void raise_priority(void)
+{
+	if (setpriority(PRIO_PROCESS, 0, GOVD_NICE) < 0)
+		log_debug("can't raise govd's priority: %m");
+	if (file_write(AT_FDCWD, "/proc/self/oom_score_adj", GOVD_OOM_SCORE_ADJ) < 0)
+		log_debug("can't lower govd's oom_score_adj");
 }
 
 static int open_core(struct manager *manager)
@@ -172,6 +191,7 @@ static int open_core(struct manager *manager)
 
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
 		return -EIO;
+	raise_priority();
 	manager->host = check_host();
 	manager->state = state_new(seed);
 	if (!manager->state)

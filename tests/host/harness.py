@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A govd of a test's own: private runtime, state and slice directories, policies that match only below its own directory."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.abspath(os.environ.get("GOVD_BUILD") or os.path.join(ROOT, "build"))
+DEADLINE = 20  # seconds until a thing that never comes is a failure
+
+
+def program(name):
+    return os.path.join(BUILD, "tests", name)
+
+
+def wait_until(condition, what, deadline=DEADLINE):
+    """Polls condition until it is true, and returns its value."""
+    end = time.monotonic() + deadline
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {deadline} s")
+        time.sleep(0.02)
+
+
+def cgroups_of(pid):
+    """{controllers: path}; "" is the v2 tree. {} when the process has gone."""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
+            lines = [line.rstrip("\n").split(":", 2) for line in file]
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    return {controllers: path for _, controllers, path in lines}
+
+
+def v2_root():
+    with open("/proc/mounts", encoding="utf-8") as file:
+        for line in file:
+            words = line.split()
+            if words[2] == "cgroup2":
+                return words[1]
+    raise AssertionError("no cgroup v2 tree is mounted")
+
+
+def children_of(pid):
+    found = []
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
+                found += [int(word) for word in file.read().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    return found
+
+
+class GovdTest(unittest.TestCase):
+    """Each test has a directory, a govd when it calls start(), and processes of its own that end with it."""
+
+    def setUp(self):
+        self.dir = tempfile.mkdtemp(prefix="govd-test-")
+        os.chmod(self.dir, 0o755)
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        self.slice = f"govtest-{os.getpid()}-{self._testMethodName[-24:].replace('_', '')}.slice"
+        self.govd = None
+        self.started = []
+        for name in ("policies", "bin"):
+            os.mkdir(self.path(name))
+        self.addCleanup(self.finish)
+
+    def path(self, *names):
+        return os.path.join(self.dir, *names)
+
+    # ---- govd
+
+    def start(self, *options, wait=True):
+        self.log = open(self.path("log"), "a", encoding="utf-8")
+        self.addCleanup(self.log.close)
+        offset = os.path.getsize(self.path("log"))
+        self.govd = subprocess.Popen(
+            [os.path.join(BUILD, "govd"), "--policy-dir", self.path("policies"), "--runtime-dir", self.path("run"),
+             "--state-dir", self.path("state"), "--slice", self.slice, *options],
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        if wait:
+            wait_until(lambda: "ready\n" in self.log_text(offset) or self.govd.poll() is not None, "govd is ready")
+            self.assertIsNone(self.govd.poll(), self.log_text())
+
+    def log_text(self, offset=0):
+        with open(self.path("log"), encoding="utf-8") as file:
+            file.seek(offset)
+            return file.read()
+
+    def stop_govd(self, number=signal.SIGTERM):
+        self.govd.send_signal(signal.SIGCONT)
+        self.govd.send_signal(number)
+        self.govd.wait(DEADLINE)
+        status, self.govd = self.govd.returncode, None
+        return status
+
+    def finish(self):
+        """Ends agents and govd; nothing may be left below the slice."""
+        if self.govd and self.govd.poll() is None:
+            for agent in self.ctl_json("list"):
+                if not agent.get("observed"):
+                    self.ctl("kill", agent["id"], check=False)
+        for process in self.started:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            process.wait(DEADLINE)
+        if self.govd and self.govd.poll() is None:
+            wait_until(lambda: not [a for a in self.ctl_json("list") if not a.get("observed")], "all agents end")
+            self.stop_govd()
+        elif self.govd:
+            self.govd.wait()
+        for path in self.leftovers():
+            subprocess.run(["find", path, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"], check=False,
+                           stderr=subprocess.DEVNULL)
+
+    def leftovers(self):
+        """Directories of this test's slice, in any hierarchy."""
+        found = subprocess.run(["find", "/sys/fs/cgroup", "-type", "d", "-name", self.slice], stdout=subprocess.PIPE,
+                               text=True, check=False)
+        return found.stdout.split()
+
+    # ---- govctl
+
+    def ctl(self, *words, check=True, **keywords):
+        done = subprocess.run([os.path.join(BUILD, "govctl"), "--socket", self.path("run", "govd.sock"), *words],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+                              **keywords)
+        if check:
+            self.assertEqual(done.returncode, 0, f"govctl {' '.join(words)}: {done.stdout}{done.stderr}")
+        return done
+
+    def ctl_json(self, *words, **keywords):
+        return json.loads(self.ctl("--json=short", *words, **keywords).stdout)
+
+    def agents(self, policy=None):
+        return [agent for agent in self.ctl_json("list") if policy in (None, agent["policy"])]
+
+    def agent_of(self, pid):
+        return wait_until(lambda: next((a for a in self.agents() if a["pid"] == pid), None), f"an agent of pid {pid}")
+
+    # ---- policies, programs, processes
+
+    def policy(self, name, text):
+        with open(self.path("policies", name + ".yaml"), "w", encoding="utf-8") as file:
+            file.write(text.replace("DIR", self.dir))
+
+    def copy(self, source, name):
+        """A copy of an executable, so that policies can name it: returns its path."""
+        path = self.path("bin", name)
+        shutil.copy(shutil.which(source) or source, path)
+        return path
+
+    def script(self, name, text, mode=0o755):
+        path = self.path(name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(path, mode)
+        return path
+
+    def spawn(self, *command, **keywords):
+        process = subprocess.Popen(command, **{"stdin": subprocess.DEVNULL, **keywords})
+        self.started.append(process)
+        return process
+
+    def is_inside(self, pid, agent=None):
+        path = cgroups_of(pid).get("", "")
+        return f"/{self.slice}/" in path and (agent is None or path == agent["cgroup"])
+
+    def assert_placed(self, pid, agent=None):
+        wait_until(lambda: self.is_inside(pid, agent), f"pid {pid} is in its group (is in {cgroups_of(pid)})")
