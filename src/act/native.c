@@ -14,9 +14,9 @@
  *
  * Where the v2 slice goes matters only when v2 has the controllers: a group with processes, as govd's own is, can't
  * pass controllers on to its children (no internal processes, cgroup-v2.rst). So the slice is made in govd's own group
- * if that can pass them on; else in the nearest ancestor that does so already, which makes it a sibling of govd's
- * group; else in govd's own group and without those limits, which is told. Controllers are never switched on in groups
- * that aren't govd's.
+ * if that can pass them on; else in the nearest ancestor that passes on the most of them already, which makes it a
+ * sibling of govd's group or of one above; what is missing even there degrades, with a word. Controllers are never
+ * switched on in groups that aren't govd's.
  */
 
 int hierarchy_open(const struct hierarchy *hierarchy, const char *path, int *ret_fd)
@@ -67,31 +67,33 @@ static unsigned pass_on(int dir_fd, unsigned wanted)
 /* The parent of the v2 slice, see above. */
 static int parent_open(const struct layout *layout, char path[static PATH_MAX], int *ret_fd)
 {
-	unsigned wanted = layout->v2.controllers;
-	_cleanup_close_ int own_fd = -EBADF;
+	unsigned wanted = layout->v2.controllers, best;
+	_cleanup_close_ int fd = -EBADF;
 	char up[PATH_MAX];
 	int r;
 
 	text_copy(path, PATH_MAX, layout->v2.own);
-	r = hierarchy_open(&layout->v2, path, &own_fd);
+	r = hierarchy_open(&layout->v2, path, &fd);
 	if (r < 0)
 		return r;
-	if (pass_on(own_fd, wanted) != wanted) {
-		text_copy(up, sizeof(up), path);
-		while (up[0]) {
-			_cleanup_close_ int fd = -EBADF;
+	best = pass_on(fd, wanted);
+	text_copy(up, sizeof(up), path);
+	while (best != wanted && up[0]) {
+		_cleanup_close_ int up_fd = -EBADF;
+		unsigned on;
 
-			*strrchr(up, '/') = '\0';
-			if (hierarchy_open(&layout->v2, up, &fd) < 0)
-				break;
-			if (passed_on(fd, wanted) != wanted)
-				continue;
-			text_copy(path, PATH_MAX, up);
-			*ret_fd = TAKE_FD(fd);
-			return 0;
-		}
+		*strrchr(up, '/') = '\0';
+		if (hierarchy_open(&layout->v2, up, &up_fd) < 0)
+			break;
+		on = passed_on(up_fd, wanted);
+		if (__builtin_popcount(on) <= __builtin_popcount(best))
+			continue;
+		best = on;
+		text_copy(path, PATH_MAX, up);
+		close_p(&fd);
+		fd = TAKE_FD(up_fd);
 	}
-	*ret_fd = TAKE_FD(own_fd);
+	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
 

@@ -211,9 +211,11 @@ static int place(struct groups *groups, const struct action *action, struct grou
 		text_copy(origin, AGENT_CGROUP_MAX, agent->origin);
 	else
 		origin_format(&groups->layout, proc_cgroup, origin);
-	r = group ? 0 : group_make(groups, agent, origin, &group);
-	if (r < 0)
-		return r;
+	if (!group) {
+		r = group_make(groups, agent, origin, &group);
+		if (r < 0)
+			return r;
+	}
 	r = place_root(groups, group, action, action->process.pid);
 	/* Reaped meanwhile: its pid may have been another process's already when it was written. */
 	if (r == 0 && !process_is_there(pid_fd))

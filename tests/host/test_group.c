@@ -375,3 +375,25 @@ Test(group, a_full_tree_is_told_and_leaves_nothing)
 	cr_expect_not(group_exists(&f, "memory"));
 	fixture_close(&f);
 }
+
+Test(group, a_place_that_fails_half_way_is_undone)
+{
+	char before[PATH_MAX], after[PATH_MAX], own[PATH_MAX], slice[2 * PATH_MAX];
+	struct fixture f;
+	pid_t pid;
+
+	if (!has_v1("memory"))
+		cr_skip_test("memory is not a v1 controller here");
+	fixture_open(&f);
+	pid = fixture_spawn_idle(&f);
+	path_of(pid, "", before, sizeof(before));
+	/* Somebody removes our slice in one hierarchy. */
+	snprintf(slice, sizeof(slice), "/sys/fs/cgroup/memory%s/%s", path_of(getpid(), "memory", own, sizeof(own)),
+		 f.slice);
+	cr_assert_eq(rmdir(slice), 0);
+	cr_expect_eq(place(&f, pid), -ENOENT);
+	cr_expect_str_eq(path_of(pid, "", after, sizeof(after)), before);
+	cr_expect_not(group_exists(&f, ""));
+	cr_expect_eq(waitpid(pid, NULL, WNOHANG), 0, "it lives");
+	fixture_close(&f);
+}
