@@ -23,6 +23,12 @@ json_t *convert_string(const char *text)
 	return json_string(escaped);
 }
 
+/* Where in a message we are. */
+struct reader {
+	sd_bus_message *m;
+	unsigned depth; /* containers around the next value; not kept right once something failed */
+};
+
 /* json_int_t is signed: the few values above it lose digits rather than their magnitude. */
 static json_t *from_u64(uint64_t value)
 {
@@ -90,33 +96,33 @@ static int convert_basic(sd_bus_message *m, char type, json_t **ret_json)
 	return 0;
 }
 
-static int convert_value(sd_bus_message *m, unsigned depth, json_t **ret_json);
+static int convert_value(struct reader *reader, json_t **ret_json);
 
 /* One {key, value} of a dictionary into object. 0: there is no more. */
-static int convert_entry(sd_bus_message *m, const char *contents, unsigned depth, json_t *object)
+static int convert_entry(struct reader *reader, const char *contents, json_t *object)
 {
 	_cleanup_(json_decrefp) json_t *key = NULL;
 	json_t *value;
 	int r;
 
-	r = sd_bus_message_enter_container(m, SD_BUS_TYPE_DICT_ENTRY, contents);
+	r = sd_bus_message_enter_container(reader->m, SD_BUS_TYPE_DICT_ENTRY, contents);
 	if (r <= 0)
 		return r;
-	r = convert_value(m, depth, &key);
+	r = convert_value(reader, &key);
 	if (r < 0)
 		return r;
 	if (!json_is_string(key))
 		return -EBADMSG;
-	r = convert_value(m, depth, &value);
+	r = convert_value(reader, &value);
 	if (r < 0)
 		return r;
 	if (json_object_set_new(object, json_string_value(key), value) < 0)
 		return -ENOMEM;
-	r = sd_bus_message_exit_container(m);
+	r = sd_bus_message_exit_container(reader->m);
 	return r < 0 ? r : 1;
 }
 
-static int convert_dict(sd_bus_message *m, const char *contents, unsigned depth, json_t *object)
+static int convert_dict(struct reader *reader, const char *contents, json_t *object)
 {
 	char inner[256];
 	int r;
@@ -126,20 +132,20 @@ static int convert_dict(sd_bus_message *m, const char *contents, unsigned depth,
 		return -EBADMSG;
 	text_copy(inner, MIN2(sizeof(inner), strlen(contents) - 1), contents + 1);
 	do
-		r = convert_entry(m, inner, depth, object);
+		r = convert_entry(reader, inner, object);
 	while (r > 0);
 	return r;
 }
 
-static int convert_items(sd_bus_message *m, unsigned depth, json_t *array)
+static int convert_items(struct reader *reader, json_t *array)
 {
 	for (;;) {
 		json_t *item;
-		int r = sd_bus_message_at_end(m, 0);
+		int r = sd_bus_message_at_end(reader->m, 0);
 
 		if (r != 0)
 			return r < 0 ? r : 0;
-		r = convert_value(m, depth, &item);
+		r = convert_value(reader, &item);
 		if (r < 0)
 			return r;
 		if (json_array_append_new(array, item) < 0)
@@ -147,58 +153,61 @@ static int convert_items(sd_bus_message *m, unsigned depth, json_t *array)
 	}
 }
 
-static int convert_container(sd_bus_message *m, char type, const char *contents, unsigned depth, json_t **ret_json)
+static int convert_container(struct reader *reader, char type, const char *contents, json_t **ret_json)
 {
 	_cleanup_(json_decrefp) json_t *json = NULL;
 	bool is_dict = type == SD_BUS_TYPE_ARRAY && contents[0] == '{';
 	int r;
 
-	r = sd_bus_message_enter_container(m, type, contents);
+	r = sd_bus_message_enter_container(reader->m, type, contents);
 	if (r < 0)
 		return r;
+	reader->depth++;
 	if (type == SD_BUS_TYPE_VARIANT) {
-		r = convert_value(m, depth, &json);
+		r = convert_value(reader, &json);
 	} else {
 		json = is_dict ? json_object() : json_array();
 		if (!json)
 			return -ENOMEM;
-		r = is_dict ? convert_dict(m, contents, depth, json) : convert_items(m, depth, json);
+		r = is_dict ? convert_dict(reader, contents, json) : convert_items(reader, json);
 	}
 	if (r < 0)
 		return r;
-	r = sd_bus_message_exit_container(m);
+	r = sd_bus_message_exit_container(reader->m);
 	if (r < 0)
 		return r;
+	reader->depth--;
 	*ret_json = TAKE_PTR(json);
 	return 0;
 }
 
-static int convert_value(sd_bus_message *m, unsigned depth, json_t **ret_json)
+static int convert_value(struct reader *reader, json_t **ret_json)
 {
 	const char *contents;
 	char type;
 	int r;
 
-	if (depth >= CONVERT_DEPTH_MAX)
+	if (reader->depth >= CONVERT_DEPTH_MAX)
 		return -ELOOP;
-	r = sd_bus_message_peek_type(m, &type, &contents);
+	r = sd_bus_message_peek_type(reader->m, &type, &contents);
 	if (r < 0)
 		return r;
 	if (r == 0)
 		return -EBADMSG;
 	if (contents)
-		return convert_container(m, type, contents, depth + 1, ret_json);
-	return convert_basic(m, type, ret_json);
+		return convert_container(reader, type, contents, ret_json);
+	return convert_basic(reader->m, type, ret_json);
 }
 
 int convert_message(sd_bus_message *message, json_t **ret_json)
 {
 	_cleanup_(json_decrefp) json_t *all = json_array();
+	struct reader reader = {.m = message};
 	int r;
 
 	if (!all)
 		return -ENOMEM;
-	r = convert_items(message, 0, all);
+	r = convert_items(&reader, all);
 	if (r < 0)
 		return r;
 	if (json_array_size(all) == 0)
