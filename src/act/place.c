@@ -64,9 +64,9 @@ static int group_make(struct groups *groups, const struct agent *agent, const ch
 		return r;
 	text_copy(saved.origin, sizeof(saved.origin), origin);
 	r = state_write(fd, &saved);
-	if (r == 0)
+	if (r >= 0)
 		r = limit_apply(groups, fd, WHERE_V2, &agent->policy->limits, true);
-	if (r == 0)
+	if (r >= 0)
 		r = group_add(groups, agent->handle, name, TAKE_FD(fd), ret_group);
 	if (r < 0) {
 		close_p(&fd);

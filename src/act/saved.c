@@ -41,13 +41,24 @@ _Static_assert(3 * (AGENT_ID_SIZE + POLICY_NAME_MAX + POLICY_KEY_MAX + AGENT_CGR
 		       SAVED_SIZE,
 	       "everything escaped, the names and the numbers");
 
+static bool is_plain(unsigned char c, const char *stop)
+{
+	return c > ' ' && c < 0x7f && c != '%' && !strchr(stop, c);
+}
+
 void saved_escape(struct text *to, const char *from, const char *stop)
 {
-	for (const unsigned char *s = (const unsigned char *)from; *s; s++)
-		if (*s <= ' ' || *s >= 0x7f || *s == '%' || strchr(stop, *s))
-			text_addf(to, "%%%02X", *s);
+	while (*from) {
+		int plain = 0;
+
+		while (from[plain] && is_plain((unsigned char)from[plain], stop))
+			plain++;
+		if (plain)
+			text_addf(to, "%.*s", plain, from);
 		else
-			text_addf(to, "%c", *s);
+			text_addf(to, "%%%02X", (unsigned char)*from);
+		from += plain ? plain : 1;
+	}
 }
 
 static int hex_digit(char c)
