@@ -257,7 +257,7 @@ int bpf_sense_drain_overflow(struct bpf_sense *sense, bpf_record_fn fn, void *us
 	if (!record)
 		return -ENOMEM;
 	/* Bounded: execs go on to come in. */
-	for (size_t i = 0; i < 2 * GOV_OVERFLOW_MAX; i++) {
+	for (size_t i = 0; i < (size_t)2 * GOV_OVERFLOW_MAX; i++) {
 		uint64_t mark;
 		int r = bpf_map_get_next_key(fd, NULL, &mark);
 

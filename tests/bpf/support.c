@@ -26,14 +26,11 @@ void bench_open(struct bench *bench, size_t ring_bytes)
 
 void bench_close(struct bench *bench)
 {
-	char command[128];
-
 	bpf_sense_free(bench->sense);
 	for (size_t i = 0; i < bench->n; i++)
 		free(bench->records[i]);
 	free(bench->records);
-	snprintf(command, sizeof(command), "rm -rf %s", bench->dir);
-	cr_assert_eq(system(command), 0);
+	cr_assert_eq(run((const char *[]){"/bin/rm", "-rf", bench->dir, NULL}), 0);
 }
 
 void bench_copy(struct bench *bench, const char *from, const char *name, char *path)
