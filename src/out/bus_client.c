@@ -260,7 +260,7 @@ int bus_client_new(struct bus *bus, int fd, const struct bus_peer *peer, gid_t *
 {
 	_cleanup_close_ int output = fd, input = -EBADF;
 	struct bus_client *client = calloc(1, sizeof(*client));
-	int pair[2], bytes = SEND_BYTES, r = 0;
+	int pair[2] = {-EBADF, -EBADF}, bytes = SEND_BYTES, r = 0;
 
 	if (!client) {
 		free(groups);

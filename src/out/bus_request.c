@@ -112,27 +112,26 @@ static int reply_error(sd_bus_message *call, enum reply_code code, int error)
 		code = REPLY_FAILED;
 	if (code == REPLY_FAILED)
 		return sd_bus_reply_method_errorf(call, GOV_ERROR_FAILED, "%s: %s; `govctl incidents` may tell more.",
-						  errors[code].words,
-						  error ? strerrordesc_np(error) : "no reason is known");
+						  errors[code].words, error ? strerror(error) : "no reason is known");
 	return sd_bus_reply_method_errorf(call, errors[code].name, "%s", errors[code].words);
 }
 
-void bus_reply(struct bus *bus, uint64_t id, const struct action *reply)
+void bus_reply(struct bus *bus, uint64_t request, const struct action *reply)
 {
-	struct bus_request *request = idmap_get(&bus->requests_by_id, id);
+	struct bus_request *waiting = idmap_get(&bus->requests_by_id, request);
 	struct bus_client *client;
 	int r;
 
-	if (!request)
+	if (!waiting)
 		return;
-	client = request->client;
+	client = waiting->client;
 	if (reply->reply.code != REPLY_OK)
-		r = reply_error(request->call, reply->reply.code, reply->reply.error);
-	else if (request->is_run)
-		r = sd_bus_reply_method_return(request->call, "sb", reply->reply.id, (int)reply->reply.reused);
+		r = reply_error(waiting->call, reply->reply.code, reply->reply.error);
+	else if (waiting->is_run)
+		r = sd_bus_reply_method_return(waiting->call, "sb", reply->reply.id, (int)reply->reply.reused);
 	else
-		r = sd_bus_reply_method_return(request->call, "s", reply->reply.id);
-	bus_request_free(bus, request);
+		r = sd_bus_reply_method_return(waiting->call, "s", reply->reply.id);
+	bus_request_free(bus, waiting);
 	if (r < 0)
 		bus_client_end(client);
 }
