@@ -222,7 +222,7 @@ Test(bus, fails_calls_that_nobody_answers)
 	const char *last = NULL;
 
 	adopt_async(client, &last);
-	client_pump_until(client, &last, 2 * BUS_ANSWER_MS);
+	client_pump_until(client, &last, UINT64_C(2) * BUS_ANSWER_MS);
 	cr_assert_not_null(last);
 	cr_expect_str_eq(last, GOV_ERROR_FAILED);
 	cr_expect_geq(now_ms() - began, BUS_ANSWER_MS);
@@ -304,7 +304,7 @@ Test(bus, drops_slow_readers_of_events)
 	cr_expect_str_eq(call_error(client, "Subscribe", "b", 1), "");
 	for (unsigned i = 0; i < 200 && seen->counts.dropped_slow == 0; i++) {
 		tell_server('P');
-		WAIT_FOR(seen->published == (i + 1) * 500);
+		WAIT_FOR(seen->published == (i + UINT64_C(1)) * 500);
 	}
 	WAIT_FOR(seen->counts.dropped_slow == 1);
 	WAIT_FOR(seen->clients == 0);

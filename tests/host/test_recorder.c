@@ -270,7 +270,7 @@ Test(recorder, keeps_rows_no_longer_than_allowed)
 
 	start();
 	for (size_t i = 0; i < 1000; i++)
-		recorder_add(recorder, now_ms() - 7200 * 1000, &old);
+		recorder_add(recorder, now_ms() - UINT64_C(7200000), &old);
 	add("new", 1);
 	WAIT_FOR(stats().written == 1001);
 	cr_expect_eq(count_rows(), 1001);
