@@ -36,6 +36,9 @@ bool text_copy(char *to, size_t size, const char *from)
 	size_t length = from ? strnlen(from, size) : 0;
 	bool fits = length < size;
 
+	/* Nowhere to put even the NUL. */
+	if (size == 0)
+		return false;
 	if (!fits)
 		length = size - 1;
 	if (length)

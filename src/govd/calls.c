@@ -5,7 +5,9 @@
 
 static double seconds(uint64_t ns)
 {
-	return (double)(ns / NSEC_PER_MSEC) / 1000.0;
+	uint64_t ms = ns / NSEC_PER_MSEC;
+
+	return (double)ms / 1000.0;
 }
 
 static uint64_t since(uint64_t then_ns)

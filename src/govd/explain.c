@@ -155,7 +155,7 @@ int call_explain(sd_bus_message *reply, const char *what, sd_bus_error *error, v
 {
 	struct manager *manager = userdata;
 	const struct agent *agent = NULL;
-	struct proc proc;
+	struct proc proc = {};
 	bool has_proc = false;
 	int r;
 

@@ -86,7 +86,7 @@ void manager_watch_hold(struct manager *manager)
 static int on_watch(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	manager_watch_hold(userdata);
-	sd_event_source_set_time(source, usec + GOV_HOLD_PING_MS * 1000);
+	sd_event_source_set_time(source, usec + GOV_HOLD_PING_MS * UINT64_C(1000));
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
@@ -107,5 +107,6 @@ int manager_open_hold(struct manager *manager)
 	if (r < 0)
 		return r;
 	return sd_event_add_time(manager->event, NULL, CLOCK_MONOTONIC,
-				 manager_now_ns() / NSEC_PER_USEC + GOV_HOLD_PING_MS * 1000, 1000, on_watch, manager);
+				 manager_now_ns() / NSEC_PER_USEC + GOV_HOLD_PING_MS * UINT64_C(1000), 1000, on_watch,
+				 manager);
 }
