@@ -154,5 +154,5 @@ int conf_policy_dump(const struct policy *policy, char **ret_text)
 		yaml_document_delete(&dump.document);
 		return r;
 	}
-	return conf_yaml_emit(&dump.document, ret_text, NULL);
+	return conf_yaml_emit(&dump.document, ret_text);
 }

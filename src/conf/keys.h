@@ -55,9 +55,9 @@ int conf_yaml_parse(struct conf_context *context, const char *text, size_t lengt
 /* shape.c: checks keys and kinds of nodes, tells what is wrong, and writes what is right in the long form that the
  * schema wants: lists are lists, pairs are lists of {name, values}. The caller frees. */
 int conf_shape_normalize(struct conf_context *context, yaml_document_t *document, const struct conf_keys *keys,
-			 char **ret_text, size_t *ret_length) _must_check_;
+			 char **ret_text) _must_check_;
 /* Also used by dump.c. */
-int conf_yaml_emit(yaml_document_t *document, char **ret_text, size_t *ret_length) _must_check_;
+int conf_yaml_emit(yaml_document_t *document, char **ret_text) _must_check_;
 
 /* suggest.c: the word of a list that was probably meant, or NULL. */
 const char *conf_suggest(const char *word, const char *const *words, size_t n);

@@ -164,15 +164,17 @@ static int group_find(const char *name, uint32_t *ret_id)
 }
 
 struct id_kind {
+	const char *path;
 	int (*find)(const char *name, uint32_t *ret_id);
 	const char *word;
 };
 
-static const struct id_kind user_kind = {user_find, "user"}, group_kind = {group_find, "group"};
+static const struct id_kind match_users = {"match.user", user_find, "user"};
+static const struct id_kind allow_users = {"allow.users", user_find, "user"};
+static const struct id_kind allow_groups = {"allow.groups", group_find, "group"};
 
 /* names -> ids; NULL when there are none, or for want of memory. */
-static uint32_t *ids_convert(struct conf_context *context, const char *path, char *const *names, size_t n,
-			     const struct id_kind *kind)
+static uint32_t *ids_convert(struct conf_context *context, const struct id_kind *kind, char *const *names, size_t n)
 {
 	uint32_t *ids = n ? calloc(n, sizeof(*ids)) : NULL;
 
@@ -189,12 +191,12 @@ static uint32_t *ids_convert(struct conf_context *context, const char *path, cha
 		}
 		r = kind->find(names[i], &ids[i]);
 		if (r == -ENOENT)
-			conf_complain(context, path, names[i],
+			conf_complain(context, kind->path, names[i],
 				      "is no %s of this host; create it, or write the name or number of one",
 				      kind->word);
 		else if (r < 0)
-			conf_complain(context, path, names[i], "can't be looked up: %s; write the number of the %s",
-				      strerror(-r), kind->word);
+			conf_complain(context, kind->path, names[i],
+				      "can't be looked up: %s; write the number of the %s", strerror(-r), kind->word);
 	}
 	return ids;
 }
@@ -205,10 +207,8 @@ void conf_patterns_convert(struct conf_context *context, const struct conf_polic
 
 	args_convert(context, match);
 	env_convert(context, &texts->match, match);
-	match->users = ids_convert(context, "match.user", match->user_names, match->n_users, &user_kind);
+	match->users = ids_convert(context, &match_users, match->user_names, match->n_users);
 	key_convert(context, &texts->key, policy);
-	policy->allow_users =
-		ids_convert(context, "allow.users", policy->allow_user_names, policy->n_allow_users, &user_kind);
-	policy->allow_groups =
-		ids_convert(context, "allow.groups", policy->allow_group_names, policy->n_allow_groups, &group_kind);
+	policy->allow_users = ids_convert(context, &allow_users, policy->allow_user_names, policy->n_allow_users);
+	policy->allow_groups = ids_convert(context, &allow_groups, policy->allow_group_names, policy->n_allow_groups);
 }

@@ -110,24 +110,28 @@ static const cyaml_schema_value_t host_schema = {
 /* Without a log function: what libcyaml has to say is for programmers. */
 static const cyaml_config_t config = {.mem_fn = cyaml_mem, .log_level = CYAML_LOG_ERROR};
 
-static int text_load(struct conf_context *context, const char *text, size_t length, const cyaml_schema_value_t *schema,
-		     void **ret_loaded)
+/* What is loaded, by which table and schema. */
+struct file_kind {
+	const struct conf_keys *keys;
+	const cyaml_schema_value_t *schema;
+};
+
+static const struct file_kind policy_kind = {&conf_policy_keys, &policy_schema};
+static const struct file_kind host_kind = {&conf_host_keys, &host_schema};
+
+/* document -> what the schema says; deletes document. */
+static int document_load(struct conf_context *context, yaml_document_t *document, const struct file_kind *kind,
+			 void **ret_loaded)
 {
-	const struct conf_keys *keys = schema == &policy_schema ? &conf_policy_keys : &conf_host_keys;
 	_cleanup_free_ char *normal = NULL;
-	yaml_document_t document;
-	size_t normal_length;
 	cyaml_err_t error;
 	int r;
 
-	r = conf_yaml_parse(context, text, length, &document);
+	r = conf_shape_normalize(context, document, kind->keys, &normal);
+	yaml_document_delete(document);
 	if (r < 0)
 		return r;
-	r = conf_shape_normalize(context, &document, keys, &normal, &normal_length);
-	yaml_document_delete(&document);
-	if (r < 0)
-		return r;
-	error = cyaml_load_data((const uint8_t *)normal, normal_length, &config, schema, ret_loaded, NULL);
+	error = cyaml_load_data((const uint8_t *)normal, strlen(normal), &config, kind->schema, ret_loaded, NULL);
 	if (error == CYAML_OK)
 		return 0;
 	if (error == CYAML_ERR_OOM)
@@ -140,9 +144,12 @@ static int text_load(struct conf_context *context, const char *text, size_t leng
 int conf_policy_text_load(struct conf_context *context, const char *text, size_t length,
 			  struct conf_policy_text **ret_loaded)
 {
+	yaml_document_t document;
 	void *loaded = NULL;
-	int r = text_load(context, text, length, &policy_schema, &loaded);
+	int r = conf_yaml_parse(context, text, length, &document);
 
+	if (r == 0)
+		r = document_load(context, &document, &policy_kind, &loaded);
 	if (r == 0)
 		*ret_loaded = loaded;
 	return r;
@@ -151,9 +158,12 @@ int conf_policy_text_load(struct conf_context *context, const char *text, size_t
 int conf_host_text_load(struct conf_context *context, const char *text, size_t length,
 			struct conf_host_text **ret_loaded)
 {
+	yaml_document_t document;
 	void *loaded = NULL;
-	int r = text_load(context, text, length, &host_schema, &loaded);
+	int r = conf_yaml_parse(context, text, length, &document);
 
+	if (r == 0)
+		r = document_load(context, &document, &host_kind, &loaded);
 	if (r == 0)
 		*ret_loaded = loaded;
 	return r;

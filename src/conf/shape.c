@@ -283,7 +283,7 @@ static int copy_map(struct shape *shape, const yaml_node_t *node, const char *pa
 }
 
 int conf_shape_normalize(struct conf_context *context, yaml_document_t *document, const struct conf_keys *keys,
-			 char **ret_text, size_t *ret_length)
+			 char **ret_text)
 {
 	struct shape shape = {.context = context, .keys = keys, .from = document};
 	const yaml_node_t *root = yaml_document_get_root_node(document);
@@ -305,5 +305,5 @@ int conf_shape_normalize(struct conf_context *context, yaml_document_t *document
 		yaml_document_delete(&shape.to);
 		return r;
 	}
-	return conf_yaml_emit(&shape.to, ret_text, ret_length);
+	return conf_yaml_emit(&shape.to, ret_text);
 }

@@ -196,7 +196,7 @@ static int sink_write(void *userdata, unsigned char *buffer, size_t size)
 	return 1;
 }
 
-int conf_yaml_emit(yaml_document_t *document, char **ret_text, size_t *ret_length)
+int conf_yaml_emit(yaml_document_t *document, char **ret_text)
 {
 	struct sink sink = {0};
 	yaml_emitter_t emitter;
@@ -221,7 +221,5 @@ int conf_yaml_emit(yaml_document_t *document, char **ret_text, size_t *ret_lengt
 		return -ENOMEM;
 	}
 	*ret_text = sink.bytes;
-	if (ret_length)
-		*ret_length = sink.length;
 	return 0;
 }
