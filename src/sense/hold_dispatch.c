@@ -91,9 +91,10 @@ int hold_watch_over(struct hold *hold, uint64_t now_ns)
 			return 0;
 		}
 	}
-	if (hold->ping_ns)
+	/* However often we are called; half a period, for the jitter of the caller's timer. */
+	if (hold->ping_ns || now_ns - hold->pinged_ns < GOV_HOLD_PING_MS * NSEC_PER_MSEC / 2)
 		return 0;
-	hold->ping_ns = MAX2(now_ns, (uint64_t)1);
+	hold->pinged_ns = hold->ping_ns = MAX2(now_ns, (uint64_t)1);
 	hold_clear_out(hold);
 	r = hold_send(hold, GOV_HOLD_PING, NULL);
 	return r == -EPIPE ? 0 : r;

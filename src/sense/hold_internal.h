@@ -63,8 +63,9 @@ struct hold {
 	int fd;
 	unsigned generation; /* of the process */
 	bool was_started;
-	bool is_starting; /* failures are hold_start's, without `ended` */
-	uint64_t ping_ns; /* sent and not answered; 0: none */
+	bool is_starting;   /* failures are hold_start's, without `ended` */
+	uint64_t ping_ns;   /* sent and not answered; 0: none */
+	uint64_t pinged_ns; /* the last time */
 	pid_t exempt[GOV_HOLD_EXEMPT_MAX];
 	size_t n_exempt;	     /* ever added */
 	pid_t ended[HOLD_ENDED_MAX]; /* killed, to be reaped without waiting */
