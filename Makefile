@@ -172,18 +172,19 @@ $(BUILD)/obj/src/sense/bpf.o: $(BPF_SKELETON)
 
 UNIT_OBJECTS := $(call objects,tests/unit/*.c)
 BPF_TEST_OBJECTS := $(call objects,tests/bpf/*.c)
-# In tests/host and tests/bench: test_*.c and bench_*.c are suites; of the other C files those with a main() are programs
-# that tests start, the rest is shared by the suites of the directory. Programs are in $(BUILD)/tests.
+# tests/host/test_*.c are suites. Of the other C files there, and of all in tests/bench, those with a main() are programs,
+# in $(BUILD)/tests; the rest is shared by the suites or programs of the directory.
 HAS_MAIN := '^(int )?main\('
-others = $(sort $(filter-out $(1)/$(2)_%,$(wildcard $(1)/*.c)))
-helpers = $(patsubst $(1)/%.c,$(BUILD)/tests/%,$(shell grep -lE $(HAS_MAIN) $(call others,$(1),$(2)) /dev/null))
-shared = $(patsubst %.c,$(BUILD)/obj/%.o,$(shell grep -LE $(HAS_MAIN) $(call others,$(1),$(2)) /dev/null | grep -v ^/dev))
-HOST_TESTS := $(patsubst tests/host/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/host/test_*.c)))
-HOST_HELPERS := $(call helpers,tests/host,test)
-HOST_SHARED := $(call shared,tests/host,test)
-BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/bench/bench_*.c)))
-BENCH_HELPERS := $(call helpers,tests/bench,bench)
-BENCH_SHARED := $(call shared,tests/bench,bench)
+programs = $(patsubst %.c,$(BUILD)/tests/%,$(notdir $(shell grep -lE $(HAS_MAIN) $(1) /dev/null)))
+shared = $(patsubst %.c,$(BUILD)/obj/%.o,$(filter %.c,$(shell grep -LE $(HAS_MAIN) $(1) /dev/null)))
+HOST_SUITE_SOURCES := $(sort $(wildcard tests/host/test_*.c))
+HOST_OTHERS := $(sort $(filter-out $(HOST_SUITE_SOURCES),$(wildcard tests/host/*.c)))
+BENCH_SOURCES := $(sort $(wildcard tests/bench/*.c))
+HOST_TESTS := $(patsubst tests/host/%.c,$(BUILD)/tests/%,$(HOST_SUITE_SOURCES))
+HOST_HELPERS := $(call programs,$(HOST_OTHERS))
+HOST_SHARED := $(call shared,$(HOST_OTHERS))
+BENCHES := $(call programs,$(BENCH_SOURCES))
+BENCH_SHARED := $(call shared,$(BENCH_SOURCES))
 SUITES_unit := $(if $(UNIT_OBJECTS),$(BUILD)/tests/unit)
 SUITES_bpf := $(if $(BPF_TEST_OBJECTS),$(BUILD)/tests/bpf)
 SUITES_host := $(HOST_TESTS) $(sort $(wildcard tests/host/test_*.py))
@@ -220,8 +221,6 @@ $(HOST_HELPERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/host/%.o
 	$(link_test)
 $(BENCHES): $(BUILD)/tests/%: $(BUILD)/obj/tests/bench/%.o $(BENCH_SHARED) $(EDGES)
 	$(link_test)
-$(BENCH_HELPERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/bench/%.o
-	$(link_test)
 
 export GOVD_BUILD := $(abspath $(BUILD))
 export GOVD := $(GOVD_BUILD)/govd
@@ -256,8 +255,8 @@ demo:
 	$(SUB_MAKE) all
 	scripts/demo
 
-bench: $(BINARIES) $(BENCHES) $(BENCH_HELPERS)
-	$(Q)scripts/run-bench $(BENCHES) $(sort $(wildcard tests/bench/bench_*.py))
+bench: $(BINARIES) $(BENCHES) $(HOST_HELPERS)
+	$(Q)scripts/run-bench $(BENCHES) $(sort $(wildcard tests/bench/*.py))
 
 .PHONY: coverage
 coverage:

@@ -174,8 +174,8 @@ static int open_directories(struct manager *manager)
 }
 
 /*
- * Whoever governs a busy host must get the CPU on it, and is the last that memory pressure may take. Not fatal: units/ and containers may
- * have said otherwise.
+ * Whoever governs a busy host must get the CPU on it, and is the last that memory pressure may take. Not fatal: units/
+ * and containers may have said otherwise.
  */
 static void raise_priority(void)
 {

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 /*
- * An agent that forks before it does anything else: firstfork SLICE [LINGER]. Parent and child each write a line to descriptor 3:
- * `1` when their group is below SLICE, else `0`. With LINGER they then wait to be killed.
+ * An agent that forks before it does anything else: firstfork SLICE [LINGER]. Parent and child each write a line to
+ * descriptor 3: `1` when their group is below SLICE, else `0`. With LINGER they then wait to be killed.
  */
 
 static void tell(const char *slice)

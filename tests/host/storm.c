@@ -11,9 +11,9 @@
 
 /*
  * Starts an executable many times: storm N PARALLEL BURNERS PROGRAM [ARG]...
- * At most PARALLEL run at once (0: all linger), while BURNERS processes keep the CPUs busy. Each start writes `1` or `0` to its
- * descriptor 3 twice (see firstfork.c). Prints `inside outside failed`; with PARALLEL 0 it prints that when all have told, and then
- * waits for its standard input to end before it ends them: the pids are on the second line.
+ * At most PARALLEL run at once (0: all linger), while BURNERS processes keep the CPUs busy. Each start writes `1` or
+ * `0` to its descriptor 3 twice (see firstfork.c). Prints `inside outside failed`; with PARALLEL 0 it prints that when
+ * all have told, and then waits for its standard input to end before it ends them: the pids are on the second line.
  */
 
 static pid_t *burners;
@@ -66,7 +66,7 @@ static void count(int fd, long want, long counts[2])
 
 int main(int argc, char **argv)
 {
-	long n, parallel, running = 0, failed = 0, counts[2] = { 0, 0 };
+	long n, parallel, running = 0, failed = 0, counts[2] = {0, 0};
 	int fds[2], status;
 	pid_t *pids;
 
