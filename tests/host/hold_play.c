@@ -73,6 +73,7 @@ struct play *play_open(void)
 	struct play *play = play_new();
 
 	cr_assert_eq(hold_start(play->hold), 0);
+	play_settle(play); /* of its first, empty set: later ones are told apart */
 	return play;
 }
 
