@@ -41,6 +41,15 @@ def cgroups_of(pid):
     return {controllers: path for _, controllers, path in lines}
 
 
+def is_alive(pid):
+    """Neither gone nor a zombie that nobody has waited for."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def v2_root():
     with open("/proc/mounts", encoding="utf-8") as file:
         for line in file:
