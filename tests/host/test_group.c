@@ -270,19 +270,17 @@ Test(group, the_memory_cap_is_enforced, .timeout = 60)
 static void fork_until_refused(void *userdata)
 {
 	const int *go = userdata;
+	pid_t pid = 1;
 	char byte;
-	int n = 0;
+	int n;
 
 	if (read(*go, &byte, 1) != 1)
 		_exit(200);
-	for (; n < 100; n++) {
-		pid_t pid = fork();
-
-		if (pid < 0)
-			break;
-		if (pid == 0)
-			for (;;)
-				pause();
+	for (n = 0; n < 100 && (pid = fork()) > 0; n++)
+		;
+	if (pid == 0) {
+		alarm(60); /* whatever becomes of the test */
+		pause();
 	}
 	_exit(n);
 }
