@@ -169,6 +169,7 @@ struct holder {
 	int socket_fd;
 	int fan_fd;
 	pid_t govd_pid;
+	char home[PATH_MAX]; /* directory of our executable, with a slash at its end; "": not known */
 	pid_t exempt[GOV_HOLD_EXEMPT_MAX];
 	size_t exempt_cursor;
 	timer_t deadman;

@@ -31,6 +31,15 @@ static int find_govd(pid_t *ret_pid)
 	return 0;
 }
 
+static void find_home(char *home, size_t size)
+{
+	ssize_t n = readlink("/proc/self/exe", home, size - 1);
+
+	while (n > 0 && home[n - 1] != '/')
+		n--;
+	home[MAX2(n, 0)] = '\0';
+}
+
 static int start(void)
 {
 	struct sigevent kill_us = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL};
@@ -41,6 +50,7 @@ static int start(void)
 	r = isolate(holder.govd_pid);
 	if (r < 0)
 		return r;
+	find_home(holder.home, sizeof(holder.home));
 	if (timer_create(CLOCK_MONOTONIC, &kill_us, &holder.deadman) < 0)
 		return -errno;
 	/* O_NONBLOCK: the kernel opens the file for us, and it may be a FIFO. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <fcntl.h>
 #include <sys/fanotify.h>
 
+#include "base/file.h"
 #include "hold/hold.h"
 
 #define EXEC_OPEN_NS NSEC_PER_SEC /* the second open follows in microseconds, unless the CPU is taken away */
@@ -27,6 +29,32 @@ static bool wait_is_exempt(const struct holder *holder, pid_t pid)
 		if (holder->exempt[i] == pid)
 			return true;
 	return false;
+}
+
+static bool wait_is_child_of_govd(const struct holder *holder, pid_t pid)
+{
+	char path[32], stat[512];
+	const char *name_end;
+	int ppid;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	if (file_read(AT_FDCWD, path, stat, sizeof(stat)) < 0)
+		return false;
+	/* comm may hold anything: what follows its last `)` is the kernel's. proc_pid_stat(5) */
+	name_end = strrchr(stat, ')');
+	return name_end && sscanf(name_end + 1, " %*c %d", &ppid) == 1 && ppid == holder->govd_pid;
+}
+
+/*
+ * A helper, which is where we are, that govd starts again: govd waits in posix_spawn(3) until it has executed, so it
+ * can't answer, and can't have told us this pid.
+ */
+static bool wait_is_helper(const struct holder *holder, pid_t pid, const char *path)
+{
+	size_t length = strlen(holder->home);
+
+	return length && strncmp(path, holder->home, length) == 0 && !strchr(path + length, '/') &&
+	       wait_is_child_of_govd(holder, pid);
 }
 
 /* The file that is opened, without " (deleted)" which it gets when it is replaced meanwhile. 0 or -errno. */
@@ -111,7 +139,8 @@ static void wait_event(struct holder *holder, const struct fanotify_event_metada
 		return;
 	*out = (struct gov_hold_message){.pid = event->pid};
 	if (wait_is_exempt(holder, event->pid) || wait_path(event->fd, out->path, sizeof(out->path)) < 0 ||
-	    !wait_is_wanted(holder, event, out->path, &is_exec) || !(waiter = wait_take_slot(waiters))) {
+	    !wait_is_wanted(holder, event, out->path, &is_exec) || wait_is_helper(holder, event->pid, out->path) ||
+	    !(waiter = wait_take_slot(waiters))) {
 		wait_allow(holder, event->fd);
 		return;
 	}

@@ -89,12 +89,12 @@ class GovdTest(unittest.TestCase):
 
     # ---- govd
 
-    def start(self, *options, wait=True):
+    def start(self, *options, wait=True, program=os.path.join(BUILD, "govd")):
         self.log = open(self.path("log"), "a", encoding="utf-8")
         self.addCleanup(self.log.close)
         offset = os.path.getsize(self.path("log"))
         self.govd = subprocess.Popen(
-            [os.path.join(BUILD, "govd"), "--policy-dir", self.path("policies"), "--runtime-dir", self.path("run"),
+            [program, "--policy-dir", self.path("policies"), "--runtime-dir", self.path("run"),
              "--state-dir", self.path("state"), "--slice", self.slice, *options],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         if wait:
@@ -138,6 +138,11 @@ class GovdTest(unittest.TestCase):
         found = subprocess.run(["find", "/sys/fs/cgroup", "-type", "d", "-name", self.slice], stdout=subprocess.PIPE,
                                text=True, check=False)
         return found.stdout.split()
+
+    @staticmethod
+    def v2_path(cgroup):
+        """The directory of a group as /proc/PID/cgroup has it."""
+        return v2_root() + cgroup
 
     # ---- govctl
 
