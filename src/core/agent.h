@@ -34,7 +34,7 @@ struct agent {
 	bool is_placing;	 /* ACTION_PLACE is under way */
 	bool wants_sweep;	 /* its lineage may have members outside: look when it is placed */
 	bool is_orphaned_policy; /* its policy isn't in the set any more: kept as it is */
-	bool is_empty;	 /* its group has no process: to be removed */
+	bool is_empty;		 /* its group has no process: to be removed */
 	bool is_explicit;	 /* by `govctl run` or `adopt`: another policy doesn't take its root */
 	bool has_root;		 /* the root process lives */
 	pid_t root_pid;
@@ -53,7 +53,7 @@ struct agent {
 	uint64_t deadline_ns;	    /* of the stop's grace; 0: none */
 	unsigned sweep_tries;
 	unsigned stop_tries;   /* failed attempts to end the group */
-	uint32_t by_uid;	    /* who asked for what is under way, as incident.by_uid */
+	uint32_t by_uid;       /* who asked for what is under way, as incident.by_uid */
 	const char *stop_rule; /* static */
 	int32_t exit_code;     /* of the root, as wait(2) has it; valid when !has_root */
 	bool has_exit_code;
@@ -62,7 +62,7 @@ struct agent {
 	uint64_t hold_tokens[AGENT_TOKENS_MAX];
 	size_t n_hold_tokens;
 	struct agent *next_ended; /* core's list of those to be freed */
-	uint64_t request; /* of the command that is to be answered; 0: none */
+	uint64_t request;	  /* of the command that is to be answered; 0: none */
 };
 
 #endif

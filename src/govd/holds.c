@@ -62,7 +62,9 @@ static int hold_attach(struct manager *manager)
 	r = procfs_protect(manager->procfs, hold_pid(manager->hold));
 	if (r < 0)
 		return r;
-	r = sd_event_add_io(manager->event, &manager->hold_source, hold_fd(manager->hold), EPOLLIN, on_hold, manager);
+	if (manager->recorder_pid)
+		hold_exempt(manager->hold, manager->recorder_pid);
+	r = manager_watch_fd(manager, &manager->hold_source, hold_fd(manager->hold), on_hold);
 	if (r < 0)
 		return r;
 	return sd_event_source_set_priority(manager->hold_source, SD_EVENT_PRIORITY_IMPORTANT - 1);

@@ -25,6 +25,23 @@ uint64_t manager_now_ns(void)
 	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
 }
 
+int manager_watch_fd(struct manager *manager, sd_event_source **source, int fd, sd_event_io_handler_t handler)
+{
+	_cleanup_close_ int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	int r;
+
+	*source = sd_event_source_disable_unref(*source);
+	if (own < 0)
+		return -errno;
+	r = sd_event_add_io(manager->event, source, own, EPOLLIN, handler, manager);
+	if (r < 0)
+		return r;
+	r = sd_event_source_set_io_fd_own(*source, true);
+	if (r >= 0)
+		TAKE_FD(own);
+	return r;
+}
+
 uint64_t manager_realtime_ms(void)
 {
 	struct timespec now;
@@ -96,60 +113,6 @@ static int open_signals(struct manager *manager)
 	return 0;
 }
 
-/* ---- the recorder ---- */
-
-static int on_recorder(_unused_ sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents, void *userdata)
-{
-	struct manager *manager = userdata;
-
-	if (recorder_dispatch(manager->recorder) < 0)
-		manager->counts.actions_failed++;
-	return 0;
-}
-
-/* It may have been started again since: its descriptor is another one then. */
-static int watch_recorder(struct manager *manager)
-{
-	int fd = recorder_fd(manager->recorder);
-
-	if (manager->recorder_source && fd == sd_event_source_get_io_fd(manager->recorder_source))
-		return 0;
-	manager->recorder_source = sd_event_source_disable_unref(manager->recorder_source);
-	if (fd < 0)
-		return 0;
-	return sd_event_add_io(manager->event, &manager->recorder_source, fd, EPOLLIN, on_recorder, manager);
-}
-
-static int on_recorder_watch(sd_event_source *source, uint64_t usec, void *userdata)
-{
-	struct manager *manager = userdata;
-
-	if (recorder_watch_over(manager->recorder, manager_now_ns()) < 0 || watch_recorder(manager) < 0)
-		manager->counts.actions_failed++;
-	sd_event_source_set_time(source, usec + 1000000);
-	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-}
-
-static int open_recorder(struct manager *manager)
-{
-	char program[PATH_MAX];
-	int r;
-
-	r = program_path("govd-recorder", program, sizeof(program));
-	if (r < 0) {
-		log_err("govd-recorder is neither beside govd nor in " GOV_LIBEXECDIR ": install govd again");
-		return r;
-	}
-	r = recorder_new(program, manager->options.state_dir, &manager->recorder);
-	if (r < 0)
-		return r;
-	r = watch_recorder(manager);
-	if (r < 0)
-		return r;
-	return sd_event_add_time(manager->event, NULL, CLOCK_MONOTONIC, manager_now_ns() / NSEC_PER_USEC + 1000000,
-				 250000, on_recorder_watch, manager);
-}
-
 /* ---- life ---- */
 
 static int open_directories(struct manager *manager)
@@ -185,6 +148,18 @@ static void raise_priority(void)
 		log_debug("can't lower govd's oom_score_adj");
 }
 
+/* Each agent keeps up to four descriptors, and each client two. */
+static void raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		log_debug("can't raise the limit of descriptors: %m");
+}
+
 static int open_core(struct manager *manager)
 {
 	uint64_t seed;
@@ -192,6 +167,7 @@ static int open_core(struct manager *manager)
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
 		return -EIO;
 	raise_priority();
+	raise_descriptors();
 	manager->host = check_host();
 	manager->state = state_new(seed);
 	if (!manager->state)
@@ -218,7 +194,7 @@ static int open_bus(struct manager *manager)
 int manager_new(const struct manager_options *options, struct manager **ret_manager)
 {
 	static int (*const steps[])(struct manager *) = {
-		open_signals, open_core, open_bus, open_directories, open_recorder, manager_open_sensors,
+		open_signals, open_core, open_bus, open_directories, manager_open_recorder, manager_open_sensors,
 	};
 	_cleanup_(manager_freep) struct manager *manager = calloc(1, sizeof(*manager));
 	int r;
@@ -234,9 +210,6 @@ int manager_new(const struct manager_options *options, struct manager **ret_mana
 		if (r < 0)
 			return r;
 	}
-	r = procfs_protect(manager->procfs, recorder_pid(manager->recorder));
-	if (r < 0)
-		return r;
 	r = manager_open_hold(manager);
 	if (r < 0) {
 		log_warning("agents can't be held at their start (%s): they are caught by their exec; `govctl doctor` "
@@ -244,6 +217,7 @@ int manager_new(const struct manager_options *options, struct manager **ret_mana
 			    strerror(-r));
 		manager->hold_is_down = manager->hold != NULL;
 	}
+	manager_watch_recorder(manager);
 	r = manager_load_policies(manager);
 	if (r < 0)
 		return r;

@@ -65,6 +65,7 @@ struct manager {
 	struct gov_count seen_counts[GOV_RECORD_KINDS]; /* at the last look */
 	bool census_wanted, census_scans_proc;
 	bool hold_is_down;
+	pid_t recorder_pid; /* that is being listened to; 0: none */
 	uint64_t hold_retry_ns;
 };
 
@@ -74,6 +75,11 @@ struct manager *manager_free(struct manager *manager);
 DEFINE_CLEANUP(struct manager *, manager_free)
 /* Until SIGTERM or SIGINT. */
 int manager_run(struct manager *manager) _must_check_;
+
+/* Watches a descriptor that another module owns and may close at any time: by a copy, so that the number isn't given to
+ * others. */
+int manager_watch_fd(struct manager *manager, sd_event_source **source, int fd,
+		     sd_event_io_handler_t handler) _must_check_;
 
 uint64_t manager_now_ns(void);	    /* CLOCK_MONOTONIC */
 uint64_t manager_realtime_ms(void); /* CLOCK_REALTIME */
@@ -101,6 +107,11 @@ void manager_sweep(struct manager *manager, const struct agent *agent);
 /* holds.c: govd-hold. */
 int manager_open_hold(struct manager *manager) _must_check_;
 void manager_watch_hold(struct manager *manager);
+
+/* records.c: govd-recorder. */
+int manager_open_recorder(struct manager *manager) _must_check_;
+/* Listens to it, also when it is another process now. */
+void manager_watch_recorder(struct manager *manager);
 
 /* reload.c */
 int manager_load_policies(struct manager *manager) _must_check_;

@@ -19,17 +19,6 @@ static void perform_group(struct manager *manager, const struct action *action)
 	}
 }
 
-static void perform_remove(struct manager *manager, const struct action *action)
-{
-	struct event event = {.kind = EVENT_RESULT};
-	int r = groups_act(manager->groups, action);
-
-	event.result.action = ACTION_REMOVE;
-	event.result.agent = action->agent->handle;
-	event.result.error = -r;
-	manager_enqueue(manager, &event);
-}
-
 static void perform_mark(struct manager *manager, const struct action *action)
 {
 	_cleanup_close_ int pidfd = pidfd_open(action->process.pid, 0);
@@ -118,7 +107,7 @@ void manager_perform(struct manager *manager, const struct action *action)
 		[ACTION_SIGNAL] = perform_group,
 		[ACTION_SIGNAL_ALL] = perform_group,
 		[ACTION_KILL] = perform_group,
-		[ACTION_REMOVE] = perform_remove,
+		[ACTION_REMOVE] = perform_group,
 		[ACTION_HOLD_ANSWER] = perform_hold_answer,
 		[ACTION_REPLY] = perform_reply,
 		[ACTION_RECORD] = perform_record,

@@ -193,13 +193,18 @@ static void group_found(const struct agent *saved, const char *policy, bool is_p
 			bool root_lives, void *userdata)
 {
 	struct event event = {.kind = EVENT_FOUND};
+	struct manager *manager = userdata;
+	const struct agent *agent;
 
 	event.found.agent = saved;
 	event.found.policy = policy;
 	event.found.is_populated = is_populated;
 	event.found.is_frozen = is_frozen;
 	event.found.root_lives = root_lives;
-	manager_dispatch(userdata, &event);
+	manager_dispatch(manager, &event);
+	agent = state_agent_of(manager->state, saved->cgroup_id, 0);
+	if (agent && groups_bind(manager->groups, agent) < 0)
+		manager->counts.actions_failed++;
 }
 
 static int on_groups(_unused_ sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents, void *userdata)
@@ -244,8 +249,6 @@ static int on_sample(sd_event_source *source, uint64_t usec, void *userdata)
 	struct manager *manager = userdata;
 
 	manager_sample(manager);
-	if (recorder_watch_over(manager->recorder, manager_now_ns()) < 0)
-		manager->counts.actions_failed++;
 	sd_event_source_set_time(source, usec + SAMPLE_EVERY_US);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
@@ -262,6 +265,8 @@ static int open_groups(struct manager *manager)
 	if (r < 0)
 		log_err("can't make the slice %s: %s (%s)", manager->options.slice, *why ? why : strerror(-r),
 			strerror(-r));
+	else if (*why)
+		log_warning("%s", why);
 	return r;
 }
 
