@@ -66,16 +66,16 @@ static int add_list(struct names *names, const struct pattern_list *list)
 
 static int add_policy(struct names *names, const struct policy_match *match)
 {
-	int r;
+	int r = 0;
 
-	/* The script's own name too: of a `#!` script comm is that. */
 	if (match->exe.n)
 		return add_list(names, &match->exe);
 	if (!match->script.n)
 		return names_add(names, "*", 1);
-	r = add_list(names, &match->script);
-	for (const char *const *glob = proc_interpreter_globs(); *glob && r == 0; glob++)
-		r = names_add(names, *glob, strlen(*glob));
+	/* Also of a `#!` script the executed file is the interpreter. */
+	for (size_t i = 0; i < match->script.n; i++)
+		for (const char *const *glob = proc_interpreter_globs(match->script.globs[i]); *glob && r == 0; glob++)
+			r = names_add(names, *glob, strlen(*glob));
 	return r;
 }
 

@@ -48,9 +48,9 @@ struct proc {
 int proc_script_index(const char *exe_basename, const char *const *argv, size_t n_argv);
 /* Whether a base name is that of a known interpreter (`python3.11`, `node`, `bash`, ...). */
 bool proc_is_interpreter(const char *exe_basename);
-/* Base-name globs of all known interpreters, NULL-terminated: the kernel's candidates for policies that match a script.
- */
-const char *const *proc_interpreter_globs(void);
+/* Base-name globs of the interpreters that run scripts of this path glob, NULL-terminated: by its suffix (`.py`:
+ * pythons only), else all that are known. The kernel looks for these: shells and pythons are executed all the time. */
+const char *const *proc_interpreter_globs(const char *script_glob);
 /* Whether argv[index] is PM2's container file, so that the script is env pm_exec_path. */
 bool proc_is_pm2_container(const char *script);
 

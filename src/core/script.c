@@ -228,13 +228,41 @@ int proc_script_index(const char *exe_basename, const char *const *argv, size_t 
 	return -1;
 }
 
-const char *const *proc_interpreter_globs(void)
-{
-	static const char *const globs[] = {"python*", "pypy*", "node*", "deno", "bun",	   "sh",   "bash*",
-					    "rbash",   "dash",	"ash",	 "zsh*", "ksh*",   "mksh", "fish",
-					    "perl*",   "ruby*", "php*",	 "lua*", "tclsh*", NULL};
+/* Base names of the interpreters that a script's name calls for; the last row is for all other names. */
+static const struct {
+	const char *const *suffixes, *const *globs;
+} candidates[] = {
+	{WORDS(".py", ".pyc", ".pyz"), WORDS("python*", "pypy*")},
+	{WORDS(".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".jsx", ".tsx"), WORDS("node*", "deno", "bun")},
+	{WORDS(".sh", ".bash", ".zsh", ".ksh"), WORDS("sh", "bash*", "rbash", "dash", "ash", "zsh*", "ksh*", "mksh")},
+	{WORDS(".pl"), WORDS("perl*")},
+	{WORDS(".rb"), WORDS("ruby*")},
+	{WORDS(".php"), WORDS("php*")},
+	{WORDS(".lua"), WORDS("lua*")},
+	{NULL, WORDS("python*", "pypy*", "node*", "deno", "bun", "sh", "bash*", "rbash", "dash", "ash", "zsh*", "ksh*",
+		     "mksh", "fish", "perl*", "ruby*", "php*", "lua*", "tclsh*")},
+};
 
-	return globs;
+static bool ends_in(const char *text, const char *const *suffixes)
+{
+	size_t length = strlen(text);
+
+	for (; *suffixes; suffixes++) {
+		size_t n = strlen(*suffixes);
+
+		if (length >= n && streq(text + length - n, *suffixes))
+			return true;
+	}
+	return false;
+}
+
+const char *const *proc_interpreter_globs(const char *script_glob)
+{
+	size_t i = 0;
+
+	while (candidates[i].suffixes && !ends_in(script_glob, candidates[i].suffixes))
+		i++;
+	return candidates[i].globs;
 }
 
 bool proc_is_pm2_container(const char *script)

@@ -200,16 +200,23 @@ Test(conf, candidates)
 	cr_expect(candidates_have(names, n, "py*"));
 	cr_expect(candidates_have(names, n, "y*"), "a slash in a set ends no directory");
 	cr_expect_not(candidates_have(names, n, "*"));
-	cr_expect(candidates_have(names, n, "agent.py"));
-	cr_expect(candidates_have(names, n, "bot-*"));
 	cr_expect(candidates_have(names, n, "python*"));
+	cr_expect_not(candidates_have(names, n, "bash*"), "no shell runs a .py");
+	cr_expect_not(candidates_have(names, n, "agent.py"), "an interpreter is executed, not the script");
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = 0; j < i; j++)
 			cr_expect_str_neq(names[i], names[j]);
 	conf_names_free(names, n);
 
-	policies[2] = parse_good("match: {user: root}\n");
+	policies[2] = parse_good("match: {script: /srv/agent}\n");
 	set.n = 3;
+	cr_assert_eq(conf_candidates(&set, &names, &n), 0);
+	cr_expect(candidates_have(names, n, "bash*"));
+	cr_expect(candidates_have(names, n, "node*"));
+	conf_names_free(names, n);
+	policy_unref(policies[2]);
+
+	policies[2] = parse_good("match: {user: root}\n");
 	cr_assert_eq(conf_candidates(&set, &names, &n), 0);
 	cr_assert_eq(n, 1);
 	cr_expect_str_eq(names[0], "*");

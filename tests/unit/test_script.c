@@ -105,7 +105,7 @@ Test(script, globs_cover_the_interpreters)
 		bool found = false;
 
 		cr_expect(proc_is_interpreter(names[i]), "%s", names[i]);
-		for (const char *const *glob = proc_interpreter_globs(); *glob; glob++)
+		for (const char *const *glob = proc_interpreter_globs("/srv/agent"); *glob; glob++)
 			found |= fnmatch(*glob, names[i], 0) == 0;
 		cr_expect(found, "%s", names[i]);
 	}
