@@ -12,7 +12,16 @@
 
 enum log_level { LOG_LEVEL_ERR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 };
 
+/* Lines a second that are let through; what is beyond is counted, and told when the second is over. A loop can't drown
+ * the journal. */
+#define LOG_RATE 400
+
+struct log_counts {
+	uint64_t emitted, dropped;
+};
+
 void log_level_set(enum log_level level);
+void log_get_counts(struct log_counts *ret_counts);
 /* 0, or -EINVAL when the word is none of err, warning, info, debug. */
 int log_level_parse(const char *word, enum log_level *ret_level) _must_check_;
 

@@ -39,7 +39,6 @@ struct manager_counts {
 	uint64_t resyncs;
 	uint64_t actions_failed;
 	uint64_t holds_expired;
-	uint64_t log_lines;
 };
 
 struct manager {

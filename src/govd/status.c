@@ -3,6 +3,8 @@
 
 #include <sys/utsname.h>
 
+#include "base/log.h"
+
 /* The daemon at a glance: everything that it counts. */
 
 static int add_agents_status(struct manager *manager, sd_bus_message *m)
@@ -51,11 +53,13 @@ static int add_counters(struct manager *manager, sd_bus_message *m)
 	struct hold_stats hold = {0};
 	struct groups_counts groups;
 	struct bus_counts bus;
+	struct log_counts lines;
 	int r;
 
 	recorder_get_stats(manager->recorder, &recorder);
 	groups_get_counts(manager->groups, &groups);
 	bus_get_counts(manager->bus, &bus);
+	log_get_counts(&lines);
 	if (manager->hold)
 		hold_get_stats(manager->hold, &hold);
 	const struct status_number events[] = {
@@ -87,6 +91,10 @@ static int add_counters(struct manager *manager, sd_bus_message *m)
 		{"failed", recorder.failed},
 		{"restarts", recorder.restarts},
 	};
+	const struct status_number log[] = {
+		{"emitted", lines.emitted},
+		{"dropped", lines.dropped},
+	};
 	const struct {
 		const char *name;
 		const struct status_number *numbers;
@@ -94,7 +102,7 @@ static int add_counters(struct manager *manager, sd_bus_message *m)
 	} groups_of[] = {
 		{"events", events, ELEMENTSOF(events)},	    {"actions", actions, ELEMENTSOF(actions)},
 		{"holds", holds, ELEMENTSOF(holds)},	    {"clients", clients, ELEMENTSOF(clients)},
-		{"recorder", records, ELEMENTSOF(records)},
+		{"recorder", records, ELEMENTSOF(records)}, {"log", log, ELEMENTSOF(log)},
 	};
 	for (size_t i = 0; i < ELEMENTSOF(groups_of); i++) {
 		r = add_numbers(m, groups_of[i].name, groups_of[i].numbers, groups_of[i].n);
