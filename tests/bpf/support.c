@@ -156,6 +156,7 @@ pid_t start(const char *const argv[])
 
 	cr_assert_geq(pid, 0);
 	if (pid == 0) {
+		setpgid(0, 0);
 		execv(argv[0], (char *const *)(uintptr_t)argv);
 		_exit(127);
 	}

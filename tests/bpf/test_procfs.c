@@ -36,8 +36,10 @@ static void wait_for_image(pid_t pid, const char *argv0)
 	cr_assert_fail("%d never became %s", pid, argv0);
 }
 
+/* With what it has started: start() has made it the leader of a group. */
 static void end(pid_t pid)
 {
+	kill(-pid, SIGKILL);
 	kill(pid, SIGKILL);
 	wait_for(pid);
 }
