@@ -7,18 +7,18 @@
 /* Everything that the core can want: a closed vocabulary. Each is idempotent. */
 
 enum action_kind {
-	ACTION_PLACE, /* make the agent's group, save its state there, set its limits, move pid. -> EVENT_RESULT */
-	ACTION_MOVE,  /* move pid (of the agent's lineage) into the agent's group */
-	ACTION_LIMIT, /* set the limits of the agent's policy again */
-	ACTION_SAVE,  /* write the agent's state to its group */
-	ACTION_MARK,  /* see that pid is the root of a lineage mark, so that its end is told; or make its mark quiet */
-	ACTION_RELEASE,	    /* move all processes back to the origin, remove the group. -> EVENT_RESULT */
-	ACTION_FREEZE,	    /* -> EVENT_RESULT */
-	ACTION_THAW,	    /* -> EVENT_RESULT */
-	ACTION_SIGNAL,	    /* signal to pid, when it still is that process */
-	ACTION_SIGNAL_ALL,  /* signal to every process of the group */
-	ACTION_KILL,	    /* the whole group at once. -> EVENT_RESULT */
-	ACTION_REMOVE,	    /* the empty group. -> EVENT_RESULT when it failed */
+	ACTION_PLACE,	   /* make the agent's group, save its state there, set its limits, move pid. -> EVENT_RESULT */
+	ACTION_MOVE,	   /* move pid (of the agent's lineage) into the agent's group */
+	ACTION_LIMIT,	   /* set the limits of the agent's policy again */
+	ACTION_SAVE,	   /* write the agent's state to its group */
+	ACTION_MARK,	   /* make pid the root of this lineage mark, so that its end is told; 0: make its mark quiet */
+	ACTION_RELEASE,	   /* move all processes back to the origin, remove the group. -> EVENT_RESULT */
+	ACTION_FREEZE,	   /* -> EVENT_RESULT */
+	ACTION_THAW,	   /* -> EVENT_RESULT */
+	ACTION_SIGNAL,	   /* signal to pid, when it still is that process */
+	ACTION_SIGNAL_ALL, /* signal to every process of the group */
+	ACTION_KILL,	   /* the whole group at once. -> EVENT_RESULT */
+	ACTION_REMOVE,	   /* the empty group. -> EVENT_RESULT when it failed */
 	ACTION_HOLD_ANSWER, /* let the process of token go */
 	ACTION_REPLY,	    /* answer a command */
 	ACTION_RECORD,	    /* an incident */
@@ -57,7 +57,8 @@ struct action {
 			pid_t pid;
 			uint64_t start_ticks;
 			int signal;
-			bool is_quiet; /* MARK */
+			uint64_t mark; /* MARK */
+			bool is_quiet; /* MARK: the forks of its lineage need no records */
 		} process;
 		uint64_t token;
 		struct {

@@ -36,7 +36,8 @@ static void place_agent(struct agent *agent, struct actions *actions)
 	agent->is_placing = true;
 }
 
-static void mark_process(struct actions *actions, const struct proc *proc, bool is_quiet)
+/* Nobody governs it: what it forks is of no interest. */
+static void quiet_mark(struct actions *actions, const struct proc *proc)
 {
 	struct action *action = actions_add(actions, ACTION_MARK, NULL);
 
@@ -44,13 +45,29 @@ static void mark_process(struct actions *actions, const struct proc *proc, bool 
 		return;
 	action->process.pid = proc->pid;
 	action->process.start_ticks = proc->start_ticks;
-	action->process.is_quiet = is_quiet;
+	action->process.is_quiet = true;
+}
+
+/* The kernel is to know the root by the agent's mark: then it tells of its end, and of its children outside. */
+static void mark_root(struct state *state, struct agent *agent, struct actions *actions)
+{
+	struct action *action;
+
+	if (!agent->mark && state_set_mark(state, agent, MARK_OF_CORE | agent->handle) < 0)
+		return;
+	action = actions_add(actions, ACTION_MARK, agent);
+	if (!action)
+		return;
+	action->process.pid = agent->root_pid;
+	action->process.start_ticks = agent->root_start_ticks;
+	action->process.mark = agent->mark;
+	action->process.is_quiet = agent->is_observed;
 }
 
 struct agent *birth_agent(struct state *state, const struct birth *birth, struct actions *actions)
 {
 	const struct proc *proc = birth->proc;
-	struct agent *agent, *parent,
+	struct agent *agent, *parent, *previous,
 		template = {
 			.state = birth->hold_token ? AGENT_HELD : AGENT_STARTING,
 			.is_observed = state->observe || birth->policy->mode == POLICY_OBSERVE,
@@ -66,6 +83,7 @@ struct agent *birth_agent(struct state *state, const struct birth *birth, struct
 			.how = how_names[birth->how],
 		};
 
+	previous = state_by_root(state, proc->pid, proc->start_ticks);
 	parent = idmap_get(&state->by_cgroup, proc->cgroup_id);
 	template.parent = parent ? parent->handle : 0;
 	if (birth->key)
@@ -81,16 +99,22 @@ struct agent *birth_agent(struct state *state, const struct birth *birth, struct
 		tell_full(state, actions);
 		return NULL;
 	}
+	/* A root that becomes another agent leaves its old one; an observed one is nothing but its root. */
+	if (previous) {
+		state_clear_root(state, previous);
+		if (previous->is_observed)
+			end_agent(state, previous, actions);
+	}
 	if (agent->is_observed) {
 		agent->state = AGENT_ACTIVE;
 		agent->request = 0;
-		mark_process(actions, proc, true);
+		mark_root(state, agent, actions);
 		record_agent(actions, INCIDENT_PLACED, agent, (struct record_words){"mode", "would-place", "observed"});
 		return agent;
 	}
-	/* So that the kernel tells of its end; an exec's own mark is there already. */
-	if (!birth->mark && birth->how != BIRTH_HOLD)
-		mark_process(actions, proc, false);
+	/* An exec makes a mark of its own. */
+	if (birth->how != BIRTH_HOLD && birth->how != BIRTH_EXEC)
+		mark_root(state, agent, actions);
 	if (birth->hold_token)
 		agent->hold_tokens[agent->n_hold_tokens++] = birth->hold_token;
 	place_agent(agent, actions);
@@ -134,13 +158,14 @@ static void join_agent(struct state *state, struct agent *agent, pid_t pid, uint
 	if (agent->is_observed || agent->state == AGENT_GONE)
 		return;
 	if (agent->is_placing) {
-		agent->wants_sweep = true;
+		agent->wants_census = true;
 		return;
 	}
 	if (!agent->is_placed) {
 		/* Its root ended before it could be placed: the lineage lives on in this one. */
 		state_set_root(state, agent, pid, start_ticks);
 		agent->how = how_names[BIRTH_LINEAGE];
+		mark_root(state, agent, actions);
 		place_agent(agent, actions);
 		return;
 	}
@@ -170,14 +195,11 @@ static struct agent *consider(struct state *state, const struct birth *birth, ui
 
 	if (match_is_protected(state->set, proc)) {
 		if (proc->mark)
-			mark_process(actions, proc, true);
+			quiet_mark(actions, proc);
 		return NULL;
 	}
 	kin = find_kin(state, proc, lineage);
 	if (kin.birth) {
-		/* A root that becomes another agent leaves its old one. */
-		if (kin.agent && kin.agent->root_pid == proc->pid)
-			state_clear_root(state, kin.agent);
 		own.policy = kin.birth;
 		return birth_agent(state, &own, actions);
 	}
@@ -185,8 +207,8 @@ static struct agent *consider(struct state *state, const struct birth *birth, ui
 		note_mark(state, kin.agent, proc, birth->mark);
 	if (kin.agent && !kin.is_inside)
 		join_agent(state, kin.agent, proc->pid, proc->start_ticks, actions);
-	if (!kin.agent && birth->mark)
-		mark_process(actions, proc, true);
+	if ((!kin.agent || kin.agent->is_observed) && birth->mark)
+		quiet_mark(actions, proc);
 	return kin.agent;
 }
 
@@ -276,7 +298,6 @@ void step_found(struct state *state, const struct event *event, struct actions *
 {
 	_cleanup_(policy_unrefp) struct policy *policy = policy_ref(policy_set_find(state->set, event->found.policy));
 	struct agent *agent, template = *event->found.agent;
-	struct proc root = {.pid = template.root_pid, .start_ticks = template.root_start_ticks};
 	bool is_orphan = !policy;
 
 	if (is_orphan)
@@ -300,12 +321,14 @@ void step_found(struct state *state, const struct event *event, struct actions *
 		tell_full(state, actions);
 		return;
 	}
-	if (!is_orphan)
-		actions_add(actions, ACTION_LIMIT, agent);
 	if (agent->has_root)
-		mark_process(actions, &root, false);
+		mark_root(state, agent, actions);
 	if (!event->found.is_populated)
 		end_agent(state, agent, actions);
+	else if (mode_changed(state, agent))
+		release_by_mode(agent, actions);
+	else if (!is_orphan)
+		actions_add(actions, ACTION_LIMIT, agent);
 }
 
 void step_swept(struct state *state, const struct event *event, struct actions *actions)
@@ -319,15 +342,17 @@ void step_swept(struct state *state, const struct event *event, struct actions *
 
 void ask_census(struct state *state, const char *reason, struct actions *actions)
 {
+	bool scans = streq(reason, "policies");
 	struct action *action;
 
-	if (state->census_asked)
+	if (state->census_asked && (state->census_scans || !scans))
 		return;
 	action = actions_add(actions, ACTION_CENSUS, NULL);
 	if (!action)
 		return;
 	action->reason = reason;
 	state->census_asked = true;
+	state->census_scans |= scans;
 }
 
 void step_lost(struct state *state, const struct event *event, struct actions *actions)
@@ -364,7 +389,7 @@ void step_census_end(struct state *state, _unused_ const struct event *event, st
 {
 	struct agent *agent;
 
-	state->census_asked = false;
+	state->census_asked = state->census_scans = false;
 	while ((agent = find_finished(state)))
 		end_agent(state, agent, actions);
 }

@@ -18,20 +18,6 @@ void reply(struct actions *actions, uint64_t request, enum reply_code code, cons
 		text_copy(action->reply.id, sizeof(action->reply.id), agent->id);
 }
 
-static bool policy_allows(const struct policy *policy, const struct event *event)
-{
-	if (event->command.uid == 0)
-		return true;
-	for (size_t i = 0; i < policy->n_allow_users; i++)
-		if (policy->allow_users[i] == event->command.uid)
-			return true;
-	for (size_t i = 0; i < policy->n_allow_groups; i++)
-		for (size_t j = 0; j < event->command.n_gids; j++)
-			if (policy->allow_groups[i] == event->command.gids[j])
-				return true;
-	return false;
-}
-
 /* The policy asked for by name, or found by match. */
 static enum reply_code choose_policy(const struct state *state, const struct event *event, struct policy **ret_policy)
 {
@@ -49,7 +35,8 @@ static enum reply_code choose_policy(const struct state *state, const struct eve
 		if (!policy)
 			return REPLY_NO_SUCH_POLICY;
 	}
-	if (!policy_allows(policy, event))
+	if (event->command.uid != 0 &&
+	    !policy_allows(policy, event->command.uid, event->command.gids, event->command.n_gids))
 		return REPLY_DENIED;
 	*ret_policy = policy;
 	return REPLY_OK;
@@ -74,18 +61,11 @@ static void begin_agent(struct state *state, const struct event *event, struct p
 		.how = event->command.command == COMMAND_RUN ? BIRTH_RUN : BIRTH_ADOPT,
 		.policy = policy,
 		.key = str_empty(event->command.key) ? NULL : event->command.key,
-		.mark = event->command.proc.mark,
 		.request = event->command.request,
 		.by = event->command.uid,
 	};
-	struct agent *agent, *previous;
+	struct agent *agent;
 
-	/* Its mark is its lineage's; the new agent's own comes with the next exec of a candidate. */
-	if (birth.mark && state_by_mark(state, birth.mark))
-		birth.mark = 0;
-	previous = state_by_root(state, birth.proc->pid, birth.proc->start_ticks);
-	if (previous)
-		state_clear_root(state, previous);
 	agent = birth_agent(state, &birth, actions);
 	if (!agent)
 		reply(actions, event->command.request, REPLY_FULL, NULL, 0);

@@ -100,20 +100,27 @@ static void agent_set_policy(struct state *state, struct agent *agent, struct ac
 
 /* An agent that was only watched is to be governed from now on, or the other way round: it is let go, and the scan
  * finds it again. */
-static bool mode_changed(const struct state *state, const struct agent *agent)
+bool mode_changed(const struct state *state, const struct agent *agent)
 {
 	bool observe = state->observe || agent->policy->mode == POLICY_OBSERVE;
 
-	return observe != agent->is_observed && agent->state != AGENT_GONE && !agent->is_placing;
+	return observe != agent->is_observed && agent->state != AGENT_GONE;
 }
 
+void release_by_mode(struct agent *agent, struct actions *actions)
+{
+	agent->stop_rule = "mode";
+	actions_add(actions, ACTION_RELEASE, agent);
+}
+
+/* Of those that have no group, nor will have one in a moment. */
 static struct agent *find_mode_changed(const struct state *state)
 {
 	struct agent *agent;
 	size_t cursor = 0;
 
 	while ((agent = idmap_next(&state->by_handle, &cursor)))
-		if (agent->is_observed && mode_changed(state, agent))
+		if (!agent->is_placed && !agent->is_placing && mode_changed(state, agent))
 			return agent;
 	return NULL;
 }
@@ -131,10 +138,8 @@ void step_policies(struct state *state, const struct event *event, struct action
 		agent_set_policy(state, agent, actions);
 	cursor = 0;
 	while ((agent = idmap_next(&state->by_handle, &cursor)))
-		if (!agent->is_observed && agent->is_placed && mode_changed(state, agent)) {
-			agent->stop_rule = "mode";
-			actions_add(actions, ACTION_RELEASE, agent);
-		}
+		if (agent->is_placed && mode_changed(state, agent))
+			release_by_mode(agent, actions);
 	while ((agent = find_mode_changed(state))) {
 		actions_add(actions, ACTION_FORGET, agent);
 		state_end_agent(state, agent);
@@ -292,9 +297,15 @@ static void result_place(struct state *state, struct agent *agent, const struct 
 	text_copy(agent->origin, sizeof(agent->origin), event->result.origin);
 	state_set_cgroup(state, agent, event->result.cgroup_id, event->result.cgroup);
 	answer_request(agent, REPLY_OK, 0, actions);
+	if (mode_changed(state, agent)) {
+		release_by_mode(agent, actions);
+		return;
+	}
 	if (agent->wants_sweep)
 		actions_add(actions, ACTION_SWEEP, agent);
-	agent->wants_sweep = false;
+	if (agent->wants_census)
+		ask_census(state, "lineage", actions);
+	agent->wants_sweep = agent->wants_census = false;
 }
 
 static void result_release(struct state *state, struct agent *agent, const struct event *event, struct actions *actions)

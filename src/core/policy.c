@@ -100,3 +100,15 @@ struct policy *policy_set_find(const struct policy_set *set, const char *name)
 	}
 	return NULL;
 }
+
+bool policy_allows(const struct policy *policy, uid_t uid, const gid_t *groups, size_t n_groups)
+{
+	for (size_t i = 0; i < policy->n_allow_users; i++)
+		if (policy->allow_users[i] == uid)
+			return true;
+	for (size_t i = 0; i < policy->n_allow_groups; i++)
+		for (size_t j = 0; j < n_groups; j++)
+			if (policy->allow_groups[i] == groups[j])
+				return true;
+	return false;
+}

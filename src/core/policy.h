@@ -99,6 +99,9 @@ DEFINE_CLEANUP(struct policy_set *, policy_set_unref)
 /* Borrowed, or NULL. */
 struct policy *policy_set_find(const struct policy_set *set, const char *name);
 
+/* Whether `allow` lists this user or one of the groups. */
+bool policy_allows(const struct policy *policy, uid_t uid, const gid_t *groups, size_t n_groups);
+
 void pattern_list_done(struct pattern_list *list);
 
 #endif

@@ -27,12 +27,15 @@ struct state {
 	struct idmap verdict_of;
 	/* Ended in this step: freed at the next. */
 	struct agent *ended;
-	bool census_asked;
-	uint64_t timer_ns;     /* asked for last; UINT64_MAX: none */
-	uint64_t full_told_ns; /* when ALERT for STATE_AGENTS_MAX was recorded last */
+	bool census_asked, census_scans; /* one is due; and it looks at all of /proc */
+	uint64_t timer_ns;		 /* asked for last; UINT64_MAX: none */
+	uint64_t full_told_ns;		 /* when ALERT for STATE_AGENTS_MAX was recorded last */
 };
 
-/* The identity of a process as one number, apart from marks (which count up from 1) by its highest bit. */
+/* Marks that the core gives to roots, with the agent's handle; the kernel's own count up from 1. */
+#define MARK_OF_CORE (UINT64_C(1) << 62)
+
+/* The identity of a process as one number, apart from marks by its highest bit. */
 static inline uint64_t released_id(pid_t pid, uint64_t start_ticks)
 {
 	return UINT64_C(1) << 63 | (uint64_t)(uint32_t)pid << 40 | (start_ticks & ((UINT64_C(1) << 40) - 1));
@@ -66,7 +69,7 @@ struct birth {
 	enum birth_how how;
 	struct policy *policy; /* RUN, ADOPT: chosen; else NULL, found by match */
 	const char *key;       /* RUN, ADOPT: chosen, or NULL */
-	uint64_t mark;	       /* that the new agent gets; 0: none */
+	uint64_t mark;	       /* that the process carries and that is to be the new agent's; 0: none */
 	uint64_t hold_token, request;
 	uint32_t by;
 };
@@ -80,6 +83,7 @@ void step_found(struct state *state, const struct event *event, struct actions *
 void step_swept(struct state *state, const struct event *event, struct actions *actions);
 void step_lost(struct state *state, const struct event *event, struct actions *actions);
 void step_census_end(struct state *state, const struct event *event, struct actions *actions);
+/* reason: `policies` asks for a look at every process, not only at marked ones. */
 void ask_census(struct state *state, const char *reason, struct actions *actions);
 
 /* command.c */
@@ -87,6 +91,9 @@ void step_command(struct state *state, const struct event *event, struct actions
 void reply(struct actions *actions, uint64_t request, enum reply_code code, const struct agent *agent, int error);
 
 /* life.c: results, ends, time */
+/* Its policy's mode, or govd's, isn't any more what it has been treated by. */
+bool mode_changed(const struct state *state, const struct agent *agent);
+void release_by_mode(struct agent *agent, struct actions *actions);
 void step_policies(struct state *state, const struct event *event, struct actions *actions);
 void step_exit(struct state *state, const struct event *event, struct actions *actions);
 void step_empty(struct state *state, const struct event *event, struct actions *actions);

@@ -2,7 +2,6 @@
 #include "govd/manager.h"
 
 #include <limits.h>
-#include <sys/pidfd.h>
 
 #include "base/text.h"
 
@@ -53,18 +52,6 @@ static void future_of(struct future *future, struct proc *proc, const char *exec
 	proc->script = future->script;
 }
 
-static void fill_mark(struct manager *manager, struct proc *proc)
-{
-	struct gov_mark mark;
-	int pidfd = pidfd_open(proc->pid, 0);
-
-	if (pidfd < 0)
-		return;
-	if (bpf_sense_get_mark(manager->bpf, pidfd, &mark) == 0)
-		proc->mark = mark.id;
-	close(pidfd);
-}
-
 int call_run(uint64_t request, const struct bus_peer *peer, const char *policy, const char *key, bool reuse,
 	     const char *executable, char *const *argv, sd_bus_error *error, void *userdata)
 {
@@ -102,7 +89,6 @@ int call_adopt(uint64_t request, const struct bus_peer *peer, uint32_t pid, cons
 
 	if (pid == 0 || pid > INT_MAX || procfs_read(manager->procfs, (pid_t)pid, &event.command.proc) < 0)
 		return sd_bus_error_setf(error, GOV_ERROR_NO_SUCH_PROCESS, "there is no process %u", pid);
-	fill_mark(manager, &event.command.proc);
 	event.command.command = COMMAND_ADOPT;
 	event.command.request = request;
 	event.command.uid = peer->uid;
@@ -146,24 +132,12 @@ int call_command(uint64_t request, const struct bus_peer *peer, enum command com
 
 /* ---- rights ---- */
 
-static bool policy_lists(const struct policy *policy, uid_t uid, const gid_t *groups, size_t n_groups)
-{
-	for (size_t i = 0; i < policy->n_allow_users; i++)
-		if (policy->allow_users[i] == uid)
-			return true;
-	for (size_t i = 0; i < policy->n_allow_groups; i++)
-		for (size_t j = 0; j < n_groups; j++)
-			if (policy->allow_groups[i] == groups[j])
-				return true;
-	return false;
-}
-
 bool call_may_connect(uid_t uid, const gid_t *groups, size_t n_groups, void *userdata)
 {
 	struct manager *manager = userdata;
 
 	for (size_t i = 0; i < manager->policies->n; i++)
-		if (policy_lists(manager->policies->policies[i], uid, groups, n_groups))
+		if (policy_allows(manager->policies->policies[i], uid, groups, n_groups))
 			return true;
 	return false;
 }

@@ -28,11 +28,10 @@ static void perform_mark(struct manager *manager, const struct action *action)
 	if (pidfd < 0 || procfs_start_ticks(action->process.pid, &start_ticks) < 0 ||
 	    start_ticks != action->process.start_ticks)
 		return;
-	if (bpf_sense_get_mark(manager->bpf, pidfd, &mark) < 0 || mark.root_pid != (uint32_t)action->process.pid)
-		mark = (struct gov_mark){
-			.id = bpf_sense_new_mark(manager->bpf),
-			.root_pid = (uint32_t)action->process.pid,
-		};
+	if (action->process.mark)
+		mark = (struct gov_mark){.id = action->process.mark, .root_pid = (uint32_t)action->process.pid};
+	else if (bpf_sense_get_mark(manager->bpf, pidfd, &mark) < 0)
+		return;
 	if (action->process.is_quiet)
 		mark.flags |= GOV_MARK_QUIET;
 	if (bpf_sense_set_mark(manager->bpf, pidfd, &mark) < 0)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "govd/manager.h"
 
+#include "core/match.h"
+
 /* All descendants of an agent's root that are outside of its group: for agents that ran before govd saw them. */
 
 #define SWEEP_MAX 4096 /* descendants of one agent */
@@ -31,12 +33,13 @@ static int sweep_child(pid_t pid, void *userdata)
 	return 0;
 }
 
-/* A descendant that is an agent of its own, or of another's, isn't this one's. */
+/* A descendant that is an agent of its own, or of another's, isn't this one's; in the group that the root was in until
+ * now it is. */
 static bool is_other_agents(const struct sweep *sweep, const struct proc *proc)
 {
 	const struct agent *agent = state_agent_of(sweep->manager->state, proc->cgroup_id, 0);
 
-	return agent && agent != sweep->agent;
+	return agent && agent != sweep->agent && agent->handle != sweep->agent->parent;
 }
 
 static size_t sweep_tell(struct sweep *sweep)
@@ -50,7 +53,7 @@ static size_t sweep_tell(struct sweep *sweep)
 
 		if (procfs_read(manager->procfs, sweep->pids[i], &proc) < 0 ||
 		    proc.cgroup_id == sweep->agent->cgroup_id || is_other_agents(sweep, &proc) ||
-		    (proc.flags & (PROC_KTHREAD | PROC_PROTECTED)))
+		    match_is_protected(manager->policies, &proc))
 			continue;
 		event.fork.pid = proc.pid;
 		event.fork.ppid = proc.ppid;

@@ -84,7 +84,7 @@ Test(step, children_forked_before_the_move_follow)
 	init(&world);
 	proc.mark = 7;
 	world_exec(&world, &proc, 0);
-	/* The result comes later (systemd): the fork in between is found by a sweep. */
+	/* The result comes later (systemd): the fork in between is found by a census. */
 	cr_assert_eq(world_count(&world, ACTION_PLACE), 1);
 	struct action place = *world_action(&world, ACTION_PLACE, 0);
 	world_fork(&world, 101, 100, 7);
@@ -92,7 +92,7 @@ Test(step, children_forked_before_the_move_follow)
 	world.actions.items[0] = place;
 	world.actions.n = 1;
 	world_placed(&world, 0);
-	EXPECT(&world, "record sweep");
+	EXPECT(&world, "record census");
 	world_fork(&world, 102, 100, 7);
 	EXPECT(&world, "move");
 	cr_assert_eq(world_action(&world, ACTION_MOVE, 0)->process.pid, 102);
@@ -211,7 +211,7 @@ Test(step, root_gone_before_placing_leaves_its_lineage_governed)
 	event.seen.proc = child;
 	event.seen.mark_root = 100;
 	world_step(&world, &event);
-	EXPECT(&world, "place");
+	EXPECT(&world, "mark place");
 	cr_assert_eq(world_action(&world, ACTION_PLACE, 0)->process.pid, 101);
 	world_placed(&world, 0);
 	event = (struct event){.kind = EVENT_CENSUS_END};
@@ -253,7 +253,7 @@ Test(step, lost_records_ask_for_a_census_once)
 	seen.seen.proc.mark = 7;
 	seen.seen.mark_root = 100;
 	world_step(&world, &seen);
-	EXPECT(&world, "place");
+	EXPECT(&world, "mark place");
 	world_placed(&world, 0);
 	seen.seen.proc = world_proc(101, "/bin/sleep");
 	seen.seen.proc.mark = 7;
@@ -663,7 +663,7 @@ Test(step, agents_of_an_earlier_govd_are_found)
 
 	init(&world);
 	found(&world, "bot", true);
-	EXPECT(&world, "limit mark");
+	EXPECT(&world, "mark limit");
 	cr_assert_eq(state_agent_find(world.state, "bot/room", &agent), 0);
 	cr_assert_str_eq(agent->id, "0badcafe");
 	cr_assert_eq(agent->since_ns, 5);
@@ -692,7 +692,7 @@ Test(step, found_empty_group_is_removed)
 
 	init(&world);
 	found(&world, "bot", false);
-	EXPECT(&world, "limit remove");
+	EXPECT(&world, "remove");
 	world_done(&world);
 }
 
