@@ -68,6 +68,20 @@ int groups_stats(struct groups *groups, uint64_t agent, struct group_stats *ret_
 	return 0;
 }
 
+int groups_cpu_ns(struct groups *groups, uint64_t agent, uint64_t *ret_cpu_ns)
+{
+	const struct group *group = idmap_get(&groups->by_agent, agent);
+	uint64_t cpu_ns;
+
+	if (!group || group->v2_fd < 0)
+		return -ENOENT;
+	cpu_ns = read_cpu_ns(group->v2_fd);
+	if (cpu_ns == UINT64_MAX)
+		return -ENODATA;
+	*ret_cpu_ns = cpu_ns;
+	return 0;
+}
+
 struct listing {
 	pid_t *pids;
 	size_t max, n;

@@ -233,13 +233,10 @@ void manager_sample(struct manager *manager)
 
 	while ((agent = state_agent_next(manager->state, &cursor))) {
 		struct event event = {.kind = EVENT_SAMPLE};
-		struct group_stats stats;
 
-		if (!agent->is_placed || groups_stats(manager->groups, agent->handle, &stats) < 0 ||
-		    stats.cpu_ns == UINT64_MAX)
+		if (!agent->is_placed || groups_cpu_ns(manager->groups, agent->handle, &event.sample.cpu_ns) < 0)
 			continue;
 		event.sample.agent = agent->handle;
-		event.sample.cpu_ns = stats.cpu_ns;
 		manager_dispatch(manager, &event);
 	}
 }

@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Many agents at once: what govd and its helpers take of memory and of CPU, and how long `govctl list` takes."""
+
+import os
+import subprocess
+import time
+import unittest
+
+from harness import BUILD, GovdTest, children_of, wait_until
+
+AGENTS = 300
+RSS_MAX_KIB = 8 * 1024
+IDLE_S = 20
+IDLE_MAX_PCT = 0.1
+LIST_MAX_MS = 50
+LIST_TRIES = 10
+
+
+def rss_kib(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:"))
+
+
+def cpu_ns(pid):
+    """On a CPU, by the scheduler's own count; of all threads, as each has its own."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as file:
+            total += int(file.read().split()[0])
+    return total
+
+
+class ScaleTest(GovdTest):
+    def processes(self):
+        """{name: pid} of govd and its helpers."""
+        found = {"govd": self.govd.pid}
+        for pid in children_of(self.govd.pid):
+            with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+                found[file.read().strip()] = pid
+        self.assertEqual(sorted(found), ["govd", "govd-hold", "govd-recorder"])
+        return found
+
+    def start_agents(self):
+        # Of a name that nobody else on this host starts, so that the kernel tells of nobody else.
+        name = f"scale{os.getpid()}"
+        agent = self.copy("/bin/sleep", name)
+        self.policy("scale", "match: {exe: DIR/bin/" + name + "}\nmemory: {max: 100M}\ntasks: {max: 20}\n")
+        self.start()
+        for _ in range(AGENTS):
+            self.spawn(agent, "1000")
+        wait_until(lambda: len(self.agents()) == AGENTS, f"{AGENTS} agents are listed")
+        for process in self.started:
+            self.assert_placed(process.pid)
+
+    def list_ms(self):
+        begin = time.monotonic()
+        done = subprocess.run([os.path.join(BUILD, "govctl"), "--socket", self.path("run", "govd.sock"), "list"],
+                              stdout=subprocess.PIPE, text=True, check=True)
+        taken = (time.monotonic() - begin) * 1000
+        self.assertGreaterEqual(len(done.stdout.splitlines()), AGENTS)
+        return taken
+
+    def test_three_hundred_agents(self):
+        self.start_agents()
+        with self.subTest("govctl list"):
+            # The best of some: others may take the CPU away, and never give it.
+            taken = sorted(self.list_ms() for _ in range(LIST_TRIES))
+            print(f"\nlist: best {taken[0]:.1f} ms, median {taken[LIST_TRIES // 2]:.1f} ms", flush=True)
+            self.assertLess(taken[0], LIST_MAX_MS)
+        processes = self.processes()
+        with self.subTest("memory"):
+            rss = {name: rss_kib(pid) for name, pid in processes.items()}
+            print(f"resident, KiB: {rss}", flush=True)
+            self.assertLess(rss["govd"], RSS_MAX_KIB)
+        with self.subTest("idle CPU"):
+            before, begin = {name: cpu_ns(pid) for name, pid in processes.items()}, time.monotonic_ns()
+            time.sleep(IDLE_S)  # nothing happens: that is what is measured
+            spent = time.monotonic_ns() - begin
+            used = {name: 100 * (cpu_ns(pid) - before[name]) / spent for name, pid in processes.items()}
+            print("idle CPU, %: " + ", ".join(f"{name} {pct:.4f}" for name, pct in used.items()), flush=True)
+            self.assertLess(sum(used.values()), IDLE_MAX_PCT)
+
+
+if __name__ == "__main__":
+    unittest.main()
