@@ -11,14 +11,14 @@
 
 /*
  * govd-hold. Three clocks keep the promise that nobody waits longer than 1 s:
- *   1. a waiter is let go DEADLINE (500 ms) after its event was read, whatever govd does;
+ *   1. a waiter is let go DEADLINE (600 ms) after its event was read, whatever govd does;
  *   2. govd kills a govd-hold that doesn't answer pings (the kernel then lets all waiters go);
  *   3. a POSIX timer of the kernel's kills govd-hold (SIGKILL works on stopped and frozen processes) when it hasn't
  *      pushed the timer on, so that also govd and govd-hold stopped together hold nobody.
  */
 #define HOLDER_TICK_NS (150 * NSEC_PER_MSEC)	/* poll at least so often, to push the timer on */
 #define HOLDER_DEADMAN_NS (700 * NSEC_PER_MSEC) /* from the last turn of the loop */
-#define HOLDER_OVERDUE_NS (250 * NSEC_PER_MSEC) /* from a waiter's deadline: 150 + 500 + 250 < 1 s */
+#define HOLDER_OVERDUE_NS (200 * NSEC_PER_MSEC) /* from a waiter's deadline: 150 + 600 + 200 < 1 s */
 
 /* ---- watch.c: what to watch, as lists of (directory, glob) ---- */
 
