@@ -190,7 +190,8 @@ Test(hold_life, stopped_hold_is_replaced_and_holds_again)
 	play_watch(play, "agent", "");
 	kill(first, SIGSTOP);
 	cr_assert(play_until(play, &play->n_ended, 1));
-	cr_assert_str_eq(play->why, "it didn't answer a ping");
+	/* By govd's ping, or, when this test is slow to send one, by the kernel's timer. */
+	cr_assert(streq(play->why, "it didn't answer a ping") || streq(play->why, "it has died"), "%s", play->why);
 	cr_assert_neq(hold_pid(play->hold), first);
 	play_settle(play);
 	pid = play_exec1(play_path(play, "agent"));
