@@ -1,88 +1,56 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the programs add to the exec of a process that no policy concerns: vfork + execve + wait of a small static
- * program, in turns with the programs attached and not. Prints the medians of the CPU time and their ratio; `-n
- * ROUNDS`. Needs root.
+ * What an exec costs: exec_cost [-s SINCE] N PROGRAM [ARG].... Starts PROGRAM (vfork, execve, wait) N times (a multiple
+ * of 20) on one CPU and prints the medians of the wall time and of the CPU time, user and system, of one, in ns. With
+ * -s instead what the kernel counts for govd's programs in an exec, in ns: those named spawn_* that were loaded after
+ * SINCE, ns of CLOCK_BOOTTIME. Needs root for that.
  */
-#include <fcntl.h>
+#include <bpf/bpf.h>
+#include <sched.h>
 #include <spawn.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 
-#include "sense/bpf.h"
+#include "base/macro.h"
 
-#define ROUND_EXECS 200
 #define WARM_EXECS 50
-#define ROUNDS_DEFAULT 40
-#define ROUNDS_MAX 1000
+#define BATCH 20
+#define EXECS_MAX 100000
+#define PROGRAM_PREFIX "spawn_"
 
-/* The least that can be executed, so that what is added weighs the most: exit(0) as an ELF file of its own. */
-static const char source[] = ".globl _start\n_start:\n"
-#if defined(__x86_64__)
-			     "mov $60, %eax\nxor %edi, %edi\nsyscall\n";
-#elif defined(__aarch64__)
-			     "mov x8, #93\nmov x0, #0\nsvc #0\n";
-#else
-#error "exit(0) in this machine's assembly, please"
-#endif
+static double clock_ns(clockid_t clock)
+{
+	struct timespec now;
 
-/* CPU time of this process and of the children it has waited for: other load of the machine counts little. */
+	clock_gettime(clock, &now);
+	return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+/* Of the children that have been waited for. */
+static double children_ns(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_CHILDREN, &usage);
+	return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e9 +
+	       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e3;
+}
+
 static double cpu_ns(void)
 {
-	static const int who[] = {RUSAGE_SELF, RUSAGE_CHILDREN};
-	double sum = 0;
-
-	for (size_t i = 0; i < ELEMENTSOF(who); i++) {
-		struct rusage usage;
-
-		if (getrusage(who[i], &usage) < 0)
-			abort();
-		sum += (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e9;
-		sum += (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e3;
-	}
-	return sum;
+	return clock_ns(CLOCK_PROCESS_CPUTIME_ID) + children_ns();
 }
 
-static int file_write_new(const char *path)
+/* Wall time. */
+static double exec_once(char **argv)
 {
-	_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-	return fd >= 0 && write(fd, source, sizeof(source) - 1) == (ssize_t)sizeof(source) - 1 ? 0 : -EIO;
-}
-
-static int make_program(const char *dir, const char *path)
-{
-	char assembly[64];
-	const char *const compiler[] = {"cc", "-static", "-nostdlib", "-o", path, assembly, NULL};
-	int status = -1;
+	double begin = clock_ns(CLOCK_MONOTONIC);
 	pid_t pid;
 
-	snprintf(assembly, sizeof(assembly), "%s/stranger.s", dir);
-	if (file_write_new(assembly) < 0)
-		return -EIO;
-	if (posix_spawnp(&pid, compiler[0], NULL, NULL, (char *const *)(uintptr_t)compiler, environ) == 0)
-		waitpid(pid, &status, 0);
-	unlink(assembly);
-	return status == 0 ? 0 : -EIO;
-}
-
-/* Mean CPU ns an exec of one round. */
-static double round_run(const char *path)
-{
-	char *const argv[] = {(char *)(uintptr_t)path, NULL};
-	double begin = 0;
-
-	/* The first ones meet cold caches: the programs have just been attached or taken away. */
-	for (int i = -WARM_EXECS; i < ROUND_EXECS; i++) {
-		pid_t pid;
-
-		if (i == 0)
-			begin = cpu_ns();
-
-		if (posix_spawn(&pid, path, NULL, NULL, argv, environ) != 0 || waitpid(pid, NULL, 0) != pid)
-			abort();
-	}
-	return (cpu_ns() - begin) / ROUND_EXECS;
+	if (posix_spawn(&pid, argv[0], NULL, NULL, argv, environ) != 0 || waitpid(pid, NULL, 0) != pid)
+		abort();
+	return clock_ns(CLOCK_MONOTONIC) - begin;
 }
 
 static int compare(const void *a, const void *b)
@@ -98,58 +66,75 @@ static double median(double *values, size_t n)
 	return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
-/* As many as a host with a dozen policies has: interpreters and agents. */
-static const char *const candidates[] = {
-	"python*", "node*", "bash", "dash", "sh", "deno", "bun", "ruby*", "perl*", "claude", "chrome*", "chromium*",
-};
-
-static int measure(const char *path, size_t rounds)
+/* Run time and runs of the programs of one govd. */
+static void kernel_sum(unsigned long long since_ns, double *ret_ns, double *ret_runs)
 {
-	static double with[ROUNDS_MAX], without[ROUNDS_MAX], ratios[ROUNDS_MAX];
-	char error[256];
-	double a, b, ratio;
+	__u32 id = 0;
 
-	for (size_t i = 0; i < rounds; i++) {
-		struct bpf_sense *sense = NULL;
+	*ret_ns = *ret_runs = 0;
+	while (bpf_prog_get_next_id(id, &id) == 0) {
+		_cleanup_close_ int fd = bpf_prog_get_fd_by_id(id);
+		struct bpf_prog_info info = {};
+		__u32 size = sizeof(info);
 
-		without[i] = round_run(path);
-		if (bpf_sense_new(0, &sense, error, sizeof(error)) < 0 ||
-		    bpf_sense_set_candidates(sense, candidates, ELEMENTSOF(candidates)) < 0) {
-			fprintf(stderr, "exec_cost: %s\n", error);
-			return EXIT_FAILURE;
-		}
-		with[i] = round_run(path);
-		bpf_sense_free(sense);
-		ratios[i] = with[i] / without[i];
+		if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) < 0 || info.load_time < since_ns ||
+		    strncmp(info.name, PROGRAM_PREFIX, strlen(PROGRAM_PREFIX)) != 0)
+			continue;
+		*ret_ns += (double)info.run_time_ns;
+		*ret_runs += (double)info.run_cnt;
 	}
-	a = median(without, rounds);
-	b = median(with, rounds);
-	ratio = median(ratios, rounds);
-	printf("stranger's exec, us of CPU: without %.2f, with %.2f; ratio of medians %.4f, median of ratios %.4f (%zu "
-	       "x "
-	       "%d)\n",
-	       a / 1000, b / 1000, b / a, ratio, rounds, ROUND_EXECS);
-	return EXIT_SUCCESS;
+}
+
+static void pin(void)
+{
+	int cpu = sched_getcpu();
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu < 0 ? 0U : (unsigned)cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set) < 0)
+		perror("exec_cost: sched_setaffinity");
 }
 
 int main(int argc, char **argv)
 {
-	char dir[] = "/tmp/govtest-exec-XXXXXX", path[64];
-	size_t rounds = ROUNDS_DEFAULT;
-	int r = EXIT_FAILURE;
+	static double wall[EXECS_MAX], cpu[EXECS_MAX / BATCH];
+	bool has_stats = argc > 1 && streq(argv[1], "-s");
+	_cleanup_close_ int stats_fd = -EBADF;
+	unsigned long long since_ns = 0;
+	size_t n;
 
-	if (argc == 3 && streq(argv[1], "-n"))
-		rounds = MIN2(MAX2((size_t)strtoul(argv[2], NULL, 10), (size_t)1), (size_t)ROUNDS_MAX);
-	if (!mkdtemp(dir)) {
-		perror("exec_cost: mkdtemp");
-		return EXIT_FAILURE;
+	if (has_stats && argc > 2) {
+		since_ns = strtoull(argv[2], NULL, 10);
+		argv += 2;
+		argc -= 2;
 	}
-	snprintf(path, sizeof(path), "%s/stranger", dir);
-	if (make_program(dir, path) < 0)
-		fprintf(stderr, "exec_cost: can't compile the program to execute\n");
-	else
-		r = measure(path, rounds);
-	unlink(path);
-	rmdir(dir);
-	return r;
+	n = argc > 2 ? (size_t)strtoul(argv[1], NULL, 10) : 0;
+	if (n == 0 || n % BATCH || n > EXECS_MAX)
+		return 2;
+	pin();
+	for (size_t i = 0; i < WARM_EXECS; i++)
+		exec_once(argv + 2);
+	if (has_stats) {
+		double ns, runs, end_ns, end_runs;
+
+		stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+		kernel_sum(since_ns, &ns, &runs);
+		for (size_t i = 0; i < n; i++)
+			exec_once(argv + 2);
+		kernel_sum(since_ns, &end_ns, &end_runs);
+		/* Others' execs are in both sums: by the run, and one exec is three: fork, exec, exit. */
+		printf("%.1f\n", end_runs > runs ? (end_ns - ns) / (end_runs - runs) * 3 : 0);
+		return stats_fd < 0;
+	}
+	/* CPU time comes in microseconds: of a batch of execs. */
+	for (size_t i = 0; i < n; i += BATCH) {
+		double begin = cpu_ns();
+
+		for (size_t j = i; j < i + BATCH; j++)
+			wall[j] = exec_once(argv + 2);
+		cpu[i / BATCH] = (cpu_ns() - begin) / BATCH;
+	}
+	printf("%.0f %.0f\n", median(wall, n), median(cpu, n / BATCH));
+	return 0;
 }
