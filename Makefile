@@ -249,6 +249,12 @@ check-bpf: programs-bpf
 check-host: programs-host
 	$(Q)scripts/run-tests host: $(SUITES_host)
 
+# Debian's releases as guests in QEMU; their images, build chroots and builds are kept, see scripts/vm-image.
+.PHONY: check-vm
+check-vm:
+	scripts/setup vm
+	$(Q)scripts/run-tests vm: tests/vm/bookworm tests/vm/trixie
+
 .PHONY: demo bench
 demo:
 	scripts/setup build
@@ -366,6 +372,7 @@ make              build into $(BUILD); never touches the system
 sudo make demo    install what is missing, build, govern real processes on this host, print what happened
 sudo make check   install what is missing, build, run every test that this machine can run
 make check-unit   the pure layers' tests: no root, seconds        check-bpf, check-host   the others, as root
+make check-vm     the host tests in guests of Debian 12 and 13, systemd and pure cgroup v2, in QEMU (as root)
 make bench        measurements                                    fuzz                    each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)
 make lint         all static checks (scripts/setup lint first)    format                  clang-format what differs
 make coverage     the tests again with coverage, and a summary    clean                   remove $(BUILD)

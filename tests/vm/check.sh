@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# tests/vm/RELEASE is a link to this: builds govd for RELEASE, and runs the suites that depend on kernel, systemd and
+# control groups in a guest of it. The last line counts, as scripts/run-tests expects.
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "$0")/../.." && pwd)
+release=$(basename "$0")
+directory=$("$ROOT/scripts/vm-image" "$release" --build all programs-bpf programs-host)
+stage=$(mktemp -d "${TMPDIR:-/tmp}/govd-vm-XXXXXX")
+trap 'rm -rf "$stage"' EXIT
+
+mkdir "$stage/build" "$stage/src"
+cp -r "$directory"/build/{govd,govctl,govd-hold,govd-recorder,tests} "$stage/build"
+rm -rf "$stage/build/tests/log"
+cp -r "$ROOT/scripts" "$ROOT/tests" "$stage/src"
+"$ROOT/scripts/vm-run" "$release" --time-limit "${VM_TIME_LIMIT:-1200}" --copy "$stage:govd" -- \
+	bash /payload/govd/src/tests/vm/guest.sh
