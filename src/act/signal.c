@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <signal.h>
 
 #include "act/internal.h"
 #include "base/file.h"
@@ -32,41 +33,6 @@ int group_thaw(struct groups *groups, const struct action *action)
 	return r;
 }
 
-struct tally {
-	const struct process_guard *guard;
-	size_t n;
-};
-
-static int tally_pid(pid_t pid, void *userdata)
-{
-	struct tally *tally = userdata;
-
-	if (process_is_guarded_now(tally->guard, pid))
-		return -EPERM;
-	tally->n++;
-	return 0;
-}
-
-int group_kill(struct groups *groups, const struct action *action)
-{
-	struct group *group = group_find(groups, action->agent);
-	struct tally tally = {.guard = &groups->guard};
-	struct event event = {.kind = EVENT_RESULT};
-	int r = -ESRCH;
-
-	if (group && group->v2_fd >= 0)
-		r = tree_pids(group->v2_fd, tally_pid, &tally);
-	/* Kills what is frozen, too, and what forks at the same moment: cgroup-v2.rst, cgroup.kill. */
-	if (r == 0)
-		r = file_write(group->v2_fd, "cgroup.kill", "1");
-	event.result.action = ACTION_KILL;
-	event.result.agent = action->agent->handle;
-	event.result.error = -r;
-	event.result.killed = r == 0 ? tally.n : 0;
-	groups_tell_event(groups, &event);
-	return r;
-}
-
 int group_signal(struct groups *groups, const struct action *action)
 {
 	uint64_t start_ticks = action->process.start_ticks;
@@ -84,17 +50,16 @@ struct volley {
 };
 
 /* Asked after the pidfd is open: whoever has the pid by then is the one that the signal goes to. */
-static bool is_member(const struct volley *volley, pid_t pid)
+static bool is_member(const struct groups *groups, const struct group *group, pid_t pid)
 {
-	const struct groups *groups = volley->groups;
 	char proc_cgroup[PROC_CGROUP_SIZE], path[PATH_MAX];
-	size_t slice = strlen(groups->slice_below), name = strlen(volley->group->name);
+	size_t slice = strlen(groups->slice_below), name = strlen(group->name);
 
 	if (proc_cgroup_read(pid, proc_cgroup) < 0 ||
 	    layout_path_of(&groups->layout.v2, proc_cgroup, path, sizeof(path)) < 0)
 		return false;
 	return strncmp(path, groups->slice_below, slice) == 0 && path[slice] == '/' &&
-	       strncmp(path + slice + 1, volley->group->name, name) == 0 &&
+	       strncmp(path + slice + 1, group->name, name) == 0 &&
 	       (path[slice + 1 + name] == '\0' || path[slice + 1 + name] == '/');
 }
 
@@ -106,7 +71,7 @@ static int signal_pid(pid_t pid, void *userdata)
 	int r;
 
 	r = process_open(&volley->groups->guard, pid, &start_ticks, &pid_fd);
-	if (r == 0 && is_member(volley, pid))
+	if (r == 0 && is_member(volley->groups, volley->group, pid))
 		r = process_signal(pid_fd, volley->number);
 	if (r < 0 && r != -ESRCH && volley->error == 0)
 		volley->error = r;
@@ -123,6 +88,54 @@ int group_signal_all(struct groups *groups, const struct action *action)
 		return -ESRCH;
 	r = tree_pids(volley.group->v2_fd, signal_pid, &volley);
 	return r < 0 ? r : volley.error;
+}
+
+struct tally {
+	const struct process_guard *guard;
+	size_t n;
+};
+
+static int tally_pid(pid_t pid, void *userdata)
+{
+	struct tally *tally = userdata;
+
+	if (process_is_guarded_now(tally->guard, pid))
+		return -EPERM;
+	tally->n++;
+	return 0;
+}
+
+/* A root that runs as root may have left for another group; by its pidfd the signal can't reach anybody else. */
+static void kill_root_outside(struct groups *groups, const struct group *group, const struct agent *agent)
+{
+	uint64_t start_ticks = agent->root_start_ticks;
+	_cleanup_close_ int pid_fd = -EBADF;
+
+	if (agent->has_root && process_open(&groups->guard, agent->root_pid, &start_ticks, &pid_fd) == 0 &&
+	    !is_member(groups, group, agent->root_pid))
+		(void)!process_signal(pid_fd, SIGKILL);
+}
+
+int group_kill(struct groups *groups, const struct action *action)
+{
+	struct group *group = group_find(groups, action->agent);
+	struct tally tally = {.guard = &groups->guard};
+	struct event event = {.kind = EVENT_RESULT};
+	int r = -ESRCH;
+
+	if (group && group->v2_fd >= 0)
+		r = tree_pids(group->v2_fd, tally_pid, &tally);
+	/* Kills what is frozen, too, and what forks at the same moment: cgroup-v2.rst, cgroup.kill. */
+	if (r == 0)
+		r = file_write(group->v2_fd, "cgroup.kill", "1");
+	if (r == 0)
+		kill_root_outside(groups, group, action->agent);
+	event.result.action = ACTION_KILL;
+	event.result.agent = action->agent->handle;
+	event.result.error = -r;
+	event.result.killed = r == 0 ? tally.n : 0;
+	groups_tell_event(groups, &event);
+	return r;
 }
 
 int group_forget(struct groups *groups, const struct action *action)

@@ -178,6 +178,9 @@ void step_empty(struct state *state, const struct event *event, struct actions *
 	if (!agent || !agent->is_placed || agent->state == AGENT_GONE)
 		return;
 	agent->is_empty = true;
+	/* The end of its root would have been told before: it has left the group, as root may, and is looked for. */
+	if (agent->has_root)
+		ask_census(state, "lineage", actions);
 	/* Records were lost: a part of its lineage may be outside still. CENSUS_END decides. */
 	if (!state->census_asked)
 		end_agent(state, agent, actions);

@@ -313,11 +313,33 @@ Test(step, group_that_fills_again_is_kept)
 
 	init(&world);
 	bot = place_bot(&world, 100, 7);
+	world_exit(&world, 100, 0);
 	world_empty(&world, bot);
 	world_removed(&world, bot, EBUSY);
 	cr_assert_eq(state_agent_by_handle(world.state, bot)->state, AGENT_ACTIVE);
 	world_empty(&world, bot);
 	EXPECT(&world, "remove");
+	world_done(&world);
+}
+
+Test(step, root_that_left_its_group_is_looked_for)
+{
+	struct event end = {.kind = EVENT_CENSUS_END}, seen = {.kind = EVENT_SEEN};
+	struct world world;
+	uint64_t bot;
+
+	init(&world);
+	bot = place_bot(&world, 100, 7);
+	world_empty(&world, bot);
+	EXPECT(&world, "census");
+	seen.seen.proc = world_proc(100, "/opt/bot");
+	seen.seen.proc.mark = 7;
+	world_step(&world, &seen);
+	EXPECT(&world, "move");
+	world_step(&world, &end);
+	EXPECT(&world, "remove");
+	world_removed(&world, bot, EBUSY);
+	cr_assert_eq(state_agent_by_handle(world.state, bot)->state, AGENT_ACTIVE);
 	world_done(&world);
 }
 
