@@ -23,6 +23,14 @@ static int set_candidates(struct manager *manager, const struct policy_set *set)
 	return r;
 }
 
+static bool set_wants_parent(const struct policy_set *set)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (set->policies[i]->match.parent.n)
+			return true;
+	return false;
+}
+
 static void take_set(struct manager *manager, struct policy_set *set)
 {
 	struct event event = {.kind = EVENT_POLICIES};
@@ -30,6 +38,7 @@ static void take_set(struct manager *manager, struct policy_set *set)
 
 	manager->policies = set;
 	procfs_set_env_names(manager->procfs, set->env_names, set->n_env_names);
+	procfs_set_parent_wanted(manager->procfs, set_wants_parent(set));
 	recorder_set_keep(manager->recorder, set->host.incidents_keep_ns, set->host.incidents_max);
 	event.policies.set = set;
 	event.policies.observe = manager->options.observe;

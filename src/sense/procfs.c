@@ -15,6 +15,7 @@ int procfs_new(const char *cgroup_root, struct procfs **ret_procfs)
 	if (!procfs)
 		return -ENOMEM;
 	procfs->cgroup_fd = -EBADF;
+	procfs->wants_parent = true;
 	procfs->proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (procfs->proc_fd < 0)
 		return -errno;
@@ -44,6 +45,11 @@ void procfs_set_env_names(struct procfs *procfs, char *const *names, size_t n)
 	proc_env_clear(procfs);
 	procfs->env_names = names;
 	procfs->n_env_names = n;
+}
+
+void procfs_set_parent_wanted(struct procfs *procfs, bool is_wanted)
+{
+	procfs->wants_parent = is_wanted;
 }
 
 void procfs_set_slice(struct procfs *procfs, const char *cgroup)
@@ -161,7 +167,7 @@ static int read_rest(struct procfs *procfs, int dir_fd, const struct proc_stat *
 		return r;
 	if (stat->flags & PF_KTHREAD)
 		proc->flags |= PROC_KTHREAD;
-	else
+	else if (procfs->wants_parent)
 		proc_read_parent(procfs, proc);
 	return 0;
 }
@@ -186,7 +192,8 @@ static int read_once(struct procfs *procfs, int dir_fd, struct proc *proc, bool 
 	procfs->image.exe[0] = procfs->image.script[0] = procfs->image.args[0] = '\0';
 	procfs->image.args_size = 0;
 	procfs->image.is_truncated = procfs->image.is_pm2 = false;
-	if (!(before.flags & PF_KTHREAD)) {
+	/* Held in execve: its old image is nobody's concern. */
+	if (!(before.flags & PF_KTHREAD) && !(proc->flags & PROC_EXEC_PENDING)) {
 		r = read_image(procfs, dir_fd);
 		if (r < 0)
 			return r;
@@ -201,7 +208,7 @@ static int read_once(struct procfs *procfs, int dir_fd, struct proc *proc, bool 
 	return 0;
 }
 
-int procfs_read(struct procfs *procfs, pid_t pid, struct proc *ret_proc)
+int proc_read_as(struct procfs *procfs, pid_t pid, unsigned flags, struct proc *ret_proc)
 {
 	_cleanup_close_ int dir_fd = proc_dir_open(procfs->proc_fd, pid);
 	bool is_stable = false;
@@ -212,7 +219,7 @@ int procfs_read(struct procfs *procfs, pid_t pid, struct proc *ret_proc)
 	for (int i = 0; i < READ_TRIES && !is_stable; i++) {
 		int r;
 
-		proc = (struct proc){.pid = pid};
+		proc = (struct proc){.pid = pid, .flags = flags};
 		r = read_once(procfs, dir_fd, &proc, &is_stable);
 		if (r < 0)
 			return r;
@@ -220,6 +227,11 @@ int procfs_read(struct procfs *procfs, pid_t pid, struct proc *ret_proc)
 	proc_use_image(procfs, &proc);
 	*ret_proc = proc;
 	return 0;
+}
+
+int procfs_read(struct procfs *procfs, pid_t pid, struct proc *ret_proc)
+{
+	return proc_read_as(procfs, pid, 0, ret_proc);
 }
 
 /* ---- from a record ----------------------------------------------------------------------------------------------- */

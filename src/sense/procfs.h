@@ -17,6 +17,8 @@ DEFINE_CLEANUP(struct procfs *, procfs_free)
 
 /* The variables that may be read of environments; borrowed until replaced. */
 void procfs_set_env_names(struct procfs *procfs, char *const *names, size_t n);
+/* Whether parent_exe and parent_script are read at all, as they are at first: only for policies that match a parent. */
+void procfs_set_parent_wanted(struct procfs *procfs, bool is_wanted);
 /* v2 path of the slice: sets PROC_OUTSIDE. NULL: none. */
 void procfs_set_slice(struct procfs *procfs, const char *cgroup);
 /* These pids are PROC_PROTECTED besides PID 1, this process and its ancestors (govd-hold, govd-recorder). */

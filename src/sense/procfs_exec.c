@@ -226,8 +226,8 @@ int procfs_read_exec(struct procfs *procfs, pid_t pid, const char *path, struct 
 	struct proc proc;
 	int r;
 
-	/* All but the image; its own is overwritten then. */
-	r = procfs_read(procfs, pid, &proc);
+	/* All but the image. */
+	r = proc_read_as(procfs, pid, PROC_EXEC_PENDING, &proc);
 	if (r < 0)
 		return r;
 	dir_fd = proc_dir_open(procfs->proc_fd, pid);
@@ -238,8 +238,6 @@ int procfs_read_exec(struct procfs *procfs, pid_t pid, const char *path, struct 
 	r = read_coming_image(procfs, dir_fd, pid);
 	if (r < 0)
 		return r;
-	proc.flags &= ~(unsigned)PROC_ARGS_TRUNCATED;
-	proc.flags |= PROC_EXEC_PENDING;
 	proc_use_image(procfs, &proc);
 	*ret_proc = proc;
 	return 0;

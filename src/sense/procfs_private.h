@@ -42,6 +42,7 @@ struct procfs {
 	int proc_fd, cgroup_fd;
 	char *const *env_names; /* borrowed */
 	size_t n_env_names;
+	bool wants_parent;
 	char slice[PATH_MAX]; /* "": none */
 	pid_t parent;	      /* for which the ancestors were listed */
 	struct proc_identity ancestors[PROCFS_PROTECTED_MAX];
@@ -86,6 +87,9 @@ int proc_dir_read_place(struct procfs *procfs, int dir_fd, struct proc *proc) _m
 int proc_dir_read_exe(int dir_fd, char *exe, size_t size) _must_check_;
 void proc_dir_find_script(int dir_fd, struct proc_image *image);
 void proc_read_parent(struct procfs *procfs, struct proc *proc);
+
+/* procfs.c: procfs_read with these flags; with PROC_EXEC_PENDING all but the image. */
+int proc_read_as(struct procfs *procfs, pid_t pid, unsigned flags, struct proc *ret_proc) _must_check_;
 
 /* ---- environments: procfs_env.c ---- */
 

@@ -81,6 +81,12 @@ Test(procfs, living_process)
 	cr_expect_str_eq(proc.env[0].value, "a=b");
 	cr_expect_str_eq(proc.env[1].value, "");
 
+	/* Where no policy matches a parent, it isn't looked at. */
+	procfs_set_parent_wanted(procfs, false);
+	cr_assert_eq(procfs_read(procfs, pid, &proc), 0);
+	cr_expect_null(proc.parent_exe);
+	cr_expect_eq(proc.ppid, getpid());
+
 	/* Its file goes: the name stays. */
 	cr_assert_eq(unlink(path), 0);
 	cr_assert_eq(procfs_read(procfs, pid, &proc), 0);
