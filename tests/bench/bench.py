@@ -69,7 +69,7 @@ class Bench:
             process.kill()
             process.wait()
         paths = subprocess.run(["find", "/sys/fs/cgroup", "-depth", "-type", "d", "-path", f"*/{NAME}*"],
-                               stdout=subprocess.PIPE, text=True, check=False).stdout.split()
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False).stdout.split()
         for path in paths:
             try:
                 os.rmdir(path)
