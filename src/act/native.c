@@ -13,10 +13,10 @@
  * The native backend: govd makes the tree itself, below its own groups.
  *
  * Where the v2 slice goes matters only when v2 has the controllers: a group with processes, as govd's own is, can't
- * pass controllers on to its children (no internal processes, cgroup-v2.rst). So the slice is made in govd's own group
- * if that can pass them on; else in the nearest ancestor that passes on the most of them already, which makes it a
- * sibling of govd's group or of one above; what is missing even there degrades, with a word. Controllers are never
- * switched on in groups that aren't govd's.
+ * pass controllers on to its children (no internal processes, cgroup-v2.rst), unless it is the root of the tree. So the
+ * slice is made in govd's own group if that is the root; else in the nearest ancestor that passes on the most of them
+ * already, which makes it a sibling of govd's group or of one above; what is missing even there degrades, with a word.
+ * Controllers are never switched on in groups that aren't govd's.
  */
 
 int hierarchy_open(const struct hierarchy *hierarchy, const char *path, int *ret_fd)
@@ -64,6 +64,16 @@ static unsigned pass_on(int dir_fd, unsigned wanted)
 	return on;
 }
 
+/*
+ * Whether a group with processes may pass on all controllers: the root of the tree only. (The root of a cgroup
+ * namespace isn't it.) In others the threaded controllers, cpu and pids, could be switched on too, but that makes the
+ * group a threaded domain, and no process could be moved to groups below it: cgroup-v2.rst, Threads.
+ */
+static bool is_tree_root(int dir_fd)
+{
+	return faccessat(dir_fd, "cgroup.type", F_OK, 0) < 0 && errno == ENOENT;
+}
+
 /* The parent of the v2 slice, see above. */
 static int parent_open(const struct layout *layout, char path[static PATH_MAX], int *ret_fd)
 {
@@ -76,7 +86,7 @@ static int parent_open(const struct layout *layout, char path[static PATH_MAX], 
 	r = hierarchy_open(&layout->v2, path, &fd);
 	if (r < 0)
 		return r;
-	best = pass_on(fd, wanted);
+	best = is_tree_root(fd) ? pass_on(fd, wanted) : 0;
 	text_copy(up, sizeof(up), path);
 	while (best != wanted && up[0]) {
 		_cleanup_close_ int up_fd = -EBADF;

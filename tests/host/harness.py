@@ -89,14 +89,14 @@ class GovdTest(unittest.TestCase):
 
     # ---- govd
 
-    def start(self, *options, wait=True, program=os.path.join(BUILD, "govd")):
+    def start(self, *options, wait=True, program=os.path.join(BUILD, "govd"), **keywords):
         self.log = open(self.path("log"), "a", encoding="utf-8")
         self.addCleanup(self.log.close)
         offset = os.path.getsize(self.path("log"))
         self.govd = subprocess.Popen(
             [program, "--policy-dir", self.path("policies"), "--runtime-dir", self.path("run"),
              "--state-dir", self.path("state"), "--slice", self.slice, *options],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, **keywords)
         if wait:
             wait_until(lambda: "ready\n" in self.log_text(offset) or self.govd.poll() is not None, "govd is ready")
             self.assertIsNone(self.govd.poll(), self.log_text())

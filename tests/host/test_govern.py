@@ -147,6 +147,24 @@ class PlacingTest(GovdTest):
         process.kill()
         wait_until(lambda: not self.agents(), "the observed agent ends")
 
+    def test_group_that_govd_is_in_stays_an_ordinary_one(self):
+        """Where v2 has cpu or pids, switching them on in a group with processes makes it a threaded domain."""
+        own = v2_root() + os.path.join(cgroups_of(os.getpid())[""], f"govtest-{os.getpid()}-own")
+        os.mkdir(own)
+        self.addCleanup(os.rmdir, own)
+        self.addCleanup(self.finish)
+        self.policy("bot", "match: {exe: DIR/bin/agent}\n")
+
+        def move():
+            with open(own + "/cgroup.procs", "w", encoding="ascii") as file:
+                file.write("0")
+
+        self.start(preexec_fn=move)
+        for file, wanted in (("cgroup.type", "domain"), ("cgroup.subtree_control", "")):
+            with open(os.path.join(own, file), encoding="ascii") as opened:
+                self.assertEqual(opened.read().strip(), wanted, file)
+        self.assert_placed(self.spawn(self.copy("sleep", "agent"), "300").pid)
+
     def test_first_policy_by_name_wins_and_explain_tells_why(self):
         agent = self.copy("sleep", "agent")
         self.policy("10-first", "match: {exe: DIR/bin/agent}\n")
