@@ -9,6 +9,7 @@
 #include <sys/xattr.h>
 
 #include "base/text.h"
+#include "emulated.h"
 #include "group_fixture.h"
 
 /* What is done to agents that run: freeze, signals, the end, letting go, and finding them again. */
@@ -99,6 +100,7 @@ static void explode(void *userdata)
 
 Test(group_life, kill_ends_a_fork_bomb_at_once, .timeout = 60)
 {
+	NEEDS_REAL_SPEED;
 	struct bomb bomb = {.born = shared_counter()};
 	struct fixture f;
 	pid_t pid;

@@ -4,6 +4,7 @@
 #include <sys/prctl.h>
 
 #include "base/file.h"
+#include "emulated.h"
 #include "hold_play.h"
 
 /* Who is held, when, and under what name. */
@@ -259,6 +260,7 @@ Test(hold, posix_spawn)
 
 Test(hold, two_hundred_at_once)
 {
+	NEEDS_REAL_SPEED;
 	OPEN_PLAY;
 	pid_t pids[200];
 
@@ -353,6 +355,7 @@ static double measure(struct play *play, void (*once)(const char *path), const c
 
 Test(hold, latency)
 {
+	NEEDS_REAL_SPEED;
 	OPEN_PLAY;
 	double bare, unmatched, asked, bare_exec, asked_exec;
 

@@ -3,6 +3,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
+#include "emulated.h"
 #include "hold_play.h"
 
 /* Nobody is held longer than 1 s, whatever happens to govd and to govd-hold; and garbage. */
@@ -166,6 +167,7 @@ Test(hold_life, both_stopped_before_the_start)
 /* govd hangs without reading, for many starts: each waits its deadline at the most. */
 Test(hold_life, govd_hangs)
 {
+	NEEDS_REAL_SPEED;
 	struct govd govd = start_govd(false);
 	uint64_t start_ns = play_now_ns();
 	char path[96];
