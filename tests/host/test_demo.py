@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The demo: what it shows, and that it leaves nothing behind."""
+
+import os
+import re
+import signal
+import subprocess
+import unittest
+
+from harness import BUILD, ROOT, cgroups_of, children_of, wait_until
+
+DEMO_DEADLINE = 60  # seconds: more than it may take on any host
+NOTHING_LEFT = ["nothing left"] * 3
+
+
+class DemoTest(unittest.TestCase):
+    def start(self):
+        demo = subprocess.Popen([os.path.join(ROOT, "scripts", "demo")], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, text=True, env={**os.environ, "GOVD_BUILD": BUILD,
+                                                                          "GOVD": os.path.join(BUILD, "govd"),
+                                                                          "GOVCTL": os.path.join(BUILD, "govctl"),
+                                                                          "PYTHONIOENCODING": "utf-8"})
+        self.addCleanup(demo.communicate)
+        self.addCleanup(demo.terminate)
+        title = demo.stdout.readline()
+        own = re.match(r"In (/\S+/govdemo-\S+) and (govdemo-\d+\.slice),", demo.stdout.readline())
+        self.assertIsNotNone(own, title)
+        return demo, own.group(1), own.group(2)
+
+    def assert_nothing_is_left(self, directory, slice_name):
+        self.assertFalse(os.path.exists(directory))
+        found = subprocess.run(["find", "/sys/fs/cgroup", "-type", "d", "-name", slice_name], stdout=subprocess.PIPE,
+                               text=True, check=False)
+        self.assertEqual(found.stdout, "")
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
+                    self.assertNotIn(directory, file.read())
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+
+    def test_table_shows_the_difference(self):
+        demo, directory, slice_name = self.start()
+        text = demo.communicate(timeout=DEMO_DEADLINE)[0]
+        self.assertEqual(demo.returncode, 0, text)
+        self.assertEqual([line for line in text.splitlines() if len(line) > 80], [])
+        self.assertNotIn("\033", text)
+        left = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines() if "after stopping it" in line]
+        self.assertEqual([cells[2] for cells in left], NOTHING_LEFT, text)
+        for cells in left:
+            self.assertRegex(cells[1], r"^(\d) of \1 tools live on$")
+        self.assertRegex(text, r"its 3 tools\s+3 there, as is all else\s+all 3 in it")
+        self.assertRegex(text, r"its 4 tools\s+4 there, as is all else\s+all 4 in it")
+        self.assertRegex(text, r"(?m)^\$ govctl list$")
+        self.assert_nothing_is_left(directory, slice_name)
+
+    def test_interrupted_it_takes_everything_away(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            demo, directory, slice_name = self.start()
+            wait_until(lambda d=demo, s=slice_name: any(f"/{s}/" in cgroups_of(pid).get("", "") for pid in children_of(d.pid)),
+                       "an agent of the demo is governed")
+            demo.send_signal(number)
+            text = demo.communicate(timeout=DEMO_DEADLINE)[0]
+            self.assertEqual(demo.returncode, 128 + number, text)
+            self.assertIn("interrupted, cleaning up", text)
+            self.assert_nothing_is_left(directory, slice_name)
+
+
+if __name__ == "__main__":
+    unittest.main()
