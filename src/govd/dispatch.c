@@ -6,6 +6,8 @@
 
 /* event -> step() -> actions -> act -> record, one event at a time. */
 
+#define BURST_MIN 64 /* actions of a step, or events that wait: more are rare */
+
 void manager_enqueue(struct manager *manager, const struct event *event)
 {
 	struct queued_event *queued;
@@ -80,6 +82,22 @@ static void manager_step(struct manager *manager, struct event *event)
 		manager_perform(manager, &manager->actions.items[i]);
 }
 
+/* After a burst, as a reload with many agents is, what it took is given back. */
+static void manager_trim(struct manager *manager)
+{
+	uint64_t dropped = manager->actions.dropped;
+
+	if (manager->actions.size > BURST_MIN) {
+		actions_done(&manager->actions);
+		manager->actions.dropped = dropped;
+	}
+	if (manager->queue_size > BURST_MIN) {
+		free(manager->queue);
+		manager->queue = NULL;
+		manager->queue_size = manager->queue_head = 0;
+	}
+}
+
 void manager_dispatch(struct manager *manager, struct event *event)
 {
 	/* Actions that are being performed may report at once: their events wait for their turn. */
@@ -102,6 +120,7 @@ void manager_dispatch(struct manager *manager, struct event *event)
 		manager_step(manager, &now.event);
 	}
 	manager->is_dispatching = false;
+	manager_trim(manager);
 }
 
 void manager_count_lost(struct manager *manager)

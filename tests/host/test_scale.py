@@ -14,7 +14,7 @@ RSS_MAX_KIB = 8 * 1024
 IDLE_S = 20
 IDLE_MAX_PCT = 0.1
 LIST_MAX_MS = 50
-LIST_TRIES = 10
+LIST_TRIES = 20
 
 
 def rss_kib(pid):
@@ -41,17 +41,25 @@ class ScaleTest(GovdTest):
         self.assertEqual(sorted(found), ["govd", "govd-hold", "govd-recorder"])
         return found
 
+    def policy_of_agents(self, memory):
+        self.policy("scale", f"match: {{exe: DIR/bin/{self.name}}}\nmemory: {{max: {memory}}}\ntasks: {{max: 20}}\n")
+
     def start_agents(self):
         # Of a name that nobody else on this host starts, so that the kernel tells of nobody else.
-        name = f"scale{os.getpid()}"
-        agent = self.copy("/bin/sleep", name)
-        self.policy("scale", "match: {exe: DIR/bin/" + name + "}\nmemory: {max: 100M}\ntasks: {max: 20}\n")
+        self.name = f"scale{os.getpid()}"
+        agent = self.copy("/bin/sleep", self.name)
+        self.policy_of_agents("100M")
         self.start()
         for _ in range(AGENTS):
             self.spawn(agent, "1000")
         wait_until(lambda: len(self.agents()) == AGENTS, f"{AGENTS} agents are listed")
         for process in self.started:
             self.assert_placed(process.pid)
+
+    def check_memory(self, processes):
+        rss = {name: rss_kib(pid) for name, pid in processes.items()}
+        print(f"resident, KiB: {rss}", flush=True)
+        self.assertLess(rss["govd"], RSS_MAX_KIB)
 
     def list_ms(self):
         begin = time.monotonic()
@@ -70,9 +78,12 @@ class ScaleTest(GovdTest):
             self.assertLess(taken[0], LIST_MAX_MS)
         processes = self.processes()
         with self.subTest("memory"):
-            rss = {name: rss_kib(pid) for name, pid in processes.items()}
-            print(f"resident, KiB: {rss}", flush=True)
-            self.assertLess(rss["govd"], RSS_MAX_KIB)
+            self.check_memory(processes)
+        with self.subTest("memory after a change of all limits"):
+            self.policy_of_agents("200M")
+            self.ctl("policy", "reload")
+            wait_until(lambda: all(agent["memory_max_bytes"] == 200 << 20 for agent in self.agents()), "new limits")
+            self.check_memory(processes)
         with self.subTest("idle CPU"):
             before, begin = {name: cpu_ns(pid) for name, pid in processes.items()}, time.monotonic_ns()
             time.sleep(IDLE_S)  # nothing happens: that is what is measured
