@@ -125,11 +125,12 @@ int group_kill(struct groups *groups, const struct action *action)
 
 	if (group && group->v2_fd >= 0)
 		r = tree_pids(group->v2_fd, tally_pid, &tally);
+	/* First, so that it doesn't learn of the end of the others. */
+	if (r == 0)
+		kill_root_outside(groups, group, action->agent);
 	/* Kills what is frozen, too, and what forks at the same moment: cgroup-v2.rst, cgroup.kill. */
 	if (r == 0)
 		r = file_write(group->v2_fd, "cgroup.kill", "1");
-	if (r == 0)
-		kill_root_outside(groups, group, action->agent);
 	event.result.action = ACTION_KILL;
 	event.result.agent = action->agent->handle;
 	event.result.error = -r;

@@ -136,7 +136,7 @@ class GovdTest(unittest.TestCase):
     def leftovers(self):
         """Directories of this test's slice, in any hierarchy."""
         found = subprocess.run(["find", "/sys/fs/cgroup", "-type", "d", "-name", self.slice], stdout=subprocess.PIPE,
-                               text=True, check=False)
+                               stderr=subprocess.DEVNULL, text=True, check=False)
         return found.stdout.split()
 
     @staticmethod
