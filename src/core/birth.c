@@ -83,7 +83,8 @@ struct agent *birth_agent(struct state *state, const struct birth *birth, struct
 			.how = how_names[birth->how],
 		};
 
-	previous = state_by_root(state, proc->pid, proc->start_ticks);
+	/* Itself, or a root that ended unseen and whose pid it has now. */
+	previous = idmap_get(&state->by_root, (uint64_t)proc->pid);
 	parent = idmap_get(&state->by_cgroup, proc->cgroup_id);
 	template.parent = parent ? parent->handle : 0;
 	if (birth->key)
@@ -258,6 +259,9 @@ void step_fork(struct state *state, const struct event *event, struct actions *a
 	struct agent *agent =
 		event->fork.agent ? state_get(state, event->fork.agent) : state_by_mark(state, event->fork.mark);
 
+	/* A child that was held has become an agent of its own before its fork's record was read. */
+	if (state_by_root(state, event->fork.pid, event->fork.start_ticks))
+		return;
 	if (agent && !(event->fork.cgroup_id && event->fork.cgroup_id == agent->cgroup_id))
 		join_agent(state, agent, event->fork.pid, event->fork.start_ticks, actions);
 }

@@ -37,7 +37,10 @@ static int sweep_child(pid_t pid, void *userdata)
  * now it is. */
 static bool is_other_agents(const struct sweep *sweep, const struct proc *proc)
 {
-	const struct agent *agent = state_agent_of(sweep->manager->state, proc->cgroup_id, 0);
+	const struct agent *agent = state_agent_of(sweep->manager->state, 0, proc->pid);
+
+	if (!agent)
+		agent = state_agent_of(sweep->manager->state, proc->cgroup_id, 0);
 
 	return agent && agent != sweep->agent && agent->handle != sweep->agent->parent;
 }

@@ -735,3 +735,47 @@ Test(step, names_find_agents)
 	cr_assert_eq(state_agent_find(world.state, "nobody", &agent), -ENOENT);
 	world_done(&world);
 }
+
+Test(step, held_child_is_not_drawn_back_by_the_record_of_its_fork)
+{
+	struct world world;
+	struct proc tool = world_proc(101, "/opt/tool");
+
+	init(&world);
+	place_bot(&world, 100, 7);
+	world_hold(&world, &tool, 55);
+	world_placed(&world, 0);
+	world_fork(&world, 101, 100, 7);
+	EXPECT(&world, "");
+	world_done(&world);
+}
+
+Test(step, observed_root_that_becomes_another_agent_ends_as_the_first)
+{
+	struct world world;
+	struct proc proc = world_proc(100, "/opt/watched");
+
+	init(&world);
+	proc.mark = 7;
+	world_exec(&world, &proc, 0);
+	proc.exe = "/opt/bot";
+	proc.mark = 8;
+	world_exec(&world, &proc, 7);
+	EXPECT(&world, "record forget place");
+	cr_assert_eq(state_agent_count(world.state), 1);
+	world_done(&world);
+}
+
+Test(step, reload_asks_for_every_process_although_a_census_is_due)
+{
+	struct world world;
+	struct event lost = {.kind = EVENT_LOST};
+
+	init(&world);
+	world_step(&world, &lost);
+	EXPECT(&world, "record census");
+	world_set_policies(&world, world_make_set(policies, 2));
+	EXPECT(&world, "census");
+	cr_assert_str_eq(world_action(&world, ACTION_CENSUS, 0)->reason, "policies");
+	world_done(&world);
+}
