@@ -38,6 +38,12 @@ int layout_discover(struct layout *ret_layout, char *error, size_t error_size) _
 /* For people, one line a fact. */
 void layout_describe(const struct layout *layout, char *buffer, size_t size);
 
+/* Which of v2's controllers (bits) the native backend's slice has or would get. */
+unsigned layout_passed_on(const struct layout *layout);
+#define LAYOUT_NOT_PASSED_ON                                                                                           \
+	"the top of the v2 tree doesn't pass it on (cgroup.subtree_control); with systemd, start govd in a unit with " \
+	"Delegate=yes"
+
 /* A group of a process: path below the mount point, "" for the mount point itself; -ENOENT: outside of the mount. */
 int layout_path_of(const struct hierarchy *hierarchy, const char *proc_cgroup, char *ret_path,
 		   size_t size) _must_check_;

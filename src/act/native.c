@@ -10,13 +10,15 @@
 #include "base/text.h"
 
 /*
- * The native backend: govd makes the tree itself, below its own groups.
+ * The native backend: govd makes the tree itself.
  *
- * Where the v2 slice goes matters only when v2 has the controllers: a group with processes, as govd's own is, can't
- * pass controllers on to its children (no internal processes, cgroup-v2.rst), unless it is the root of the tree. So the
- * slice is made in govd's own group if that is the root; else in the nearest ancestor that passes on the most of them
- * already, which makes it a sibling of govd's group or of one above; what is missing even there degrades, with a word.
- * Controllers are never switched on in groups that aren't govd's.
+ * v1 groups go below govd's own. So does the v2 slice where v2 has none of the controllers. Where it has, it can't be
+ * there: a group with processes, as govd's own is, passes no controllers on to its children (no internal processes,
+ * cgroup-v2.rst), and if govd moved to a leaf of its unit, systemd could not start the unit again while agents live. So
+ * the slice is made at the top of the tree. No group passes on more than the top does, and it is the same place
+ * wherever and whenever a govd is started, so that each finds the agents of the one before: in a shell or as a service,
+ * before or after systemd has switched on a controller in some group for one of its units. What isn't passed on even
+ * there degrades, with a word. Controllers are never switched on in groups that aren't govd's.
  */
 
 int hierarchy_open(const struct hierarchy *hierarchy, const char *path, int *ret_fd)
@@ -75,36 +77,29 @@ static bool is_tree_root(int dir_fd)
 }
 
 /* The parent of the v2 slice, see above. */
-static int parent_open(const struct layout *layout, char path[static PATH_MAX], int *ret_fd)
+static const char *slice_parent(const struct layout *layout)
 {
-	unsigned wanted = layout->v2.controllers, best;
+	return layout->v2.controllers ? "" : layout->v2.own;
+}
+
+static int parent_open(const struct layout *layout, int *ret_fd)
+{
+	int r = hierarchy_open(&layout->v2, slice_parent(layout), ret_fd);
+
+	if (r == 0 && !layout->v2.own[0] && is_tree_root(*ret_fd))
+		(void)pass_on(*ret_fd, layout->v2.controllers);
+	return r;
+}
+
+unsigned layout_passed_on(const struct layout *layout)
+{
 	_cleanup_close_ int fd = -EBADF;
-	char up[PATH_MAX];
-	int r;
 
-	text_copy(path, PATH_MAX, layout->v2.own);
-	r = hierarchy_open(&layout->v2, path, &fd);
-	if (r < 0)
-		return r;
-	best = is_tree_root(fd) ? pass_on(fd, wanted) : 0;
-	text_copy(up, sizeof(up), path);
-	while (best != wanted && up[0]) {
-		_cleanup_close_ int up_fd = -EBADF;
-		unsigned on;
-
-		*strrchr(up, '/') = '\0';
-		if (hierarchy_open(&layout->v2, up, &up_fd) < 0)
-			break;
-		on = passed_on(up_fd, wanted);
-		if (__builtin_popcount(on) <= __builtin_popcount(best))
-			continue;
-		best = on;
-		text_copy(path, PATH_MAX, up);
-		close_p(&fd);
-		fd = TAKE_FD(up_fd);
-	}
-	*ret_fd = TAKE_FD(fd);
-	return 0;
+	if (hierarchy_open(&layout->v2, slice_parent(layout), &fd) < 0)
+		return 0;
+	if (!layout->v2.own[0] && is_tree_root(fd))
+		return layout->v2.controllers;
+	return passed_on(fd, layout->v2.controllers);
 }
 
 /* A controller that can't be used: its limits degrade. */
@@ -118,12 +113,12 @@ static int slice_open_v2(struct groups *groups, struct text *words)
 {
 	struct layout *layout = &groups->layout;
 	_cleanup_close_ int parent_fd = -EBADF;
-	char parent[PATH_MAX];
+	const char *parent = slice_parent(layout);
 	struct stat st;
 	unsigned on;
 	int r;
 
-	r = parent_open(layout, parent, &parent_fd);
+	r = parent_open(layout, &parent_fd);
 	if (r < 0)
 		return r;
 	if (mkdirat(parent_fd, groups->slice, 0755) < 0 && errno != EEXIST)
@@ -141,9 +136,7 @@ static int slice_open_v2(struct groups *groups, struct text *words)
 	on = pass_on(groups->slice_fd, layout->v2.controllers);
 	for (unsigned i = 0; i < CONTROLLERS; i++)
 		if (layout->where[i] == WHERE_V2 && !(on & 1U << i))
-			controller_lost(groups, i, words,
-					"govd's own v2 group has processes and so can't pass the controller on; start "
-					"govd in a group of its own below one that has it in cgroup.subtree_control");
+			controller_lost(groups, i, words, LAYOUT_NOT_PASSED_ON);
 	return 0;
 }
 

@@ -44,16 +44,21 @@ static bool is_disabled_at_boot(const char *controller)
 void doctor_check_controllers(struct doctor *doctor)
 {
 	const struct layout *layout = &doctor->layout;
+	unsigned passed_on;
 
 	if (!doctor->has_layout)
 		return;
+	passed_on = layout_passed_on(layout);
 	for (int i = 0; i < CONTROLLERS; i++) {
 		const char *name = controller_name((enum controller)i);
 		char check[64];
 		int where = layout->where[i];
 
 		snprintf(check, sizeof(check), "controller %s", name);
-		if (where == WHERE_V2)
+		if (where == WHERE_V2 && !(passed_on & 1U << i))
+			doctor_report(doctor, check, DOCTOR_WARN, "v2, but %s of policies can't be enforced: %s",
+				      controller_limits[i], LAYOUT_NOT_PASSED_ON);
+		else if (where == WHERE_V2)
 			doctor_report(doctor, check, DOCTOR_OK, "v2, %s", layout->v2.mount);
 		else if (where >= 0 && i == CONTROLLER_MEMORY)
 			doctor_report(doctor, check, DOCTOR_WARN,
@@ -134,11 +139,9 @@ void doctor_check_init(struct doctor *doctor)
 		doctor_report(doctor, "init", DOCTOR_OK, "not systemd: nobody else manages the groups");
 	else if (doctor->has_layout && doctor->layout.v2.controllers)
 		doctor_report(
-			doctor, "init", DOCTOR_WARN,
-			"systemd manages the v2 tree, and govd doesn't ask it: govd makes its slice in its own group, "
-			"or in "
-			"the nearest one above that passes controllers on; without one there are no limits (govd's log "
-			"tells)");
+			doctor, "init", DOCTOR_OK,
+			"systemd: govd makes its slice beside systemd's own at the top of the v2 tree, and changes "
+			"nothing in those");
 	else
 		doctor_report(doctor, "init", DOCTOR_OK, "systemd; no limits depend on its v2 tree");
 }

@@ -97,6 +97,21 @@ class SystemdTest(GovdTest):
         self.assertEqual(self.agent_of(process.pid)["id"], before["id"])
         self.assert_limits(before, cpu=True)
 
+    def test_restart_finds_agents_when_systemd_passes_on_more_than_before(self):
+        """A login, for example, has systemd switch cpu on at the top and in user.slice, but not in system.slice."""
+        self.policy("burner", LIMITED)
+        self.start_unit()
+        process, before = self.start_burner()
+        login = f"govtest-login-{os.getpid()}.service"
+        subprocess.run(["systemd-run", "--quiet", f"--unit={login}", "--slice=user.slice", "--property=CPUWeight=50",
+                        "sleep", "300"], check=True)
+        self.addCleanup(systemctl, "stop", login)
+        self.assertIn("cpu", read(v2_root(), "cgroup.subtree_control"))
+        self.assertNotIn("cpu", read(v2_root(), "system.slice", "cgroup.subtree_control"))
+        systemctl("restart", self.unit)
+        self.assertIsNone(process.poll())
+        self.assertEqual(self.agent_of(process.pid)["id"], before["id"])
+
     def test_limits_stay_when_the_unit_has_gone_and_systemd_reloads(self):
         self.policy("burner", LIMITED)
         self.start_unit("Delegate=yes")
