@@ -144,7 +144,8 @@ class SocketTest(GovdTest):
                 except OSError:
                     pass
 
-        payloads = [os.urandom(65536), b"\0", b"\0AUTH EXTERNAL 30\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n" + os.urandom(4096),
+        payloads = [os.urandom(65536), b"\0",
+                    b"\0AUTH EXTERNAL 30\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n" + os.urandom(4096),
                     b"\0AUTH EXTERNAL 30\r\nBEGIN\r\nl\1\0\1\xff\xff\xff\x7f" + b"\0" * 64, b"GET / HTTP/1.1\r\n\r\n"]
         threads = [threading.Thread(target=shout, args=(payload,)) for payload in payloads]
         for thread in threads:
@@ -262,7 +263,8 @@ class DiskTest(GovdTest):
         os.unlink(self.path("state", "filler"))
         subprocess.run(["mount", "-o", "remount,size=8m", self.path("state")], check=True)
         before = self.recorder()["written"]
-        wait_until(lambda: self.assert_governs() or self.recorder()["written"] > before, "incidents are written again", 60)
+        wait_until(lambda: self.assert_governs() or self.recorder()["written"] > before,
+                   "incidents are written again", 60)
         self.assertNotIn("recorder_error", self.ctl_json("status"))
 
     def test_state_directory_full_while_running(self):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Helpers that die, a govd that stops, pids that come back, and many starts: nothing is lost, held, mixed up or leaked."""
+"""Helpers that die, a govd that stops, pids that come back, many starts: nothing is lost, held, mixed up or leaked."""
 
 import os
 import signal
@@ -133,7 +133,8 @@ class TwinTest(GovdTest):
 
     def twin_of(self, pid):
         """Starts the stranger; returns its helper."""
-        helper = self.spawn(program("hostile"), "twin", str(pid), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        helper = self.spawn(program("hostile"), "twin", str(pid), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            text=True)
         self.addCleanup(helper.stdout.close)
         self.addCleanup(helper.stdin.close)
         self.assertEqual(helper.stdout.readline(), "0\n", "an errno")
