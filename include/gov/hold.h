@@ -18,9 +18,9 @@
 
 /* A held process waits at most this long for govd's answer; the promise of govd(8) is 1 s. */
 #define GOV_HOLD_DEADLINE_MS 600
-/* govd kills a govd-hold that hasn't answered a ping for this long (it may be stopped itself): at the next ping's time,
- * so that it is within 1 s. Each ping wakes both, also when nothing happens: no more often than that takes. */
-#define GOV_HOLD_PING_MS 400
+/* govd kills a govd-hold that hasn't answered a ping for this long (it may be stopped itself): at a ping's time,
+ * so that it is within 600 ms. Each ping wakes both, also when nothing happens: no more often than that takes. */
+#define GOV_HOLD_PING_MS 200
 #define GOV_HOLD_PONG_MS 300
 
 enum gov_hold_kind {
