@@ -129,6 +129,13 @@ struct kin {
 	struct policy *birth; /* it is to be an agent of its own, under this policy */
 };
 
+static struct agent *observed_parent(const struct state *state, const struct proc *proc)
+{
+	struct agent *agent = idmap_get(&state->by_root, (uint64_t)proc->ppid);
+
+	return agent && agent->is_observed && agent->root_start_ticks <= proc->start_ticks ? agent : NULL;
+}
+
 static struct kin find_kin(struct state *state, const struct proc *proc, uint64_t lineage)
 {
 	struct kin kin = {.agent = proc->cgroup_id ? idmap_get(&state->by_cgroup, proc->cgroup_id) : NULL};
@@ -145,6 +152,9 @@ static struct kin find_kin(struct state *state, const struct proc *proc, uint64_
 		return kin;
 	if (state_has_verdict(state, released_id(proc->pid, proc->start_ticks)))
 		return kin;
+	/* An observed agent has no group: in a scan its children are told by their parent. */
+	if (!kin.agent)
+		kin.agent = observed_parent(state, proc);
 	policy = match_find(state->set, proc);
 	if (policy && !(kin.agent && streq(kin.agent->policy->name, policy->name)))
 		kin.birth = policy;
@@ -342,58 +352,4 @@ void step_swept(struct state *state, const struct event *event, struct actions *
 	/* Those that were moved may have forked between the look and the move: look until nobody is outside. */
 	if (agent && event->swept.moved && ++agent->sweep_tries < SWEEP_TRIES_MAX)
 		actions_add(actions, ACTION_SWEEP, agent);
-}
-
-void ask_census(struct state *state, const char *reason, struct actions *actions)
-{
-	bool scans = streq(reason, "policies");
-	struct action *action;
-
-	if (state->census_asked && (state->census_scans || !scans))
-		return;
-	action = actions_add(actions, ACTION_CENSUS, NULL);
-	if (!action)
-		return;
-	action->reason = reason;
-	state->census_asked = true;
-	state->census_scans |= scans;
-}
-
-void step_lost(struct state *state, const struct event *event, struct actions *actions)
-{
-	struct incident *incident =
-		record_agent(actions, INCIDENT_LOST, NULL, (struct record_words){"ring", "census", "done"});
-
-	if (incident) {
-		incident->by_uid = INCIDENT_BY_KERNEL;
-		incident_add_number(incident, "execs", event->lost.execs);
-		incident_add_number(incident, "forks", event->lost.forks);
-		incident_add_number(incident, "exits", event->lost.exits);
-	}
-	ask_census(state, "lost", actions);
-}
-
-/* Its root ended before it was placed, and no descendant was seen: never more than a name. Or its group is empty for
- * sure now. */
-static struct agent *find_finished(const struct state *state)
-{
-	struct agent *agent;
-	size_t cursor = 0;
-
-	while ((agent = idmap_next(&state->by_handle, &cursor))) {
-		if (!agent->is_placed && !agent->is_placing && !agent->is_observed && !agent->has_root)
-			return agent;
-		if (agent->is_empty && agent->state != AGENT_GONE)
-			return agent;
-	}
-	return NULL;
-}
-
-void step_census_end(struct state *state, _unused_ const struct event *event, struct actions *actions)
-{
-	struct agent *agent;
-
-	state->census_asked = state->census_scans = false;
-	while ((agent = find_finished(state)))
-		end_agent(state, agent, actions);
 }

@@ -13,6 +13,7 @@ static const char *const event_names[EVENT_KINDS] = {
 	[EVENT_SAMPLE] = "sample",
 	[EVENT_LOST] = "lost",
 	[EVENT_CENSUS_END] = "census-end",
+	[EVENT_RELEASED] = "released",
 	[EVENT_SWEPT] = "swept",
 	[EVENT_COMMAND] = "command",
 	[EVENT_RESULT] = "result",

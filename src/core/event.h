@@ -19,6 +19,7 @@ enum event_kind {
 	EVENT_SAMPLE,	  /* an agent's counters */
 	EVENT_LOST,	  /* records were lost */
 	EVENT_CENSUS_END, /* a census has told all it saw */
+	EVENT_RELEASED,	  /* a process of an agent that is being let go */
 	EVENT_SWEPT,	  /* ACTION_SWEEP has told all it saw */
 	EVENT_COMMAND,	  /* from govctl */
 	EVENT_RESULT,	  /* of an action */
@@ -57,9 +58,9 @@ struct event {
 		} fork;
 		struct {
 			pid_t pid;
-			uint64_t start_ticks, mark;
+			uint64_t start_ticks;
 			int32_t exit_code;
-			bool is_root;
+			bool has_code; /* false: it ended unseen */
 		} exit;
 		struct {
 			struct proc proc;
@@ -67,7 +68,6 @@ struct event {
 		} hold;
 		struct {
 			struct proc proc;
-			pid_t mark_root; /* the process that the mark was made for; 0: no mark */
 		} seen;
 		struct {
 			/* What the group's xattr says; the policy by name. id, key, root_*, since_ns, cgroup,
@@ -89,6 +89,11 @@ struct event {
 			uint64_t agent;
 			size_t moved; /* descendants that were outside */
 		} swept;
+		struct {
+			uint64_t agent;
+			pid_t pid;
+			uint64_t start_ticks;
+		} released;
 		struct {
 			enum command command;
 			uint64_t request;  /* to be answered by exactly one ACTION_REPLY */

@@ -158,7 +158,7 @@ void step_exit(struct state *state, const struct event *event, struct actions *a
 		return;
 	state_clear_root(state, agent);
 	agent->exit_code = event->exit.exit_code;
-	agent->has_exit_code = true;
+	agent->has_exit_code = event->exit.has_code;
 	if (agent->is_observed) {
 		end_agent(state, agent, actions);
 		return;
@@ -309,6 +309,15 @@ static void result_place(struct state *state, struct agent *agent, const struct 
 	if (agent->wants_census)
 		ask_census(state, "lineage", actions);
 	agent->wants_sweep = agent->wants_census = false;
+}
+
+/* For good: the scan doesn't take it again, nor any other process that the agent had. */
+void step_released(struct state *state, const struct event *event, _unused_ struct actions *actions)
+{
+	const struct agent *agent = state_get(state, event->released.agent);
+
+	if (agent && !agent->stop_rule)
+		state_add_verdict(state, released_id(event->released.pid, event->released.start_ticks), 0);
 }
 
 static void result_release(struct state *state, struct agent *agent, const struct event *event, struct actions *actions)

@@ -27,9 +27,10 @@ struct state {
 	struct idmap verdict_of;
 	/* Ended in this step: freed at the next. */
 	struct agent *ended;
-	bool census_asked, census_scans; /* one is due; and it looks at all of /proc */
-	uint64_t timer_ns;		 /* asked for last; UINT64_MAX: none */
-	uint64_t full_told_ns;		 /* when ALERT for STATE_AGENTS_MAX was recorded last */
+	uint64_t lost_execs, lost_forks, lost_exits; /* since the last census */
+	bool census_asked, census_scans;	     /* one is due; and it looks at all of /proc */
+	uint64_t timer_ns;			     /* asked for last; UINT64_MAX: none */
+	uint64_t full_told_ns;			     /* when ALERT for STATE_AGENTS_MAX was recorded last */
 };
 
 /* Marks that the core gives to roots, with the agent's handle; the kernel's own count up from 1. */
@@ -81,6 +82,7 @@ void step_hold(struct state *state, const struct event *event, struct actions *a
 void step_seen(struct state *state, const struct event *event, struct actions *actions);
 void step_found(struct state *state, const struct event *event, struct actions *actions);
 void step_swept(struct state *state, const struct event *event, struct actions *actions);
+/* census.c */
 void step_lost(struct state *state, const struct event *event, struct actions *actions);
 void step_census_end(struct state *state, const struct event *event, struct actions *actions);
 /* reason: `policies` asks for a look at every process, not only at marked ones. */
@@ -95,6 +97,7 @@ void reply(struct actions *actions, uint64_t request, enum reply_code code, cons
 bool mode_changed(const struct state *state, const struct agent *agent);
 void release_by_mode(struct agent *agent, struct actions *actions);
 void step_policies(struct state *state, const struct event *event, struct actions *actions);
+void step_released(struct state *state, const struct event *event, struct actions *actions);
 void step_exit(struct state *state, const struct event *event, struct actions *actions);
 void step_empty(struct state *state, const struct event *event, struct actions *actions);
 void step_sample(struct state *state, const struct event *event, struct actions *actions);

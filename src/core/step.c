@@ -6,21 +6,14 @@
 void step(struct state *state, const struct event *event, struct actions *actions)
 {
 	static void (*const steps[EVENT_KINDS])(struct state *, const struct event *, struct actions *) = {
-		[EVENT_POLICIES] = step_policies,
-		[EVENT_EXEC] = step_exec,
-		[EVENT_FORK] = step_fork,
-		[EVENT_EXIT] = step_exit,
-		[EVENT_HOLD] = step_hold,
-		[EVENT_SEEN] = step_seen,
-		[EVENT_FOUND] = step_found,
-		[EVENT_EMPTY] = step_empty,
-		[EVENT_SAMPLE] = step_sample,
-		[EVENT_LOST] = step_lost,
-		[EVENT_CENSUS_END] = step_census_end,
-		[EVENT_SWEPT] = step_swept,
-		[EVENT_COMMAND] = step_command,
-		[EVENT_RESULT] = step_result,
-		[EVENT_TICK] = step_tick,
+		[EVENT_POLICIES] = step_policies, [EVENT_EXEC] = step_exec,
+		[EVENT_FORK] = step_fork,	  [EVENT_EXIT] = step_exit,
+		[EVENT_HOLD] = step_hold,	  [EVENT_SEEN] = step_seen,
+		[EVENT_FOUND] = step_found,	  [EVENT_EMPTY] = step_empty,
+		[EVENT_SAMPLE] = step_sample,	  [EVENT_LOST] = step_lost,
+		[EVENT_RELEASED] = step_released, [EVENT_CENSUS_END] = step_census_end,
+		[EVENT_SWEPT] = step_swept,	  [EVENT_COMMAND] = step_command,
+		[EVENT_RESULT] = step_result,	  [EVENT_TICK] = step_tick,
 	};
 
 	actions->n = 0;

@@ -129,7 +129,7 @@ void manager_count_lost(struct manager *manager)
 	struct event event = {.kind = EVENT_LOST};
 	uint64_t lost[GOV_RECORD_KINDS], sum = 0;
 
-	if (!manager->bpf || bpf_sense_counts(manager->bpf, counts) < 0)
+	if (bpf_sense_counts(manager->bpf, counts) < 0)
 		return;
 	for (size_t i = 0; i < GOV_RECORD_KINDS; i++) {
 		lost[i] = counts[i].lost - manager->seen_counts[i].lost;

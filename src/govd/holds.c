@@ -1,11 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "govd/manager.h"
 
+#include <sys/pidfd.h>
+
 #include "base/log.h"
 
 /* Processes that govd-hold keeps waiting until they are placed. */
 
-#define HOLD_RETRY_NS NSEC_PER_SEC /* after govd-hold ended */
+#define HOLD_RETRY_NS NSEC_PER_SEC /* after govd-hold ended; doubled while it doesn't last */
+#define HOLD_RETRY_MAX_NS (60 * NSEC_PER_SEC)
+
+/* Whose child it is, if that one has agents and isn't in its group yet. */
+static void fill_mark(struct manager *manager, struct proc *proc)
+{
+	_cleanup_close_ int pidfd = pidfd_open(proc->pid, 0);
+	struct gov_mark mark;
+
+	if (pidfd >= 0 && bpf_sense_get_mark(manager->bpf, pidfd, &mark) == 0)
+		proc->mark = mark.id;
+}
 
 static void hold_asked(uint64_t token, pid_t pid, bool is_exec, const char *path, void *userdata)
 {
@@ -23,6 +36,7 @@ static void hold_asked(uint64_t token, pid_t pid, bool is_exec, const char *path
 		return;
 	}
 	event.hold.token = token;
+	fill_mark(manager, &event.hold.proc);
 	manager_dispatch(manager, &event);
 }
 
@@ -42,14 +56,26 @@ static int on_hold(_unused_ sd_event_source *source, _unused_ int fd, _unused_ u
 	return 0;
 }
 
+static void hold_retry_later(struct manager *manager)
+{
+	uint64_t now_ns = manager_now_ns();
+
+	/* One that has lasted begins with the shortest wait again. */
+	if (now_ns - manager->hold_begun_ns > HOLD_RETRY_MAX_NS)
+		manager->hold_wait_ns = HOLD_RETRY_NS;
+	else
+		manager->hold_wait_ns = MIN2(MAX2(manager->hold_wait_ns * 2, HOLD_RETRY_NS), HOLD_RETRY_MAX_NS);
+	manager->hold_is_down = true;
+	manager->hold_retry_ns = now_ns + manager->hold_wait_ns;
+}
+
 static void hold_ended(const char *why, void *userdata)
 {
 	struct manager *manager = userdata;
 
 	log_warning("govd-hold ended: %s; agents are caught by their exec until it runs again", why);
 	manager->hold_source = sd_event_source_disable_unref(manager->hold_source);
-	manager->hold_is_down = true;
-	manager->hold_retry_ns = manager_now_ns() + HOLD_RETRY_NS;
+	hold_retry_later(manager);
 }
 
 static int hold_attach(struct manager *manager)
@@ -59,6 +85,7 @@ static int hold_attach(struct manager *manager)
 	if (r < 0)
 		return r;
 	manager->hold_is_down = false;
+	manager->hold_begun_ns = manager_now_ns();
 	r = procfs_protect(manager->procfs, hold_pid(manager->hold));
 	if (r < 0)
 		return r;
@@ -78,7 +105,7 @@ void manager_watch_hold(struct manager *manager)
 		return;
 	if (manager->hold_is_down) {
 		if (now_ns >= manager->hold_retry_ns && hold_attach(manager) < 0)
-			manager->hold_retry_ns = now_ns + HOLD_RETRY_NS;
+			hold_retry_later(manager);
 		return;
 	}
 	if (hold_watch_over(manager->hold, now_ns) < 0)
@@ -106,8 +133,13 @@ int manager_open_hold(struct manager *manager)
 	if (r < 0)
 		return r;
 	r = hold_attach(manager);
-	if (r < 0)
-		return r;
+	if (r < 0) {
+		log_warning("agents can't be held at their start (%s): they are caught by their exec; `govctl doctor` "
+			    "tells "
+			    "why",
+			    strerror(-r));
+		hold_retry_later(manager);
+	}
 	return sd_event_add_time(manager->event, NULL, CLOCK_MONOTONIC,
 				 manager_now_ns() / NSEC_PER_USEC + GOV_HOLD_PING_MS * UINT64_C(1000), 1000, on_watch,
 				 manager);

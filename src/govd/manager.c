@@ -212,10 +212,8 @@ int manager_new(const struct manager_options *options, struct manager **ret_mana
 	}
 	r = manager_open_hold(manager);
 	if (r < 0) {
-		log_warning("agents can't be held at their start (%s): they are caught by their exec; `govctl doctor` "
-			    "tells why",
-			    strerror(-r));
-		manager->hold_is_down = manager->hold != NULL;
+		log_err("can't start govd-hold: %s; is it beside govd or in " GOV_LIBEXECDIR "?", strerror(-r));
+		return r;
 	}
 	manager_watch_recorder(manager);
 	r = manager_load_policies(manager);

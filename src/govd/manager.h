@@ -65,7 +65,7 @@ struct manager {
 	bool census_wanted, census_scans_proc;
 	bool hold_is_down;
 	pid_t recorder_pid; /* that is being listened to; 0: none */
-	uint64_t hold_retry_ns;
+	uint64_t hold_retry_ns, hold_wait_ns, hold_begun_ns;
 };
 
 /* error in words, for the log. */

@@ -8,6 +8,8 @@
 
 /* One action of the core: to whom it goes. */
 
+#define RELEASED_MAX 4096 /* processes of one agent that are remembered as released */
+
 static void perform_group(struct manager *manager, const struct action *action)
 {
 	int r = groups_act(manager->groups, action);
@@ -17,6 +19,21 @@ static void perform_group(struct manager *manager, const struct action *action)
 		log_debug("%s of agent %s failed: %s", action_kind_name(action->kind),
 			  action->agent ? action->agent->id : "-", strerror(-r));
 	}
+}
+
+static void perform_release(struct manager *manager, const struct action *action)
+{
+	_cleanup_free_ pid_t *pids = calloc(RELEASED_MAX, sizeof(*pids));
+	struct event event = {.kind = EVENT_RELEASED};
+	ssize_t n = pids ? groups_pids(manager->groups, action->agent->handle, pids, RELEASED_MAX) : 0;
+
+	event.released.agent = action->agent->handle;
+	for (ssize_t i = 0; i < MIN2(n, (ssize_t)RELEASED_MAX); i++) {
+		event.released.pid = pids[i];
+		if (procfs_start_ticks(pids[i], &event.released.start_ticks) == 0)
+			manager_enqueue(manager, &event);
+	}
+	perform_group(manager, action);
 }
 
 static void perform_mark(struct manager *manager, const struct action *action)
@@ -100,7 +117,7 @@ void manager_perform(struct manager *manager, const struct action *action)
 		[ACTION_LIMIT] = perform_group,
 		[ACTION_SAVE] = perform_group,
 		[ACTION_MARK] = perform_mark,
-		[ACTION_RELEASE] = perform_group,
+		[ACTION_RELEASE] = perform_release,
 		[ACTION_FREEZE] = perform_group,
 		[ACTION_THAW] = perform_group,
 		[ACTION_SIGNAL] = perform_group,

@@ -8,6 +8,19 @@
 #define RING_BATCH 256			  /* records between two looks at the other sources */
 #define SAMPLE_EVERY_US (30 * 1000000ULL) /* signs of life; list and show look at once */
 
+/* It was caught by its exec: no watch was there for it. The next of its kind is held. */
+static void hold_next_time(struct manager *manager, pid_t pid)
+{
+	const struct agent *agent = state_agent_of(manager->state, 0, pid);
+	const char *path;
+
+	if (!agent || !manager->hold || agent->is_observed || agent->policy->hold != POLICY_HOLD_AUTO)
+		return;
+	path = *agent->script ? agent->script : agent->exe;
+	if (*path == '/' && hold_watch_also(manager->hold, path) < 0)
+		manager->counts.actions_failed++;
+}
+
 static void got_exec(struct manager *manager, const struct gov_record_exec *record)
 {
 	struct event event = {.kind = EVENT_EXEC};
@@ -17,6 +30,7 @@ static void got_exec(struct manager *manager, const struct gov_record_exec *reco
 	event.exec.proc.mark = record->head.mark;
 	event.exec.parent_mark = record->parent_mark;
 	manager_dispatch(manager, &event);
+	hold_next_time(manager, (pid_t)record->head.pid);
 }
 
 static void got_record(const struct gov_record_head *head, void *userdata)
@@ -41,9 +55,8 @@ static void got_record(const struct gov_record_head *head, void *userdata)
 		event = (struct event){.kind = EVENT_EXIT};
 		event.exit.pid = (pid_t)head->pid;
 		event.exit.start_ticks = procfs_ticks_of_ns(head->start_ns);
-		event.exit.mark = head->mark;
 		event.exit.exit_code = ((const struct gov_record_exit *)head)->exit_code;
-		event.exit.is_root = head->flags & GOV_RECORD_ROOT;
+		event.exit.has_code = true;
 		break;
 	default:
 		return;
@@ -51,15 +64,20 @@ static void got_record(const struct gov_record_head *head, void *userdata)
 	manager_dispatch(manager, &event);
 }
 
-void manager_drain_ring(struct manager *manager)
+static void read_ring(struct manager *manager)
 {
 	int r;
 
-	if (!manager->bpf)
-		return;
 	do
 		r = bpf_sense_read(manager->bpf, RING_BATCH, got_record, manager);
 	while (r == RING_BATCH);
+	if (r < 0)
+		manager->counts.actions_failed++;
+}
+
+void manager_drain_ring(struct manager *manager)
+{
+	read_ring(manager);
 	manager_count_lost(manager);
 }
 
@@ -107,7 +125,6 @@ static void census_see(struct manager *manager, pid_t pid, const struct gov_cens
 		if (event.seen.proc.start_ticks != procfs_ticks_of_ns(task->start_ns))
 			return;
 		event.seen.proc.mark = task->mark;
-		event.seen.mark_root = (pid_t)task->root_pid;
 	}
 	manager_dispatch(manager, &event);
 }
@@ -133,6 +150,27 @@ static int scan_one(pid_t pid, void *userdata)
 	return 0;
 }
 
+/* The exit records of roots may be among those that were lost. */
+static void census_roots(struct manager *manager)
+{
+	size_t n = 0, cursor = 0, size = state_agent_count(manager->state);
+	_cleanup_free_ struct event *ended = calloc(size ? size : 1, sizeof(*ended));
+	const struct agent *agent;
+
+	while (ended && (agent = state_agent_next(manager->state, &cursor))) {
+		uint64_t start_ticks;
+
+		if (!agent->has_root ||
+		    (procfs_start_ticks(agent->root_pid, &start_ticks) == 0 && start_ticks == agent->root_start_ticks))
+			continue;
+		ended[n] = (struct event){.kind = EVENT_EXIT};
+		ended[n].exit.pid = agent->root_pid;
+		ended[n++].exit.start_ticks = agent->root_start_ticks;
+	}
+	for (size_t i = 0; i < n; i++)
+		manager_dispatch(manager, &ended[i]);
+}
+
 void manager_census(struct manager *manager)
 {
 	struct event end = {.kind = EVENT_CENSUS_END};
@@ -141,15 +179,17 @@ void manager_census(struct manager *manager)
 	manager->census_wanted = false;
 	manager->census_scans_proc = false;
 	manager->counts.resyncs++;
-	if (manager->bpf) {
-		manager_drain_ring(manager);
-		if (bpf_sense_drain_overflow(manager->bpf, got_record, manager) < 0)
-			manager->counts.actions_failed++;
-		census_marked(manager);
-	}
-	if ((scans_proc || !manager->bpf) && procfs_scan(scan_one, manager) < 0)
+	manager_drain_ring(manager);
+	if (bpf_sense_drain_overflow(manager->bpf, got_record, manager) < 0)
 		manager->counts.actions_failed++;
+	census_marked(manager);
+	if (scans_proc && procfs_scan(scan_one, manager) < 0)
+		manager->counts.actions_failed++;
+	/* What was sent meanwhile is a part of this census; what was lost meanwhile asks for the next one. */
+	read_ring(manager);
+	census_roots(manager);
 	manager_dispatch(manager, &end);
+	manager_count_lost(manager);
 }
 
 static int on_census(_unused_ sd_event_source *source, void *userdata)

@@ -209,7 +209,6 @@ Test(step, root_gone_before_placing_leaves_its_lineage_governed)
 	EXPECT(&world, "census");
 	child.mark = 7;
 	event.seen.proc = child;
-	event.seen.mark_root = 100;
 	world_step(&world, &event);
 	EXPECT(&world, "mark place");
 	cr_assert_eq(world_action(&world, ACTION_PLACE, 0)->process.pid, 101);
@@ -245,13 +244,12 @@ Test(step, lost_records_ask_for_a_census_once)
 	init(&world);
 	lost.lost.execs = 3;
 	world_step(&world, &lost);
-	EXPECT(&world, "record census");
+	EXPECT(&world, "census");
 	world_step(&world, &lost);
-	EXPECT(&world, "record");
+	EXPECT(&world, "");
 	/* The exec record of mark 7 was lost. */
 	seen.seen.proc = world_proc(100, "/opt/bot");
 	seen.seen.proc.mark = 7;
-	seen.seen.mark_root = 100;
 	world_step(&world, &seen);
 	EXPECT(&world, "mark place");
 	world_placed(&world, 0);
@@ -259,6 +257,66 @@ Test(step, lost_records_ask_for_a_census_once)
 	seen.seen.proc.mark = 7;
 	world_step(&world, &seen);
 	EXPECT(&world, "move");
+	world_done(&world);
+}
+
+Test(step, losses_are_recorded_once_a_census)
+{
+	struct world world;
+	struct event lost = {.kind = EVENT_LOST}, end = {.kind = EVENT_CENSUS_END};
+	const struct incident *incident;
+
+	init(&world);
+	lost.lost.execs = 3;
+	world_step(&world, &lost);
+	world_step(&world, &lost);
+	world_step(&world, &end);
+	EXPECT(&world, "record");
+	incident = &world_action(&world, ACTION_RECORD, 0)->incident;
+	cr_assert_eq(incident->kind, INCIDENT_LOST);
+	cr_assert_str_eq(incident->facts[0].name, "execs");
+	cr_assert_eq(incident->facts[0].number, 6);
+	world_step(&world, &end);
+	EXPECT(&world, "");
+	world_done(&world);
+}
+
+Test(step, workers_of_an_observed_agent_are_a_part_of_it)
+{
+	struct world world;
+	struct proc proc = world_proc(100, "/opt/watched"), worker = world_proc(101, "/opt/watched");
+	struct event seen = {.kind = EVENT_SEEN};
+
+	init(&world);
+	seen.seen.proc = proc;
+	world_step(&world, &seen);
+	EXPECT(&world, "mark record");
+	worker.ppid = 100;
+	seen.seen.proc = worker;
+	world_step(&world, &seen);
+	EXPECT(&world, "");
+	cr_assert_eq(state_agent_count(world.state), 1);
+	world_done(&world);
+}
+
+Test(step, all_processes_of_a_released_agent_are_free)
+{
+	struct world world;
+	struct event released = {.kind = EVENT_RELEASED}, result = {.kind = EVENT_RESULT}, seen = {.kind = EVENT_SEEN};
+	uint64_t bot;
+
+	init(&world);
+	bot = place_bot(&world, 100, 7);
+	world_command(&world, COMMAND_RELEASE, bot);
+	released.released.agent = result.result.agent = bot;
+	released.released.pid = 101;
+	released.released.start_ticks = 1010;
+	world_step(&world, &released);
+	result.result.action = ACTION_RELEASE;
+	world_step(&world, &result);
+	seen.seen.proc = world_proc(101, "/opt/bot");
+	world_step(&world, &seen);
+	EXPECT(&world, "");
 	world_done(&world);
 }
 
@@ -276,7 +334,7 @@ Test(step, empty_group_waits_for_a_census_under_way)
 	EXPECT(&world, "");
 	event = (struct event){.kind = EVENT_CENSUS_END};
 	world_step(&world, &event);
-	EXPECT(&world, "remove");
+	EXPECT(&world, "record remove");
 	world_removed(&world, bot, 0);
 	EXPECT(&world, "record forget");
 	world_done(&world);
@@ -773,7 +831,7 @@ Test(step, reload_asks_for_every_process_although_a_census_is_due)
 
 	init(&world);
 	world_step(&world, &lost);
-	EXPECT(&world, "record census");
+	EXPECT(&world, "census");
 	world_set_policies(&world, world_make_set(policies, 2));
 	EXPECT(&world, "census");
 	cr_assert_str_eq(world_action(&world, ACTION_CENSUS, 0)->reason, "policies");

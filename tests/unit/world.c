@@ -122,7 +122,7 @@ void world_exit(struct world *world, pid_t pid, int32_t exit_code)
 	event.exit.pid = pid;
 	event.exit.start_ticks = (uint64_t)pid * 10;
 	event.exit.exit_code = exit_code;
-	event.exit.is_root = true;
+	event.exit.has_code = true;
 	world_step(world, &event);
 }
 

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "core/state.h"
+
+/* Records were lost, or policies have changed: everything is looked at again. */
+
+void ask_census(struct state *state, const char *reason, struct actions *actions)
+{
+	bool scans = streq(reason, "policies");
+	struct action *action;
+
+	if (state->census_asked && (state->census_scans || !scans))
+		return;
+	action = actions_add(actions, ACTION_CENSUS, NULL);
+	if (!action)
+		return;
+	action->reason = reason;
+	state->census_asked = true;
+	state->census_scans |= scans;
+}
+
+void step_lost(struct state *state, const struct event *event, struct actions *actions)
+{
+	/* A storm loses records many times: one incident a census, with their sums. */
+	state->lost_execs += event->lost.execs;
+	state->lost_forks += event->lost.forks;
+	state->lost_exits += event->lost.exits;
+	ask_census(state, "lost", actions);
+}
+
+static void record_lost(struct state *state, struct actions *actions)
+{
+	struct incident *incident;
+
+	if (!state->lost_execs && !state->lost_forks && !state->lost_exits)
+		return;
+	incident = record_agent(actions, INCIDENT_LOST, NULL, (struct record_words){"ring", "census", "done"});
+	if (!incident)
+		return;
+	incident->by_uid = INCIDENT_BY_KERNEL;
+	incident_add_number(incident, "execs", state->lost_execs);
+	incident_add_number(incident, "forks", state->lost_forks);
+	incident_add_number(incident, "exits", state->lost_exits);
+	state->lost_execs = state->lost_forks = state->lost_exits = 0;
+}
+
+/* Its root ended before it was placed, and no descendant was seen: never more than a name. Or its group is empty for
+ * sure now. */
+static struct agent *find_finished(const struct state *state)
+{
+	struct agent *agent;
+	size_t cursor = 0;
+
+	while ((agent = idmap_next(&state->by_handle, &cursor))) {
+		if (!agent->is_placed && !agent->is_placing && !agent->is_observed && !agent->has_root)
+			return agent;
+		if (agent->is_empty && agent->state != AGENT_GONE)
+			return agent;
+	}
+	return NULL;
+}
+
+void step_census_end(struct state *state, _unused_ const struct event *event, struct actions *actions)
+{
+	struct agent *agent;
+
+	state->census_asked = state->census_scans = false;
+	record_lost(state, actions);
+	while ((agent = find_finished(state)))
+		end_agent(state, agent, actions);
+}
