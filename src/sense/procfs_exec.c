@@ -19,6 +19,10 @@
 #define PEEK_BLOCKS 4
 #define PEEK_ENV_MAX 16384 /* variables that are looked at */
 
+/* How long govd waits for a process to fall asleep: 100 us, doubled each time, 51 ms in all. */
+#define ASLEEP_WAIT_US 100U
+#define ASLEEP_WAITS 9
+
 /* The other process's memory by blocks, as strings lie near each other. */
 struct peek {
 	pid_t tid;
@@ -117,13 +121,15 @@ static int call_read(int dir_fd, const char *tid, struct exec_call *ret_call)
 
 	snprintf(path, sizeof(path), "task/%.20s/syscall", tid);
 	n = file_read(dir_fd, path, text, sizeof(text));
+	if (n > 0 && strncmp(text, "running", strlen("running")) == 0)
+		return -EBUSY;
 	r = n < 0 ? -EAGAIN : call_parse(text, ret_call);
 	if (r == 0)
 		ret_call->tid = (pid_t)strtol(tid, NULL, 10);
 	return r;
 }
 
-/* Any thread may call execve; mostly it is the leader. */
+/* Any thread may call execve; mostly it is the leader. -EBUSY: it may be one that runs. */
 static int call_find(int dir_fd, pid_t pid, struct exec_call *ret_call)
 {
 	char name[16];
@@ -142,11 +148,31 @@ static int call_find(int dir_fd, pid_t pid, struct exec_call *ret_call)
 		close(fd);
 		return -ENOMEM;
 	}
-	for (struct dirent *entry; r < 0 && (entry = readdir(tasks));)
+	for (struct dirent *entry; r < 0 && (entry = readdir(tasks));) {
+		bool is_busy = r == -EBUSY;
+
 		if (entry->d_name[0] != '.')
 			r = call_read(dir_fd, entry->d_name, ret_call);
+		if (r < 0 && is_busy)
+			r = -EBUSY;
+	}
 	closedir(tasks);
 	return r;
+}
+
+/*
+ * The kernel tells of the open before the opener sleeps (fanotify_handle_event), and knows the system call of sleepers
+ * only. An opener that has lost its CPU in between has to get it back first, so let go of ours.
+ */
+static int call_await(int dir_fd, pid_t pid, struct exec_call *ret_call)
+{
+	int r = call_find(dir_fd, pid, ret_call);
+
+	for (unsigned i = 0; i < ASLEEP_WAITS && r == -EBUSY; i++) {
+		usleep(ASLEEP_WAIT_US << i);
+		r = call_find(dir_fd, pid, ret_call);
+	}
+	return r == -EBUSY ? -EAGAIN : r;
 }
 
 /* ---- the image to come ------------------------------------------------------------------------------------------- */
@@ -206,7 +232,7 @@ static int read_coming_image(struct procfs *procfs, int dir_fd, pid_t pid)
 	struct exec_call call;
 	int r;
 
-	r = call_find(dir_fd, pid, &call);
+	r = call_await(dir_fd, pid, &call);
 	if (r < 0)
 		return r;
 	peek.tid = call.tid;
