@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# tests/vm/RELEASE is a link to this: builds govd for RELEASE, and runs the suites that depend on kernel, systemd and
-# control groups in a guest of it. The last line counts, as scripts/run-tests expects.
+# tests/vm/RELEASE is a link to this: builds govd for RELEASE without a warning, runs the unit tests with its
+# libraries, and the suites that depend on kernel, systemd and control groups in a guest of it. The last line counts, as scripts/run-tests expects.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 release=$(basename "$0")
-directory=$("$ROOT/scripts/vm-image" "$release" --build all programs-bpf programs-host)
+directory=$("$ROOT/scripts/vm-image" "$release" --build all programs-bpf programs-host check-unit)
 stage=$(mktemp -d "${TMPDIR:-/tmp}/govd-vm-XXXXXX")
 trap 'rm -rf "$stage"' EXIT
 
+# The tests also run programs as an ordinary user.
+chmod 755 "$stage"
 mkdir "$stage/build" "$stage/src"
 cp -r "$directory"/build/{govd,govctl,govd-hold,govd-recorder,tests} "$stage/build"
 rm -rf "$stage/build/tests/log"

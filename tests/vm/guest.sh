@@ -1,24 +1,23 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# In the guest, in a unit of system.slice that nothing was delegated to: the suites of tests/vm there, and all others in a
-# scope with Delegate=yes, for which systemd switches on all controllers in system.slice.
+# In the guest, in a unit of system.slice that nothing was delegated to: the suites of tests/vm and the demo there, and all
+# others in a scope with Delegate=yes, for which systemd switches on all controllers.
 set -euo pipefail
 
 export GOVD_BUILD=/payload/govd/build
 export GOVD=$GOVD_BUILD/govd GOVCTL=$GOVD_BUILD/govctl
-# Emulated processors are 10 to 40 times slower.
-export GOVD_TEST_EMULATED=1 HELD_STARTS=300 CAUGHT_STARTS=200 STORM_BURNERS=0
+export HELD_STARTS=300 CAUGHT_STARTS=200
 cd /payload/govd/src
 
 bin=$GOVD_BUILD/tests
 host=("$bin"/test_group "$bin"/test_group_life "$bin"/test_group_saved "$bin"/test_hold "$bin"/test_hold_life
-	"$bin"/test_hold_watch tests/host/test_govern.py tests/host/test_storm.py)
+	"$bin"/test_hold_watch tests/host/test_govern.py tests/host/test_storm.py tests/host/test_hostile_life.py)
 log=$(mktemp)
 status=0
 uname -sr
 "$GOVD" --doctor || status=$?
-scripts/run-tests vm: tests/vm/test_systemd.py | tee "$log" || status=$?
+scripts/run-tests vm: tests/vm/test_systemd.py host: tests/host/test_demo.py | tee "$log" || status=$?
 systemd-run --quiet --scope --property=Delegate=yes scripts/run-tests bpf: "$bin/bpf" host: "${host[@]}" |
 	tee -a "$log" || status=$?
 # One summary of both.
