@@ -85,6 +85,7 @@ int native_remove(struct groups *groups, const struct action *action);
 int group_dissolve(struct groups *groups, struct group *group, const char *origin);
 /* pid was reaped while it was moved. Moves a stranger that got its pid out again; -ESRCH if so, or if nobody is left.
  */
+int native_evict(struct groups *groups, const struct action *action);
 int group_evict(struct groups *groups, struct group *group, pid_t pid, uint64_t start_ticks, const char *origin);
 /* Removes the directories of an empty group. */
 int group_remove_dirs(struct groups *groups, struct group *group);

@@ -207,3 +207,19 @@ int group_evict(struct groups *groups, struct group *group, pid_t pid, uint64_t 
 	/* It has ended in its group; its children may live. */
 	return tree_read_flag(group->v2_fd, "cgroup.events", "populated") == 1 ? 0 : -ESRCH;
 }
+
+int native_evict(struct groups *groups, const struct action *action)
+{
+	uint64_t start_ticks = action->process.start_ticks;
+	_cleanup_close_ int pid_fd = -EBADF;
+	struct exits exits = {.from_v1 = -1};
+	int r;
+
+	r = process_open(&groups->guard, action->process.pid, &start_ticks, &pid_fd);
+	if (r < 0)
+		return r;
+	exits_open(&exits, groups, action->agent->origin);
+	r = exits_move(action->process.pid, &exits);
+	exits_close(&exits);
+	return r;
+}

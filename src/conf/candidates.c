@@ -79,6 +79,22 @@ static int add_policy(struct names *names, const struct policy_match *match)
 	return r;
 }
 
+/* So that one which an agent starts is seen. A glob without a head would make every exec a candidate: not worth that.
+ */
+static int add_protected(struct names *names, const struct pattern_list *protect)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < protect->n && r == 0; i++) {
+		const char *last = protect->globs[i] + glob_last_component(protect->globs[i]);
+		bool is_literal;
+
+		if (glob_literal_length(last, &is_literal) && !strstr(last, "**"))
+			r = add_base_name(names, protect->globs[i]);
+	}
+	return r;
+}
+
 static bool has_all(const struct names *names)
 {
 	for (size_t i = 0; i < names->n; i++)
@@ -94,6 +110,8 @@ int conf_candidates(const struct policy_set *set, char ***ret_names, size_t *ret
 
 	for (size_t i = 0; i < set->n && r == 0; i++)
 		r = add_policy(&names, &set->policies[i]->match);
+	if (r == 0)
+		r = add_protected(&names, &set->host.protect);
 	if (r == 0 && has_all(&names)) {
 		names_done(&names);
 		r = names_add(&names, "*", 1);

@@ -4,6 +4,7 @@
 static const char *const action_names[ACTION_KINDS] = {
 	[ACTION_PLACE] = "place",
 	[ACTION_MOVE] = "move",
+	[ACTION_EVICT] = "evict",
 	[ACTION_LIMIT] = "limit",
 	[ACTION_SAVE] = "save",
 	[ACTION_MARK] = "mark",

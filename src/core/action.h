@@ -9,6 +9,7 @@
 enum action_kind {
 	ACTION_PLACE,	   /* make the agent's group, save its state there, set its limits, move pid. -> EVENT_RESULT */
 	ACTION_MOVE,	   /* move pid (of the agent's lineage) into the agent's group */
+	ACTION_EVICT,	   /* move pid out of the agent's group, to where the agent came from: it is protected */
 	ACTION_LIMIT,	   /* set the limits of the agent's policy again */
 	ACTION_SAVE,	   /* write the agent's state to its group */
 	ACTION_MARK,	   /* make pid the root of this lineage mark, so that its end is told; 0: make its mark quiet */

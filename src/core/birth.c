@@ -197,6 +197,24 @@ static void note_mark(struct state *state, struct agent *agent, const struct pro
 	state_add_verdict(state, mark, agent ? agent->mark : 0);
 }
 
+/* What is protected isn't an agent's either, whoever has started it: the agent's end must not be its own. */
+static void evict_protected(struct state *state, const struct proc *proc, struct actions *actions)
+{
+	struct agent *agent = proc->cgroup_id ? idmap_get(&state->by_cgroup, proc->cgroup_id) : NULL;
+	struct action *action;
+
+	if (proc->mark)
+		quiet_mark(actions, proc);
+	if (!agent)
+		return;
+	action = actions_add(actions, ACTION_EVICT, agent);
+	if (!action)
+		return;
+	action->process.pid = proc->pid;
+	action->process.start_ticks = proc->start_ticks;
+	record_agent(actions, INCIDENT_PROTECTED, agent, (struct record_words){"protect", "evict", "done"});
+}
+
 /* Common to all ways of coming across a process. Returns the agent that it waits for, or NULL. */
 static struct agent *consider(struct state *state, const struct birth *birth, uint64_t lineage, struct actions *actions)
 {
@@ -205,8 +223,7 @@ static struct agent *consider(struct state *state, const struct birth *birth, ui
 	struct kin kin = {0};
 
 	if (match_is_protected(state->set, proc)) {
-		if (proc->mark)
-			quiet_mark(actions, proc);
+		evict_protected(state, proc, actions);
 		return NULL;
 	}
 	kin = find_kin(state, proc, lineage);

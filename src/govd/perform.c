@@ -112,25 +112,16 @@ static void perform_timer(struct manager *manager, const struct action *action)
 void manager_perform(struct manager *manager, const struct action *action)
 {
 	static void (*const performers[ACTION_KINDS])(struct manager *, const struct action *) = {
-		[ACTION_PLACE] = perform_group,
-		[ACTION_MOVE] = perform_group,
-		[ACTION_LIMIT] = perform_group,
-		[ACTION_SAVE] = perform_group,
-		[ACTION_MARK] = perform_mark,
-		[ACTION_RELEASE] = perform_release,
-		[ACTION_FREEZE] = perform_group,
-		[ACTION_THAW] = perform_group,
-		[ACTION_SIGNAL] = perform_group,
-		[ACTION_SIGNAL_ALL] = perform_group,
-		[ACTION_KILL] = perform_group,
-		[ACTION_REMOVE] = perform_group,
-		[ACTION_HOLD_ANSWER] = perform_hold_answer,
-		[ACTION_REPLY] = perform_reply,
-		[ACTION_RECORD] = perform_record,
-		[ACTION_SWEEP] = perform_sweep,
-		[ACTION_CENSUS] = perform_census,
-		[ACTION_TIMER] = perform_timer,
-		[ACTION_FORGET] = perform_group,
+		[ACTION_PLACE] = perform_group,	     [ACTION_MOVE] = perform_group,
+		[ACTION_EVICT] = perform_group,	     [ACTION_LIMIT] = perform_group,
+		[ACTION_SAVE] = perform_group,	     [ACTION_MARK] = perform_mark,
+		[ACTION_RELEASE] = perform_release,  [ACTION_FREEZE] = perform_group,
+		[ACTION_THAW] = perform_group,	     [ACTION_SIGNAL] = perform_group,
+		[ACTION_SIGNAL_ALL] = perform_group, [ACTION_KILL] = perform_group,
+		[ACTION_REMOVE] = perform_group,     [ACTION_HOLD_ANSWER] = perform_hold_answer,
+		[ACTION_REPLY] = perform_reply,	     [ACTION_RECORD] = perform_record,
+		[ACTION_SWEEP] = perform_sweep,	     [ACTION_CENSUS] = perform_census,
+		[ACTION_TIMER] = perform_timer,	     [ACTION_FORGET] = perform_group,
 	};
 
 	performers[action->kind](manager, action);

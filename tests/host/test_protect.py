@@ -205,6 +205,25 @@ class ListedTest(ProtectTest):
             self.assertIn("protected", done.stderr)
         wait_until(lambda: [i for i in self.incidents("protected") if i["action"] == "run"][1:], "two refused runs")
 
+    def test_started_by_an_agent(self):
+        """It doesn't end with the agent that has started it."""
+        parent = self.copy("sh", "parent")
+        self.policy("parent", "match: {exe: DIR/bin/parent}\n")
+        self.start()
+        process = self.spawn(parent, "-c", f"{self.guarded} 300 & sleep 300 & wait")
+        found = self.agent_of(process.pid)
+        wait_until(lambda: len(children_of(process.pid)) == 2, "two children")
+        children = {exe_of(pid): pid for pid in wait_until(
+            lambda: self.guarded in map(exe_of, children_of(process.pid)) and children_of(process.pid), "they have executed")}
+        guarded = children.pop(self.guarded)
+        self.addCleanup(os.kill, guarded, signal.SIGKILL)
+        wait_until(lambda: cgroups_of(guarded) == cgroups_of(os.getpid()), "the protected one is let out")
+        self.ctl("kill", found["id"])
+        process.wait(20)
+        wait_until(lambda: not any(is_alive(pid) for pid in children.values()), "the other one ends")
+        self.assertTrue(is_alive(guarded))
+        wait_until(lambda: [i for i in self.incidents("protected") if i["action"] == "evict"], "the incident")
+
     def test_listed_later_and_no_more(self):
         """A reload protects what isn't an agent yet, and lets go of what was protected."""
         self.config("")
