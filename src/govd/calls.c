@@ -17,115 +17,65 @@ static uint64_t since(uint64_t then_ns)
 	return now_ns > then_ns ? now_ns - then_ns : 0;
 }
 
-/* ---- agents ---- */
-
-int agent_add_next(struct manager *manager, sd_bus_message *m, const struct agent *agent)
+void agent_write_next(struct bus_writer *writer, const struct agent *agent)
 {
 	uint64_t now_ns = manager_now_ns();
-	int r;
 
-	(void)manager;
 	if (!agent->deadline_ns || agent->state != AGENT_STOPPING)
-		return 0;
-	r = bus_open_dict(m, "next");
-	if (r < 0)
-		return r;
-	r = bus_add_string(m, "action", "kill");
-	if (r < 0)
-		return r;
-	r = bus_add_double(m, "in_s", seconds(agent->deadline_ns > now_ns ? agent->deadline_ns - now_ns : 0));
-	if (r < 0)
-		return r;
-	return bus_close_dict(m);
+		return;
+	bus_begin_dict(writer, "next");
+	bus_write_string(writer, "action", "kill");
+	bus_write_double(writer, "in_s", seconds(agent->deadline_ns > now_ns ? agent->deadline_ns - now_ns : 0));
+	bus_end(writer);
 }
 
-static int agent_add_stats(sd_bus_message *m, const struct group_stats *stats)
+void agent_write(struct manager *manager, struct bus_writer *writer, const struct agent *agent)
 {
-	int r;
-
-	r = bus_add_u64(m, "memory_bytes", stats->memory_bytes);
-	if (r < 0)
-		return r;
-	r = bus_add_u64(m, "memory_max_bytes", stats->memory_max_bytes);
-	if (r < 0)
-		return r;
-	r = bus_add_u64(m, "memory_peak_bytes", stats->memory_peak_bytes);
-	if (r < 0)
-		return r;
-	if (stats->cpu_ns != UINT64_MAX) {
-		r = bus_add_double(m, "cpu_s", seconds(stats->cpu_ns));
-		if (r < 0)
-			return r;
-	}
-	return bus_add_u64(m, "tasks", stats->tasks);
-}
-
-int agent_add_fields(struct manager *manager, sd_bus_message *m, const struct agent *agent)
-{
-	const struct {
-		const char *name, *value;
-	} strings[] = {
-		{"id", agent->id},	   {"policy", agent->policy->name},
-		{"key", agent->key},	   {"state", agent_state_name(agent->state)},
-		{"cgroup", agent->cgroup}, {"exe", agent->exe},
-		{"script", agent->script},
-	};
 	struct group_stats stats;
-	int r;
 
-	for (size_t i = 0; i < ELEMENTSOF(strings); i++) {
-		r = bus_add_string(m, strings[i].name, strings[i].value);
-		if (r < 0)
-			return r;
-	}
-	r = bus_add_i64(m, "pid", agent->root_pid);
-	if (r < 0)
-		return r;
-	r = bus_add_double(m, "since_s", seconds(since(agent->since_ns)));
-	if (r < 0)
-		return r;
-	r = bus_add_double(m, "idle_s", seconds(since(agent->active_ns)));
-	if (r < 0)
-		return r;
-	r = bus_add_bool(m, "observed", agent->is_observed);
-	if (r < 0)
-		return r;
+	bus_write_string(writer, "id", agent->id);
+	bus_write_string(writer, "policy", agent->policy->name);
+	bus_write_string(writer, "key", agent->key);
+	bus_write_string(writer, "state", agent_state_name(agent->state));
+	bus_write_string(writer, "cgroup", agent->cgroup);
+	bus_write_string(writer, "exe", agent->exe);
+	bus_write_string(writer, "script", agent->script);
+	bus_write_i64(writer, "pid", agent->root_pid);
+	bus_write_double(writer, "since_s", seconds(since(agent->since_ns)));
+	bus_write_double(writer, "idle_s", seconds(since(agent->active_ns)));
+	bus_write_bool(writer, "observed", agent->is_observed);
 	if (!agent->is_placed || groups_stats(manager->groups, agent->handle, &stats) < 0)
-		return 0;
-	return agent_add_stats(m, &stats);
+		return;
+	bus_write_u64(writer, "memory_bytes", stats.memory_bytes);
+	bus_write_u64(writer, "memory_max_bytes", stats.memory_max_bytes);
+	bus_write_u64(writer, "memory_peak_bytes", stats.memory_peak_bytes);
+	if (stats.cpu_ns != UINT64_MAX)
+		bus_write_double(writer, "cpu_s", seconds(stats.cpu_ns));
+	bus_write_u64(writer, "tasks", stats.tasks);
 }
 
 static int call_list(sd_bus_message *reply, const char *policy, sd_bus_error *error, void *userdata)
 {
+	struct bus_writer writer = {.message = reply};
 	struct manager *manager = userdata;
 	const struct agent *agent;
 	size_t cursor = 0;
-	int r;
 
 	if (*policy && !policy_set_find(manager->policies, policy))
 		return sd_bus_error_setf(error, GOV_ERROR_NO_SUCH_POLICY,
 					 "there is no policy %s: `govctl policy list` shows those in force", policy);
 	manager_sample(manager);
-	r = sd_bus_message_open_container(reply, 'a', "a{sv}");
-	if (r < 0)
-		return r;
+	bus_begin_list(&writer, NULL);
 	while ((agent = state_agent_next(manager->state, &cursor))) {
 		if (*policy && !streq(agent->policy->name, policy))
 			continue;
-		r = sd_bus_message_open_container(reply, 'a', "{sv}");
-		if (r < 0)
-			return r;
-		r = agent_add_fields(manager, reply, agent);
-		if (r < 0)
-			return r;
-		r = agent_add_next(manager, reply, agent);
-		if (r < 0)
-			return r;
-		r = sd_bus_message_close_container(reply);
-		if (r < 0)
-			return r;
+		bus_begin_dict(&writer, NULL);
+		agent_write(manager, &writer, agent);
+		agent_write_next(&writer, agent);
+		bus_end(&writer);
 	}
-	return sd_bus_message_close_container(reply);
+	bus_end(&writer);
+	return writer.error;
 }
 
 const struct bus_calls manager_calls = {

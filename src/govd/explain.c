@@ -8,70 +8,46 @@
 
 /* Why: for a process or an agent, what each policy said of it, and what comes next. */
 
-static int add_verdict(sd_bus_message *m, const struct policy *policy, const struct proc *proc, bool is_chosen)
+static void write_verdict(struct bus_writer *writer, const struct policy *policy, const struct proc *proc,
+			  bool is_chosen)
 {
 	enum match_key key = match_policy(policy, proc);
 	char why[512] = "";
-	int r;
 
 	if (key != MATCH_ALL)
 		match_explain(policy, proc, key, why, sizeof(why));
 	else if (!is_chosen)
 		snprintf(why, sizeof(why), "it matches too, but a policy whose name sorts before it does so first");
-	r = sd_bus_message_open_container(m, 'a', "{sv}");
-	if (r < 0)
-		return r;
-	r = bus_add_string(m, "policy", policy->name);
-	if (r < 0)
-		return r;
-	r = bus_add_bool(m, "matched", key == MATCH_ALL);
-	if (r < 0)
-		return r;
-	r = bus_add_string(m, "key", match_key_name(key));
-	if (r < 0)
-		return r;
-	r = bus_add_string(m, "reason", why);
-	if (r < 0)
-		return r;
-	return sd_bus_message_close_container(m);
+	bus_begin_dict(writer, NULL);
+	bus_write_string(writer, "policy", policy->name);
+	bus_write_bool(writer, "matched", key == MATCH_ALL);
+	bus_write_string(writer, "key", match_key_name(key));
+	bus_write_string(writer, "reason", why);
+	bus_end(writer);
 }
 
-/* agent: that it is a part of, whose policy has been told; NULL: the policy is what it would get. */
-static int add_process(struct manager *manager, sd_bus_message *m, const struct proc *proc, const struct agent *agent)
+/* What a process is, and what each policy says of it. */
+static void write_process(struct manager *manager, struct bus_writer *writer, const struct proc *proc)
 {
 	const struct policy *chosen = match_find(manager->policies, proc);
-	int r;
 
-	r = bus_add_i64(m, "pid", proc->pid);
-	if (r < 0)
-		return r;
-	r = bus_add_string(m, "exe", proc->exe);
-	if (r < 0)
-		return r;
-	r = bus_add_string(m, "script", proc->script);
-	if (r < 0)
-		return r;
-	r = bus_add_string(m, "in_cgroup", proc->cgroup);
-	if (r < 0)
-		return r;
-	r = bus_add_bool(m, "protected", match_is_protected(manager->policies, proc));
-	if (r < 0)
-		return r;
-	if (!agent)
-		r = bus_add_string(m, "policy", chosen ? chosen->name : NULL);
-	if (r < 0)
-		return r;
-	r = bus_open_list(m, "policies");
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < manager->policies->n; i++) {
-		const struct policy *policy = manager->policies->policies[i];
+	bus_write_i64(writer, "pid", proc->pid);
+	bus_write_string(writer, "exe", proc->exe);
+	bus_write_string(writer, "script", proc->script);
+	bus_write_string(writer, "in_cgroup", proc->cgroup);
+	bus_write_bool(writer, "protected", match_is_protected(manager->policies, proc));
+	bus_begin_list(writer, "policies");
+	for (size_t i = 0; i < manager->policies->n; i++)
+		write_verdict(writer, manager->policies->policies[i], proc, manager->policies->policies[i] == chosen);
+	bus_end(writer);
+}
 
-		r = add_verdict(m, policy, proc, policy == chosen);
-		if (r < 0)
-			return r;
-	}
-	return bus_close_list(m);
+/* The policy that an ungoverned process would get. */
+static void write_choice(struct manager *manager, struct bus_writer *writer, const struct proc *proc)
+{
+	const struct policy *chosen = match_find(manager->policies, proc);
+
+	bus_write_string(writer, "policy", chosen ? chosen->name : NULL);
 }
 
 static int no_such_process(sd_bus_error *error, uint32_t pid)
@@ -83,17 +59,15 @@ int call_test_policy(sd_bus_message *reply, uint32_t pid, sd_bus_error *error, v
 {
 	struct manager *manager = userdata;
 	struct proc proc;
-	int r;
+	struct bus_writer writer = {.message = reply};
 
 	if (pid == 0 || pid > INT_MAX || procfs_read(manager->procfs, (pid_t)pid, &proc) < 0)
 		return no_such_process(error, pid);
-	r = sd_bus_message_open_container(reply, 'a', "{sv}");
-	if (r < 0)
-		return r;
-	r = add_process(manager, reply, &proc, NULL);
-	if (r < 0)
-		return r;
-	return sd_bus_message_close_container(reply);
+	bus_begin_dict(&writer, NULL);
+	write_choice(manager, &writer, &proc);
+	write_process(manager, &writer, &proc);
+	bus_end(&writer);
+	return writer.error;
 }
 
 /* One sentence: how it stands with this process. */
@@ -121,26 +95,14 @@ static const char *state_sentence(const struct manager *manager, const struct ag
 	return "no policy matches it: it isn't governed";
 }
 
-static int add_agent(struct manager *manager, sd_bus_message *m, const struct agent *agent)
+static void write_agent(struct bus_writer *writer, const struct agent *agent)
 {
-	int r;
-
-	r = bus_add_string(m, "agent", agent->id);
-	if (r < 0)
-		return r;
-	r = bus_add_string(m, "policy", agent->policy->name);
-	if (r < 0)
-		return r;
-	r = bus_add_string(m, "agent_key", agent->key);
-	if (r < 0)
-		return r;
-	r = bus_add_string(m, "state", agent_state_name(agent->state));
-	if (r < 0)
-		return r;
-	r = bus_add_string(m, "how", agent->how);
-	if (r < 0)
-		return r;
-	return agent_add_next(manager, m, agent);
+	bus_write_string(writer, "agent", agent->id);
+	bus_write_string(writer, "policy", agent->policy->name);
+	bus_write_string(writer, "agent_key", agent->key);
+	bus_write_string(writer, "state", agent_state_name(agent->state));
+	bus_write_string(writer, "how", agent->how);
+	agent_write_next(writer, agent);
 }
 
 static bool is_number(const char *what)
@@ -157,6 +119,7 @@ int call_explain(sd_bus_message *reply, const char *what, sd_bus_error *error, v
 	const struct agent *agent = NULL;
 	struct proc proc = {};
 	bool has_proc = false;
+	struct bus_writer writer = {.message = reply};
 	int r;
 
 	/* A number is a PID first; ids of eight digits are told apart by the process not being there. */
@@ -170,21 +133,14 @@ int call_explain(sd_bus_message *reply, const char *what, sd_bus_error *error, v
 			return r;
 		has_proc = agent->has_root && procfs_read(manager->procfs, agent->root_pid, &proc) == 0;
 	}
-	r = sd_bus_message_open_container(reply, 'a', "{sv}");
-	if (r < 0)
-		return r;
-	if (agent) {
-		r = add_agent(manager, reply, agent);
-		if (r < 0)
-			return r;
-	}
-	if (has_proc) {
-		r = add_process(manager, reply, &proc, agent);
-		if (r < 0)
-			return r;
-	}
-	r = bus_add_string(reply, "why", state_sentence(manager, agent, has_proc ? &proc : NULL));
-	if (r < 0)
-		return r;
-	return sd_bus_message_close_container(reply);
+	bus_begin_dict(&writer, NULL);
+	if (agent)
+		write_agent(&writer, agent);
+	else
+		write_choice(manager, &writer, &proc);
+	if (has_proc)
+		write_process(manager, &writer, &proc);
+	bus_write_string(&writer, "why", state_sentence(manager, agent, has_proc ? &proc : NULL));
+	bus_end(&writer);
+	return writer.error;
 }

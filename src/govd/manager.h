@@ -134,9 +134,10 @@ bool call_may_connect(uid_t uid, const gid_t *groups, size_t n_groups, void *use
 void call_refused(const struct bus_peer *peer, const char *method, void *userdata);
 /* The agent of this name, or an error in words. */
 int call_find_agent(struct manager *manager, const char *name, const struct agent **ret_agent, sd_bus_error *error);
-/* The fields that list and show have in common, into an open a{sv}. */
-int agent_add_fields(struct manager *manager, sd_bus_message *m, const struct agent *agent);
-int agent_add_next(struct manager *manager, sd_bus_message *m, const struct agent *agent);
+/* The fields that list and show have in common, into the a{sv} that is open. */
+void agent_write(struct manager *manager, struct bus_writer *writer, const struct agent *agent);
+/* What will happen to it next, if something is due. */
+void agent_write_next(struct bus_writer *writer, const struct agent *agent);
 
 /* The path of a helper program: beside govd's own executable, else in libexec. */
 int program_path(const char *name, char *path, size_t size) _must_check_;

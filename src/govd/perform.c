@@ -15,7 +15,6 @@ static void perform_group(struct manager *manager, const struct action *action)
 	int r = groups_act(manager->groups, action);
 
 	if (r < 0 && r != -ESRCH) {
-		manager->counts.actions_failed++;
 		log_debug("%s of agent %s failed: %s", action_kind_name(action->kind),
 			  action->agent ? action->agent->id : "-", strerror(-r));
 	}

@@ -15,77 +15,46 @@ static size_t count_agents(const struct manager *manager, const char *policy)
 	return n;
 }
 
-static int add_policy(struct manager *manager, sd_bus_message *m, const struct policy *policy)
+static void write_policy(struct manager *manager, struct bus_writer *writer, const struct policy *policy)
 {
 	bool observes = manager->options.observe || policy->mode == POLICY_OBSERVE;
-	int r;
 
-	r = sd_bus_message_open_container(m, 'a', "{sv}");
-	if (r < 0)
-		return r;
-	r = bus_add_string(m, "name", policy->name);
-	if (r < 0)
-		return r;
-	r = bus_add_string(m, "file", policy->file);
-	if (r < 0)
-		return r;
-	r = bus_add_string(m, "mode", observes ? "observe" : "enforce");
-	if (r < 0)
-		return r;
-	r = bus_add_u64(m, "agents", count_agents(manager, policy->name));
-	if (r < 0)
-		return r;
-	r = bus_add_string(m, "state", "loaded");
-	if (r < 0)
-		return r;
-	return sd_bus_message_close_container(m);
+	bus_begin_dict(writer, NULL);
+	bus_write_string(writer, "name", policy->name);
+	bus_write_string(writer, "file", policy->file);
+	bus_write_string(writer, "mode", observes ? "observe" : "enforce");
+	bus_write_u64(writer, "agents", count_agents(manager, policy->name));
+	bus_write_string(writer, "state", "loaded");
+	bus_end(writer);
 }
 
 /* A file that could not be loaded: by its error line, `file: path: words`. */
-static int add_bad_policy(sd_bus_message *m, const char *line)
+static void write_bad_policy(struct bus_writer *writer, const char *line)
 {
 	const char *colon = strchr(line, ':');
 	char file[512];
-	int r;
 
 	snprintf(file, sizeof(file), "%.*s", (int)(colon ? colon - line : 0), line);
-	r = sd_bus_message_open_container(m, 'a', "{sv}");
-	if (r < 0)
-		return r;
-	r = bus_add_string(m, "name", text_basename(file));
-	if (r < 0)
-		return r;
-	r = bus_add_string(m, "file", file);
-	if (r < 0)
-		return r;
-	r = bus_add_string(m, "state", "error");
-	if (r < 0)
-		return r;
-	r = bus_add_string(m, "error", line);
-	if (r < 0)
-		return r;
-	return sd_bus_message_close_container(m);
+	bus_begin_dict(writer, NULL);
+	bus_write_string(writer, "name", text_basename(file));
+	bus_write_string(writer, "file", file);
+	bus_write_string(writer, "state", "error");
+	bus_write_string(writer, "error", line);
+	bus_end(writer);
 }
 
 int call_list_policies(sd_bus_message *reply, void *userdata)
 {
+	struct bus_writer writer = {.message = reply};
 	struct manager *manager = userdata;
-	int r;
 
-	r = sd_bus_message_open_container(reply, 'a', "a{sv}");
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < manager->policies->n; i++) {
-		r = add_policy(manager, reply, manager->policies->policies[i]);
-		if (r < 0)
-			return r;
-	}
-	for (size_t i = 0; i < manager->policy_errors.n; i++) {
-		r = add_bad_policy(reply, manager->policy_errors.lines[i]);
-		if (r < 0)
-			return r;
-	}
-	return sd_bus_message_close_container(reply);
+	bus_begin_list(&writer, NULL);
+	for (size_t i = 0; i < manager->policies->n; i++)
+		write_policy(manager, &writer, manager->policies->policies[i]);
+	for (size_t i = 0; i < manager->policy_errors.n; i++)
+		write_bad_policy(&writer, manager->policy_errors.lines[i]);
+	bus_end(&writer);
+	return writer.error;
 }
 
 int call_show_policy(sd_bus_message *reply, const char *name, sd_bus_error *error, void *userdata)
@@ -106,31 +75,16 @@ int call_show_policy(sd_bus_message *reply, const char *name, sd_bus_error *erro
 
 int call_reload(sd_bus_message *reply, sd_bus_error *error, void *userdata)
 {
+	struct bus_writer writer = {.message = reply};
 	struct manager *manager = userdata;
 	int r;
 
 	r = manager_load_policies(manager);
 	if (r < 0)
 		return sd_bus_error_setf(error, GOV_ERROR_FAILED, "the policies can't be loaded: %s", strerror(-r));
-	r = sd_bus_message_open_container(reply, 'a', "{sv}");
-	if (r < 0)
-		return r;
-	r = bus_add_u64(reply, "policies", manager->policies->n);
-	if (r < 0)
-		return r;
-	r = sd_bus_message_open_container(reply, 'e', "sv");
-	if (r < 0)
-		return r;
-	r = sd_bus_message_append(reply, "s", "errors");
-	if (r < 0)
-		return r;
-	r = sd_bus_message_open_container(reply, 'v', "as");
-	if (r < 0)
-		return r;
-	r = sd_bus_message_open_container(reply, 'a', "s");
-	for (size_t i = 0; r >= 0 && i < manager->policy_errors.n; i++)
-		r = sd_bus_message_append(reply, "s", manager->policy_errors.lines[i]);
-	for (int i = 0; r >= 0 && i < 4; i++) /* as, v, e, a{sv} */
-		r = sd_bus_message_close_container(reply);
-	return r;
+	bus_begin_dict(&writer, NULL);
+	bus_write_u64(&writer, "policies", manager->policies->n);
+	bus_write_strings(&writer, "errors", manager->policy_errors.lines, manager->policy_errors.n);
+	bus_end(&writer);
+	return writer.error;
 }

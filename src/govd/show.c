@@ -5,81 +5,60 @@
 
 #define SHOW_PIDS_MAX 1024
 
-static int add_limits(sd_bus_message *m, const struct policy *policy)
+static uint64_t or_unknown(uint64_t value)
 {
-	const struct policy_limits *limits = &policy->limits;
-	const struct {
-		const char *name;
-		uint64_t value; /* UINT64_MAX: none */
-	} numbers[] = {
-		{"memory_high_bytes", limits->memory_high_bytes},
-		{"memory_max_bytes", limits->memory_max_bytes},
-		{"swap_max_bytes", limits->swap_max_bytes},
-		{"cpu_weight", limits->cpu_weight ? limits->cpu_weight : UINT64_MAX},
-		{"cpu_max_pct", limits->cpu_max_pct ? limits->cpu_max_pct : UINT64_MAX},
-		{"tasks_max", limits->tasks_max},
-	};
-	int r;
-
-	r = bus_open_dict(m, "limits");
-	for (size_t i = 0; r >= 0 && i < ELEMENTSOF(numbers); i++)
-		r = bus_add_u64(m, numbers[i].name, numbers[i].value);
-	return r < 0 ? r : bus_close_dict(m);
+	return value ? value : UINT64_MAX;
 }
 
-static int add_tool(sd_bus_message *m, const struct proc *proc)
+static void write_limits(struct bus_writer *writer, const struct policy_limits *limits)
 {
-	int r;
-
-	r = sd_bus_message_open_container(m, 'a', "{sv}");
-	if (r < 0)
-		return r;
-	r = bus_add_i64(m, "pid", proc->pid);
-	if (r < 0)
-		return r;
-	r = bus_add_string(m, "exe", proc->exe);
-	if (r < 0)
-		return r;
-	r = bus_add_string(m, "script", proc->script);
-	if (r < 0)
-		return r;
-	return sd_bus_message_close_container(m);
+	bus_begin_dict(writer, "limits");
+	bus_write_u64(writer, "memory_high_bytes", limits->memory_high_bytes);
+	bus_write_u64(writer, "memory_max_bytes", limits->memory_max_bytes);
+	bus_write_u64(writer, "swap_max_bytes", limits->swap_max_bytes);
+	bus_write_u64(writer, "cpu_weight", or_unknown(limits->cpu_weight));
+	bus_write_u64(writer, "cpu_max_pct", or_unknown(limits->cpu_max_pct));
+	bus_write_u64(writer, "tasks_max", limits->tasks_max);
+	bus_end(writer);
 }
 
-/* The commands that the agent has started: children of its root, and orphans of theirs that are in its group still. */
-static int add_tools(struct manager *manager, sd_bus_message *m, const struct agent *agent)
+/* A child of the agent's root, or an orphan in its group: what the agent has started as a command. */
+static bool is_tool(struct manager *manager, const struct agent *agent, pid_t pid)
+{
+	struct proc proc, parent;
+
+	if (pid == agent->root_pid || procfs_read(manager->procfs, pid, &proc) < 0)
+		return false;
+	if (proc.ppid == agent->root_pid)
+		return true;
+	return procfs_read(manager->procfs, proc.ppid, &parent) < 0 || parent.cgroup_id != agent->cgroup_id;
+}
+
+static void write_tools(struct manager *manager, struct bus_writer *writer, const struct agent *agent)
 {
 	_cleanup_free_ pid_t *pids = calloc(SHOW_PIDS_MAX, sizeof(*pids));
 	ssize_t n = 0;
-	int r;
 
-	if (!pids)
-		return -ENOMEM;
-	if (agent->is_placed)
+	if (pids && agent->is_placed)
 		n = groups_pids(manager->groups, agent->handle, pids, SHOW_PIDS_MAX);
-	r = bus_open_list(m, "tools");
-	if (r < 0)
-		return r;
+	bus_begin_list(writer, "tools");
 	for (ssize_t i = 0; i < MIN2(n, (ssize_t)SHOW_PIDS_MAX); i++) {
-		struct proc proc, parent;
+		struct proc proc;
 
-		if (pids[i] == agent->root_pid || procfs_read(manager->procfs, pids[i], &proc) < 0)
+		if (!is_tool(manager, agent, pids[i]) || procfs_read(manager->procfs, pids[i], &proc) < 0)
 			continue;
-		if (proc.ppid != agent->root_pid && procfs_read(manager->procfs, proc.ppid, &parent) == 0 &&
-		    parent.cgroup_id == agent->cgroup_id)
-			continue;
-		/* Reading the parent has taken the reader's strings. */
-		if (procfs_read(manager->procfs, pids[i], &proc) < 0)
-			continue;
-		r = add_tool(m, &proc);
-		if (r < 0)
-			return r;
+		bus_begin_dict(writer, NULL);
+		bus_write_i64(writer, "pid", proc.pid);
+		bus_write_string(writer, "exe", proc.exe);
+		bus_write_string(writer, "script", proc.script);
+		bus_end(writer);
 	}
-	return bus_close_list(m);
+	bus_end(writer);
 }
 
 int call_show(sd_bus_message *reply, const char *id, sd_bus_error *error, void *userdata)
 {
+	struct bus_writer writer = {.message = reply};
 	struct manager *manager = userdata;
 	const struct agent *agent, *parent;
 	int r;
@@ -88,27 +67,14 @@ int call_show(sd_bus_message *reply, const char *id, sd_bus_error *error, void *
 	if (r < 0)
 		return r;
 	manager_sample(manager);
-	r = sd_bus_message_open_container(reply, 'a', "{sv}");
-	if (r < 0)
-		return r;
-	r = agent_add_fields(manager, reply, agent);
-	if (r < 0)
-		return r;
-	r = bus_add_string(reply, "how", agent->how);
-	if (r < 0)
-		return r;
 	parent = state_agent_by_handle(manager->state, agent->parent);
-	r = bus_add_string(reply, "parent", parent ? parent->id : NULL);
-	if (r < 0)
-		return r;
-	r = add_limits(reply, agent->policy);
-	if (r < 0)
-		return r;
-	r = add_tools(manager, reply, agent);
-	if (r < 0)
-		return r;
-	r = agent_add_next(manager, reply, agent);
-	if (r < 0)
-		return r;
-	return sd_bus_message_close_container(reply);
+	bus_begin_dict(&writer, NULL);
+	agent_write(manager, &writer, agent);
+	bus_write_string(&writer, "how", agent->how);
+	bus_write_string(&writer, "parent", parent ? parent->id : NULL);
+	write_limits(&writer, &agent->policy->limits);
+	write_tools(manager, &writer, agent);
+	agent_write_next(&writer, agent);
+	bus_end(&writer);
+	return writer.error;
 }

@@ -7,151 +7,110 @@
 
 /* The daemon at a glance: everything that it counts. */
 
-static int add_agents_status(struct manager *manager, sd_bus_message *m)
+static void write_agents(const struct manager *manager, struct bus_writer *writer)
 {
 	const struct agent *agent;
 	size_t cursor = 0, held = 0, frozen = 0;
-	int r;
 
 	while ((agent = state_agent_next(manager->state, &cursor))) {
 		held += agent->state == AGENT_HELD;
 		frozen += agent->state == AGENT_FROZEN;
 	}
-	r = bus_open_dict(m, "agents");
-	if (r < 0)
-		return r;
-	r = bus_add_u64(m, "total", state_agent_count(manager->state));
-	if (r < 0)
-		return r;
-	r = bus_add_u64(m, "held", held);
-	if (r < 0)
-		return r;
-	r = bus_add_u64(m, "frozen", frozen);
-	if (r < 0)
-		return r;
-	return bus_close_dict(m);
+	bus_begin_dict(writer, "agents");
+	bus_write_u64(writer, "total", state_agent_count(manager->state));
+	bus_write_u64(writer, "held", held);
+	bus_write_u64(writer, "frozen", frozen);
+	bus_end(writer);
 }
 
-struct status_number {
-	const char *name;
-	uint64_t value;
-};
-
-static int add_numbers(sd_bus_message *m, const char *name, const struct status_number *numbers, size_t n)
+static void write_doings(const struct manager *manager, struct bus_writer *writer)
 {
-	int r;
-
-	r = bus_open_dict(m, name);
-	for (size_t i = 0; r >= 0 && i < n; i++)
-		r = bus_add_u64(m, numbers[i].name, numbers[i].value);
-	return r < 0 ? r : bus_close_dict(m);
-}
-
-static int add_counters(struct manager *manager, sd_bus_message *m)
-{
-	struct recorder_stats recorder;
-	struct hold_stats hold = {0};
 	struct groups_counts groups;
-	struct bus_counts bus;
-	struct log_counts lines;
-	int r;
 
-	recorder_get_stats(manager->recorder, &recorder);
 	groups_get_counts(manager->groups, &groups);
+	bus_begin_dict(writer, "events");
+	bus_write_u64(writer, "received", manager->counts.records);
+	bus_write_u64(writer, "lost", manager->counts.lost);
+	bus_write_u64(writer, "resyncs", manager->counts.resyncs);
+	bus_end(writer);
+	bus_begin_dict(writer, "actions");
+	bus_write_u64(writer, "placed", groups.placed);
+	bus_write_u64(writer, "moved", groups.moved);
+	bus_write_u64(writer, "failed", groups.failed + manager->counts.actions_failed);
+	bus_write_u64(writer, "degraded", groups.degraded);
+	bus_write_u64(writer, "dropped", manager->actions.dropped);
+	bus_end(writer);
+}
+
+static void write_hold(const struct manager *manager, struct bus_writer *writer)
+{
+	struct hold_stats hold;
+
+	hold_get_stats(manager->hold, &hold);
+	bus_begin_dict(writer, "holds");
+	bus_write_u64(writer, "watches", hold.marks);
+	bus_write_u64(writer, "asked", hold.asked);
+	bus_write_u64(writer, "expired", hold.expired);
+	bus_write_u64(writer, "restarts", hold.restarts);
+	bus_write_u64(writer, "down", manager->hold_is_down);
+	bus_end(writer);
+}
+
+static void write_recorder(const struct manager *manager, struct bus_writer *writer)
+{
+	struct recorder_stats stats;
+
+	recorder_get_stats(manager->recorder, &stats);
+	bus_begin_dict(writer, "recorder");
+	bus_write_u64(writer, "written", stats.written);
+	bus_write_u64(writer, "dropped", stats.dropped);
+	bus_write_u64(writer, "failed", stats.failed);
+	bus_write_u64(writer, "restarts", stats.restarts);
+	bus_end(writer);
+	bus_write_u64(writer, "incidents", stats.sent);
+	bus_write_string(writer, "recorder_error", stats.error ? stats.error_text : NULL);
+}
+
+static void write_clients_and_log(const struct manager *manager, struct bus_writer *writer)
+{
+	struct bus_counts bus;
+	struct log_counts log;
+
 	bus_get_counts(manager->bus, &bus);
-	log_get_counts(&lines);
-	if (manager->hold)
-		hold_get_stats(manager->hold, &hold);
-	const struct status_number events[] = {
-		{"received", manager->counts.records},
-		{"lost", manager->counts.lost},
-		{"resyncs", manager->counts.resyncs},
-	};
-	const struct status_number actions[] = {
-		{"placed", groups.placed},
-		{"moved", groups.moved},
-		{"failed", groups.failed + manager->counts.actions_failed},
-		{"dropped", manager->actions.dropped},
-	};
-	const struct status_number holds[] = {
-		{"watches", hold.marks},
-		{"asked", hold.asked},
-		{"expired", hold.expired},
-		{"restarts", hold.restarts},
-		{"down", manager->hold_is_down || !manager->hold},
-	};
-	const struct status_number clients[] = {
-		{"connected", bus_client_count(manager->bus)},
-		{"refused", bus.refused},
-		{"dropped", bus.dropped_slow + bus.dropped_large},
-	};
-	const struct status_number records[] = {
-		{"written", recorder.written},
-		{"dropped", recorder.dropped},
-		{"failed", recorder.failed},
-		{"restarts", recorder.restarts},
-	};
-	const struct status_number log[] = {
-		{"emitted", lines.emitted},
-		{"dropped", lines.dropped},
-	};
-	const struct {
-		const char *name;
-		const struct status_number *numbers;
-		size_t n;
-	} groups_of[] = {
-		{"events", events, ELEMENTSOF(events)},	    {"actions", actions, ELEMENTSOF(actions)},
-		{"holds", holds, ELEMENTSOF(holds)},	    {"clients", clients, ELEMENTSOF(clients)},
-		{"recorder", records, ELEMENTSOF(records)}, {"log", log, ELEMENTSOF(log)},
-	};
-	for (size_t i = 0; i < ELEMENTSOF(groups_of); i++) {
-		r = add_numbers(m, groups_of[i].name, groups_of[i].numbers, groups_of[i].n);
-		if (r < 0)
-			return r;
-	}
-	r = bus_add_u64(m, "incidents", recorder.sent);
-	if (r < 0)
-		return r;
-	return recorder.error ? bus_add_string(m, "recorder_error", recorder.error_text) : 0;
+	log_get_counts(&log);
+	bus_begin_dict(writer, "clients");
+	bus_write_u64(writer, "connected", bus_client_count(manager->bus));
+	bus_write_u64(writer, "refused", bus.refused);
+	bus_write_u64(writer, "dropped", bus.dropped_slow + bus.dropped_large);
+	bus_end(writer);
+	bus_begin_dict(writer, "log");
+	bus_write_u64(writer, "emitted", log.emitted);
+	bus_write_u64(writer, "dropped", log.dropped);
+	bus_end(writer);
 }
 
 int call_status(sd_bus_message *reply, void *userdata)
 {
+	struct bus_writer writer = {.message = reply};
 	struct manager *manager = userdata;
 	struct utsname kernel;
-	int r;
 
 	if (uname(&kernel) < 0)
 		return -errno;
-	const struct {
-		const char *name, *value;
-	} strings[] = {
-		{"version", GOV_VERSION},
-		{"backend", groups_backend(manager->groups)},
-		{"mode", manager->options.observe ? "observe" : "enforce"},
-		{"kernel", kernel.release},
-		{"slice", groups_slice_path(manager->groups)},
-		{"state_dir", manager->options.state_dir},
-	};
-	r = sd_bus_message_open_container(reply, 'a', "{sv}");
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < ELEMENTSOF(strings); i++) {
-		r = bus_add_string(reply, strings[i].name, strings[i].value);
-		if (r < 0)
-			return r;
-	}
-	r = bus_add_u64(reply, "policies", manager->policies->n);
-	if (r < 0)
-		return r;
-	r = bus_add_u64(reply, "policy_errors", manager->policy_errors.n);
-	if (r < 0)
-		return r;
-	r = add_agents_status(manager, reply);
-	if (r < 0)
-		return r;
-	r = add_counters(manager, reply);
-	if (r < 0)
-		return r;
-	return sd_bus_message_close_container(reply);
+	bus_begin_dict(&writer, NULL);
+	bus_write_string(&writer, "version", GOV_VERSION);
+	bus_write_string(&writer, "backend", groups_backend(manager->groups));
+	bus_write_string(&writer, "mode", manager->options.observe ? "observe" : "enforce");
+	bus_write_string(&writer, "kernel", kernel.release);
+	bus_write_string(&writer, "slice", groups_slice_path(manager->groups));
+	bus_write_string(&writer, "state_dir", manager->options.state_dir);
+	bus_write_u64(&writer, "policies", manager->policies->n);
+	bus_write_u64(&writer, "policy_errors", manager->policy_errors.n);
+	write_agents(manager, &writer);
+	write_doings(manager, &writer);
+	write_hold(manager, &writer);
+	write_recorder(manager, &writer);
+	write_clients_and_log(manager, &writer);
+	bus_end(&writer);
+	return writer.error;
 }

@@ -86,17 +86,33 @@ struct bus_counts {
 };
 void bus_get_counts(const struct bus *bus, struct bus_counts *ret_counts);
 
-/* Appending one entry of a{sv}. */
-int bus_add_string(sd_bus_message *m, const char *name, const char *value); /* made valid UTF-8; NULL is left out */
-int bus_add_u64(sd_bus_message *m, const char *name, uint64_t value);	    /* UINT64_MAX is left out */
-int bus_add_i64(sd_bus_message *m, const char *name, int64_t value);
-int bus_add_double(sd_bus_message *m, const char *name, double value);
-int bus_add_bool(sd_bus_message *m, const char *name, bool value);
-/* Opens the entry `name` with an a{sv} (or an aa{sv}) inside; close with bus_close_dict. */
-int bus_open_dict(sd_bus_message *m, const char *name);
-int bus_close_dict(sd_bus_message *m);
-int bus_open_list(sd_bus_message *m, const char *name);
-int bus_close_list(sd_bus_message *m);
+/*
+ * Writes the body of a reply. It sticks at the first error, so that writers need not look after each field: error is 0,
+ * or that error, which the call returns.
+ */
+#define BUS_WRITER_DEPTH_MAX 8
+
+struct bus_writer {
+	sd_bus_message *message;
+	int error;
+	unsigned depth;
+	uint8_t levels[BUS_WRITER_DEPTH_MAX]; /* D-Bus containers of each dict or list that is open */
+};
+
+/* An entry of the a{sv} that is open. Texts are made valid UTF-8; NULL and UINT64_MAX, for what isn't known, are left
+ * out. */
+void bus_write_string(struct bus_writer *writer, const char *name, const char *value);
+void bus_write_u64(struct bus_writer *writer, const char *name, uint64_t value);
+void bus_write_i64(struct bus_writer *writer, const char *name, int64_t value);
+void bus_write_double(struct bus_writer *writer, const char *name, double value);
+void bus_write_bool(struct bus_writer *writer, const char *name, bool value);
+void bus_write_strings(struct bus_writer *writer, const char *name, char *const *values, size_t n);
+/* An a{sv}, or an aa{sv}: as the entry `name`, or, with NULL, as the body or as the next of the list that is open. */
+void bus_begin_dict(struct bus_writer *writer, const char *name);
+void bus_begin_list(struct bus_writer *writer, const char *name);
+/* Of the innermost that is open. */
+void bus_end(struct bus_writer *writer);
+
 /* The a{sv} of one line of the journal: time (RFC 3339, UTC, milliseconds), event, agent, policy, key, pid, action,
  * result; what is empty is left out. */
 int bus_add_journal_line(sd_bus_message *m, const struct journal_line *line);

@@ -5,81 +5,107 @@
 #include "base/text.h"
 #include "out/bus.h"
 
-int bus_add_string(sd_bus_message *m, const char *name, const char *value)
+/* Takes the result of an sd-bus call; false: the writer has failed, now or before. */
+static bool writer_took(struct bus_writer *writer, int r)
+{
+	if (writer->error == 0 && r < 0)
+		writer->error = r;
+	return writer->error == 0;
+}
+
+void bus_write_string(struct bus_writer *writer, const char *name, const char *value)
 {
 	_cleanup_free_ char *utf8 = NULL;
 	size_t size;
 
-	if (!value)
-		return 0;
+	if (!value || writer->error)
+		return;
 	/* Each byte may become \xNN. */
 	size = strlen(value) * 4 + 1;
 	utf8 = malloc(size);
-	if (!utf8)
-		return -ENOMEM;
+	if (!utf8) {
+		writer->error = -ENOMEM;
+		return;
+	}
 	text_utf8(utf8, size, value);
-	return sd_bus_message_append(m, "{sv}", name, "s", utf8);
+	writer_took(writer, sd_bus_message_append(writer->message, "{sv}", name, "s", utf8));
 }
 
-int bus_add_u64(sd_bus_message *m, const char *name, uint64_t value)
+void bus_write_u64(struct bus_writer *writer, const char *name, uint64_t value)
 {
-	return value == UINT64_MAX ? 0 : sd_bus_message_append(m, "{sv}", name, "t", value);
+	if (value != UINT64_MAX && !writer->error)
+		writer_took(writer, sd_bus_message_append(writer->message, "{sv}", name, "t", value));
 }
 
-int bus_add_i64(sd_bus_message *m, const char *name, int64_t value)
+void bus_write_i64(struct bus_writer *writer, const char *name, int64_t value)
 {
-	return sd_bus_message_append(m, "{sv}", name, "x", value);
+	if (!writer->error)
+		writer_took(writer, sd_bus_message_append(writer->message, "{sv}", name, "x", value));
 }
 
-int bus_add_double(sd_bus_message *m, const char *name, double value)
+void bus_write_double(struct bus_writer *writer, const char *name, double value)
 {
-	return sd_bus_message_append(m, "{sv}", name, "d", value);
+	if (!writer->error)
+		writer_took(writer, sd_bus_message_append(writer->message, "{sv}", name, "d", value));
 }
 
-int bus_add_bool(sd_bus_message *m, const char *name, bool value)
+void bus_write_bool(struct bus_writer *writer, const char *name, bool value)
 {
-	return sd_bus_message_append(m, "{sv}", name, "b", (int)value);
+	if (!writer->error)
+		writer_took(writer, sd_bus_message_append(writer->message, "{sv}", name, "b", (int)value));
 }
 
-static int open_entry(sd_bus_message *m, const char *name, const char *variant, const char *element)
+static void begin(struct bus_writer *writer, char kind, const char *contents)
 {
-	int r = sd_bus_message_open_container(m, 'e', "sv");
-
-	if (r >= 0)
-		r = sd_bus_message_append(m, "s", name);
-	if (r >= 0)
-		r = sd_bus_message_open_container(m, 'v', variant);
-	return r < 0 ? r : sd_bus_message_open_container(m, 'a', element);
+	if (writer->error)
+		return;
+	if (writer_took(writer, sd_bus_message_open_container(writer->message, kind, contents)))
+		writer->levels[writer->depth - 1]++;
 }
 
-static int close_entry(sd_bus_message *m)
+static void begin_array(struct bus_writer *writer, const char *name, const char *element)
 {
-	int r = 0;
+	char variant[16];
 
-	/* Array, variant, entry. */
-	for (unsigned i = 0; r >= 0 && i < 3; i++)
-		r = sd_bus_message_close_container(m);
-	return r;
+	if (!writer->error && writer->depth == BUS_WRITER_DEPTH_MAX)
+		writer->error = -ENOSPC;
+	if (writer->error)
+		return;
+	writer->levels[writer->depth++] = 0;
+	snprintf(variant, sizeof(variant), "a%s", element);
+	if (name) {
+		begin(writer, SD_BUS_TYPE_DICT_ENTRY, "sv");
+		if (!writer->error)
+			writer_took(writer, sd_bus_message_append(writer->message, "s", name));
+		begin(writer, SD_BUS_TYPE_VARIANT, variant);
+	}
+	begin(writer, SD_BUS_TYPE_ARRAY, element);
 }
 
-int bus_open_dict(sd_bus_message *m, const char *name)
+void bus_begin_dict(struct bus_writer *writer, const char *name)
 {
-	return open_entry(m, name, "a{sv}", "{sv}");
+	begin_array(writer, name, "{sv}");
 }
 
-int bus_close_dict(sd_bus_message *m)
+void bus_begin_list(struct bus_writer *writer, const char *name)
 {
-	return close_entry(m);
+	begin_array(writer, name, "a{sv}");
 }
 
-int bus_open_list(sd_bus_message *m, const char *name)
+void bus_end(struct bus_writer *writer)
 {
-	return open_entry(m, name, "aa{sv}", "a{sv}");
+	if (writer->error)
+		return;
+	for (unsigned i = writer->levels[--writer->depth]; i && !writer->error; i--)
+		writer_took(writer, sd_bus_message_close_container(writer->message));
 }
 
-int bus_close_list(sd_bus_message *m)
+void bus_write_strings(struct bus_writer *writer, const char *name, char *const *values, size_t n)
 {
-	return close_entry(m);
+	begin_array(writer, name, "s");
+	for (size_t i = 0; i < n && !writer->error; i++)
+		writer_took(writer, sd_bus_message_append(writer->message, "s", values[i]));
+	bus_end(writer);
 }
 
 /* RFC 3339: 2024-05-01T12:00:00.123Z */
@@ -94,23 +120,27 @@ static void format_time(char *buffer, size_t size, uint64_t time_ms)
 	snprintf(buffer + n, size - n, ".%03" PRIu64 "Z", time_ms % 1000);
 }
 
+static const char *or_null(const char *text)
+{
+	return str_empty(text) ? NULL : text;
+}
+
 int bus_add_journal_line(sd_bus_message *m, const struct journal_line *line)
 {
+	struct bus_writer writer = {.message = m};
 	char time[64];
-	const struct {
-		const char *name, *value;
-	} texts[] = {
-		{"time", time},	    {"event", line->event},   {"agent", line->agent},	{"policy", line->policy},
-		{"key", line->key}, {"action", line->action}, {"result", line->result},
-	};
-	int r;
 
 	format_time(time, sizeof(time), line->time_ms);
-	r = sd_bus_message_open_container(m, 'a', "{sv}");
-	for (size_t i = 0; r >= 0 && i < ELEMENTSOF(texts); i++)
-		if (!str_empty(texts[i].value))
-			r = bus_add_string(m, texts[i].name, texts[i].value);
-	if (r >= 0 && line->pid > 0)
-		r = bus_add_u64(m, "pid", (uint64_t)line->pid);
-	return r < 0 ? r : sd_bus_message_close_container(m);
+	bus_begin_dict(&writer, NULL);
+	bus_write_string(&writer, "time", time);
+	bus_write_string(&writer, "event", or_null(line->event));
+	bus_write_string(&writer, "agent", or_null(line->agent));
+	bus_write_string(&writer, "policy", or_null(line->policy));
+	bus_write_string(&writer, "key", or_null(line->key));
+	bus_write_string(&writer, "action", or_null(line->action));
+	bus_write_string(&writer, "result", or_null(line->result));
+	if (line->pid)
+		bus_write_u64(&writer, "pid", (uint64_t)line->pid);
+	bus_end(&writer);
+	return writer.error;
 }

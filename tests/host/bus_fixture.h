@@ -55,47 +55,49 @@ static uint64_t requests[64];
 
 static int reply_dict(sd_bus_message *m, const char *name, const char *value)
 {
-	int r = sd_bus_message_open_container(m, 'a', "{sv}");
+	struct bus_writer writer = {.message = m};
 
-	if (r >= 0)
-		r = bus_add_string(m, name, value);
-	return r < 0 ? r : sd_bus_message_close_container(m);
+	bus_begin_dict(&writer, NULL);
+	bus_write_string(&writer, name, value);
+	bus_end(&writer);
+	return writer.error;
 }
 
 static int fake_status(sd_bus_message *m, void *userdata _unused_)
 {
-	int r = sd_bus_message_open_container(m, 'a', "{sv}");
+	struct bus_writer writer = {.message = m};
 
-	if (r >= 0)
-		r = bus_add_string(m, "version", "1\xff\n");
-	if (r >= 0)
-		r = bus_add_u64(m, "none", UINT64_MAX);
-	if (r >= 0)
-		r = bus_open_dict(m, "agents");
-	if (r >= 0)
-		r = bus_add_u64(m, "total", 7);
-	if (r >= 0)
-		r = bus_close_dict(m);
-	if (r >= 0)
-		r = bus_open_list(m, "rows");
-	if (r >= 0)
-		r = reply_dict(m, "a", "b");
-	if (r >= 0)
-		r = bus_close_list(m);
-	return r < 0 ? r : sd_bus_message_close_container(m);
+	bus_begin_dict(&writer, NULL);
+	bus_write_string(&writer, "version", "1\xff\n");
+	bus_write_u64(&writer, "none", UINT64_MAX);
+	bus_begin_dict(&writer, "agents");
+	bus_write_u64(&writer, "total", 7);
+	bus_end(&writer);
+	bus_begin_list(&writer, "rows");
+	bus_begin_dict(&writer, NULL);
+	bus_write_string(&writer, "a", "b");
+	bus_end(&writer);
+	bus_end(&writer);
+	bus_end(&writer);
+	return writer.error;
 }
 
 static int fake_list(sd_bus_message *m, const char *policy, sd_bus_error *error _unused_, void *userdata _unused_)
 {
+	struct bus_writer writer = {.message = m};
 	size_t n = streq(policy, "big") ? BIG_AGENTS : 1;
 	char text[200];
-	int r = sd_bus_message_open_container(m, 'a', "a{sv}");
 
 	memset(text, 'x', sizeof(text));
 	text[sizeof(text) - 1] = '\0';
-	for (size_t i = 0; r >= 0 && i < n; i++)
-		r = reply_dict(m, "policy", n > 1 ? text : policy);
-	return r < 0 ? r : sd_bus_message_close_container(m);
+	bus_begin_list(&writer, NULL);
+	for (size_t i = 0; i < n; i++) {
+		bus_begin_dict(&writer, NULL);
+		bus_write_string(&writer, "policy", n > 1 ? text : policy);
+		bus_end(&writer);
+	}
+	bus_end(&writer);
+	return writer.error;
 }
 
 static int fake_show(sd_bus_message *m, const char *id, sd_bus_error *error, void *userdata _unused_)
