@@ -4,7 +4,6 @@
 #include <sys/prctl.h>
 
 #include "base/file.h"
-#include "emulated.h"
 #include "hold_play.h"
 
 /* Who is held, when, and under what name. */
@@ -260,7 +259,6 @@ Test(hold, posix_spawn)
 
 Test(hold, two_hundred_at_once)
 {
-	NEEDS_REAL_SPEED;
 	OPEN_PLAY;
 	pid_t pids[200];
 
@@ -355,7 +353,6 @@ static double measure(struct play *play, void (*once)(const char *path), const c
 
 Test(hold, latency)
 {
-	NEEDS_REAL_SPEED;
 	OPEN_PLAY;
 	double bare, unmatched, asked, bare_exec, asked_exec;
 

@@ -138,7 +138,9 @@ Test(hold_life, one_second_whatever_happens)
 		struct govd govd = start_govd(true);
 		unsigned ms = start_and_signal(&govd, fates[i].govd, fates[i].hold);
 
-		cr_expect_lt(ms, fates[i].max_ms, "fate %zu: held for %u ms", i, ms);
+		/* The promise is made for real processors. */
+		cr_expect_lt(ms, is_emulated() ? 2 * fates[i].max_ms : fates[i].max_ms, "fate %zu: held for %u ms", i,
+			     ms);
 		end_govd(&govd);
 	}
 }
@@ -167,7 +169,6 @@ Test(hold_life, both_stopped_before_the_start)
 /* govd hangs without reading, for many starts: each waits its deadline at the most. */
 Test(hold_life, govd_hangs)
 {
-	NEEDS_REAL_SPEED;
 	struct govd govd = start_govd(false);
 	uint64_t start_ns = play_now_ns();
 	char path[96];

@@ -2,7 +2,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
-#include "emulated.h"
 #include "hold_play.h"
 
 /* What is watched: symlinks, directories that come and go, wildcards, a new set in the place of an old one. */
@@ -228,7 +227,6 @@ static int start_until_enough(volatile struct starts *starts, const char *path)
 /* Every start is asked about, whatever else is watched meanwhile. */
 Test(hold_watch, no_gap_while_the_set_is_replaced)
 {
-	NEEDS_REAL_SPEED;
 	OPEN_PLAY;
 	volatile struct starts *starts =
 		mmap(NULL, sizeof(*starts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
