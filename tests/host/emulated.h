@@ -3,14 +3,20 @@
 #define GOV_TESTS_EMULATED_H
 
 #include <criterion/criterion.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
-/* For tests of times or of what many processes do in a time: an emulated machine (tests/vm) is 10 to 40 times slower.
- */
+/* In a guest of tests/vm: its clock goes by instructions, and its processors are those of a slow machine. */
+static inline bool is_emulated(void)
+{
+	return getenv("GOVD_TEST_EMULATED") != NULL;
+}
+
+/* For tests of what many processes do in a time. */
 #define NEEDS_REAL_SPEED                                                                                               \
 	do {                                                                                                           \
-		if (getenv("GOVD_TEST_EMULATED"))                                                                      \
-			cr_skip_test("this emulated machine is too slow for the times that it tests");                 \
+		if (is_emulated())                                                                                     \
+			cr_skip_test("this emulated machine is too slow for what it does in a time");                  \
 	} while (0)
 
 #endif

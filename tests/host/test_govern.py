@@ -130,6 +130,8 @@ class PlacingTest(GovdTest):
         self.ctl("policy", "reload")
         self.assertEqual(self.agents(), [])
         self.assertIsNone(process.poll())
+        for child in children_of(process.pid):
+            os.kill(child, signal.SIGKILL)
 
     def test_observe_says_what_it_would_do_and_touches_nothing(self):
         agent = self.copy("sleep", "agent")

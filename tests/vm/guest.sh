@@ -7,7 +7,7 @@ set -euo pipefail
 
 export GOVD_BUILD=/payload/govd/build
 export GOVD=$GOVD_BUILD/govd GOVCTL=$GOVD_BUILD/govctl
-export HELD_STARTS=300 CAUGHT_STARTS=200
+export GOVD_TEST_EMULATED=1 HELD_STARTS=300 CAUGHT_STARTS=200
 cd /payload/govd/src
 
 bin=$GOVD_BUILD/tests
