@@ -144,14 +144,15 @@ static struct kin find_kin(struct state *state, const struct proc *proc, uint64_
 	kin.is_inside = kin.agent;
 	if (!kin.agent)
 		kin.agent = state_by_root(state, proc->pid, proc->start_ticks);
-	if (!kin.agent)
-		kin.agent = state_by_mark(state, lineage);
 	/* Who asked for it by name has the last word on its root. */
 	if (kin.agent && kin.agent->is_explicit && kin.agent->root_pid == proc->pid &&
 	    kin.agent->root_start_ticks == proc->start_ticks)
 		return kin;
 	if (state_has_verdict(state, released_id(proc->pid, proc->start_ticks)))
 		return kin;
+	/* What was released isn't a part of its lineage any more, either. */
+	if (!kin.agent)
+		kin.agent = state_by_mark(state, lineage);
 	/* An observed agent has no group: in a scan its children are told by their parent. */
 	if (!kin.agent)
 		kin.agent = observed_parent(state, proc);
@@ -205,6 +206,9 @@ static void evict_protected(struct state *state, const struct proc *proc, struct
 
 	if (proc->mark)
 		quiet_mark(actions, proc);
+	/* Nobody's: whoever else is found with it isn't the root of its lineage. */
+	if (proc->mark && !idmap_get(&state->by_mark, proc->mark) && !state_has_verdict(state, proc->mark))
+		state_add_verdict(state, proc->mark, 0);
 	if (!agent)
 		return;
 	action = actions_add(actions, ACTION_EVICT, agent);
@@ -329,6 +333,7 @@ void step_found(struct state *state, const struct event *event, struct actions *
 {
 	_cleanup_(policy_unrefp) struct policy *policy = policy_ref(policy_set_find(state->set, event->found.policy));
 	struct agent *agent, template = *event->found.agent;
+	const struct agent *other = state_by_root(state, template.root_pid, template.root_start_ticks);
 	bool is_orphan = !policy;
 
 	if (is_orphan)
@@ -344,7 +349,8 @@ void step_found(struct state *state, const struct event *event, struct actions *
 	template.is_placing = false;
 	template.is_observed = false;
 	template.is_orphaned_policy = is_orphan;
-	template.has_root = event->found.root_lives;
+	/* A root that became another agent is named by both groups: it is the younger agent's. */
+	template.has_root = event->found.root_lives && !(other && other->since_ns > template.since_ns);
 	template.state = event->found.is_frozen ? AGENT_FROZEN : AGENT_ACTIVE;
 	template.how = "found";
 	agent = state_add_agent(state, &template, policy);

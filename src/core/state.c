@@ -168,7 +168,11 @@ struct agent *state_add_agent(struct state *state, const struct agent *template,
 
 void state_set_root(struct state *state, struct agent *agent, pid_t pid, uint64_t start_ticks)
 {
+	struct agent *displaced = idmap_get(&state->by_root, (uint64_t)pid);
+
 	state_clear_root(state, agent);
+	if (displaced)
+		state_clear_root(state, displaced);
 	agent->root_pid = pid;
 	agent->root_start_ticks = start_ticks;
 	agent->has_root = idmap_put(&state->by_root, (uint64_t)pid, agent) == 0;

@@ -320,6 +320,45 @@ Test(step, all_processes_of_a_released_agent_are_free)
 	world_done(&world);
 }
 
+Test(step, released_process_does_not_follow_its_mark)
+{
+	struct event released = {.kind = EVENT_RELEASED};
+	struct proc proc = world_proc(101, "/bin/cat");
+	struct world world;
+	uint64_t bot;
+
+	init(&world);
+	bot = place_bot(&world, 100, 7);
+	released.released.agent = bot;
+	released.released.pid = proc.pid;
+	released.released.start_ticks = proc.start_ticks;
+	world_step(&world, &released);
+	proc.mark = 7;
+	world_hold(&world, &proc, 1);
+	EXPECT(&world, "hold-answer");
+	world_done(&world);
+}
+
+Test(step, mark_of_a_protected_process_is_nobodys)
+{
+	struct proc guard = world_proc(100, "/usr/bin/python3"), tool = world_proc(101, "/opt/tool");
+	struct event seen = {.kind = EVENT_SEEN};
+	struct world world;
+
+	init(&world);
+	guard.flags |= PROC_PROTECTED;
+	guard.mark = 7;
+	world_exec(&world, &guard, 0);
+	EXPECT(&world, "mark");
+	/* Its child's own exec was lost: that is an agent, and the root of no lineage but its own. */
+	tool.mark = 7;
+	seen.seen.proc = tool;
+	world_step(&world, &seen);
+	cr_assert_eq(world_count(&world, ACTION_PLACE), 1);
+	cr_assert_neq(world_action(&world, ACTION_PLACE, 0)->agent->mark, 7);
+	world_done(&world);
+}
+
 Test(step, empty_group_waits_for_a_census_under_way)
 {
 	struct world world;
@@ -751,6 +790,33 @@ Test(step, agents_of_an_earlier_govd_are_found)
 	world_exec(&world, &proc, 0);
 	EXPECT(&world, "");
 	world_done(&world);
+}
+
+Test(step, found_root_belongs_to_the_younger_agent)
+{
+	struct agent young = {.root_pid = 100, .root_start_ticks = 1000, .since_ns = 9, .cgroup_id = 78};
+	struct event event = {.kind = EVENT_FOUND};
+	const struct agent *agent;
+	struct world world;
+
+	for (int young_first = 0; young_first < 2; young_first++) {
+		init(&world);
+		if (!young_first)
+			found(&world, "bot", true);
+		strcpy(young.id, "0badbabe");
+		event.found.agent = &young;
+		event.found.policy = "tool";
+		event.found.is_populated = event.found.root_lives = true;
+		world_step(&world, &event);
+		if (young_first)
+			found(&world, "bot", true);
+		cr_assert_eq(state_agent_find(world.state, "0badcafe", &agent), 0);
+		cr_assert(!agent->has_root);
+		cr_assert_eq(state_agent_find(world.state, "0badbabe", &agent), 0);
+		cr_assert(agent->has_root);
+		cr_assert_eq(state_agent_of(world.state, 0, 100), agent);
+		world_done(&world);
+	}
 }
 
 Test(step, found_agent_without_policy_keeps_its_limits)

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef GOV_TESTS_UNIT_KERNEL_H
+#define GOV_TESTS_UNIT_KERNEL_H
+
+#include "core/state.h"
+
+/*
+ * A simulated kernel with govd's edges around step(): processes with marks and groups, a ring that loses records, a
+ * census, results that come later, and a truth of its own of whose lineage each process is.
+ */
+
+#define TASKS 40
+#define RING 12
+#define HANDLES 4096
+#define REQUESTS 4096 /* of one life of govd; and holds */
+
+enum exe { EXE_BOT, EXE_TOOL, EXE_WATCHED, EXE_WORTHY, EXE_PYTHON, EXE_GUARD, EXE_CAT, EXES };
+
+struct task {
+	bool lives, is_guardian; /* as PID 1 and govd */
+	pid_t pid, ppid;
+	uint64_t start;
+	enum exe exe;
+	uint64_t mark;
+	pid_t mark_root;
+	bool is_quiet;
+	int cage, born_cage; /* -1: outside */
+	int node;
+	int life; /* a node for the process itself, below its parent's */
+	bool is_released, told_guard, has_executed;
+	uint64_t token, request; /* it waits for one of them, then executes future */
+	enum exe future;
+};
+
+/* A step in a lineage: a candidate's exec, or a process that was taken over as it was. */
+struct node {
+	int parent, owner; /* -1: none */
+	int life;	   /* of the process that it began with; or -1 */
+	bool is_lax;	   /* executed what is protected: inside or outside, as it was quicker */
+};
+
+/* An agent, as the simulation has come to know it. */
+struct owner {
+	uint64_t handle;
+	char policy[POLICY_NAME_MAX];
+	bool is_observed, is_explicit, has_ended, may_end;
+	uint64_t root_start;
+	int cage;
+	int node;
+	int life; /* of its root: with what that has started before, which may come along; or -1 */
+};
+
+struct cage {
+	bool lives, is_occupied, is_frozen;
+	int owner, origin;
+	struct agent saved;
+};
+
+struct record {
+	enum event_kind kind;
+	pid_t pid, ppid;
+	uint64_t start, mark, parent_mark, cgroup_id;
+	enum exe exe;
+	int node;
+};
+
+struct job {
+	struct event event; /* RESULT: the action is carried out when its turn comes; else it is sent as it is */
+	pid_t pid;
+	uint64_t start;
+};
+
+struct kernel {
+	struct state *state;
+	struct actions actions;
+	struct policy_set *set;
+	bool observe, is_async;
+	uint64_t random, now_ns, timer_ns, next_start, next_mark, next_token, next_request, hash;
+	struct task tasks[TASKS];
+	struct node *nodes;
+	int n_nodes, size_nodes;
+	struct owner *owners;
+	int n_owners, size_owners;
+	struct cage *cages;
+	int n_cages, size_cages;
+	int by_handle[HANDLES]; /* owner + 1 */
+	struct record ring[RING], *overflow;
+	size_t n_ring, n_overflow, size_overflow;
+	uint64_t lost;
+	struct job *jobs, *pending; /* at once, and later */
+	size_t n_jobs, size_jobs, n_pending, size_pending;
+	bool census_wanted, census_scans, in_census;
+	unsigned failures_pct;
+	unsigned char answered[REQUESTS], let_go[REQUESTS];
+};
+
+extern const char *const exe_paths[EXES];
+
+uint32_t kernel_random(struct kernel *kernel, uint32_t below);
+void kernel_init(struct kernel *kernel, uint64_t seed, bool is_async);
+void kernel_done(struct kernel *kernel);
+/* What may happen on a host, at random. */
+void kernel_act(struct kernel *kernel);
+/* Until nothing is left to be told or done. */
+void kernel_settle(struct kernel *kernel);
+
+/* kernel_edge.c: from here on as govd does it. */
+void edge_send(struct kernel *kernel, struct event *event, int node);
+void edge_reload(struct kernel *kernel);
+void edge_restart(struct kernel *kernel);
+void edge_deliver(struct kernel *kernel);
+void edge_drain(struct kernel *kernel);
+void edge_pending(struct kernel *kernel);
+void edge_empty(struct kernel *kernel);
+void edge_tick(struct kernel *kernel);
+void edge_census(struct kernel *kernel);
+void edge_command(struct kernel *kernel);
+struct proc edge_proc(const struct kernel *kernel, const struct task *task);
+
+/* kernel_group.c */
+struct owner *owner_of(struct kernel *kernel, const struct agent *agent);
+int cage_origin(const struct kernel *kernel, int cage);
+void learn_agents(struct kernel *kernel, int node);
+void job_do(struct kernel *kernel, struct job *job);
+
+/* kernel.c, for the edge */
+struct task *task_find(struct kernel *kernel, pid_t pid, uint64_t start);
+void task_exec(struct kernel *kernel, struct task *task, enum exe exe);
+void task_exit(struct kernel *kernel, struct task *task);
+int node_new(struct kernel *kernel, int parent, int life);
+/* The agent that the process belongs to by its lineage, or NULL. is_lax: not for sure. */
+struct owner *task_owner(const struct kernel *kernel, const struct task *task, bool *ret_is_lax);
+bool node_is_of(const struct kernel *kernel, int node, int owner);
+bool task_may_be_in(const struct kernel *kernel, const struct task *task, int owner);
+const struct policy *kernel_match(const struct kernel *kernel, enum exe exe);
+void *grow(void *items, size_t n, size_t *size, size_t item_size);
+
+#endif

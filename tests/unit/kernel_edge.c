@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "kernel.h"
+
+#include <criterion/criterion.h>
+
+#include "world.h"
+
+/* govd's edges, as src/govd and src/act do it, on the simulated kernel; and what must hold of every action. */
+
+struct proc edge_proc(const struct kernel *kernel, const struct task *task)
+{
+	bool is_outside = task->cage < 0;
+
+	(void)kernel;
+	return (struct proc){
+		.pid = task->pid,
+		.ppid = task->ppid,
+		.start_ticks = task->start,
+		.uid = 1000,
+		.exe = exe_paths[task->exe],
+		.args = exe_paths[task->exe],
+		.cgroup = is_outside ? "/" : "/test.slice/agent",
+		.cgroup_id = is_outside ? 1 : 1000 + (uint64_t)task->cage,
+		.flags = (is_outside ? (unsigned)PROC_OUTSIDE : 0U) |
+			 (task->is_guardian ? (unsigned)PROC_PROTECTED : 0U),
+	};
+}
+
+static struct job *job_add(struct kernel *kernel, const struct event *event, bool later)
+{
+	struct job **jobs = later ? &kernel->pending : &kernel->jobs;
+	size_t *n = later ? &kernel->n_pending : &kernel->n_jobs;
+
+	*jobs = grow(*jobs, *n, later ? &kernel->size_pending : &kernel->size_jobs, sizeof(**jobs));
+	(*jobs)[*n] = (struct job){.event = *event};
+	return &(*jobs)[(*n)++];
+}
+
+/* ---- actions ---- */
+
+static void on_result_action(struct kernel *kernel, const struct action *action)
+{
+	struct event event = {.kind = EVENT_RESULT};
+	struct job *job;
+
+	cr_assert(!action->agent->is_observed, "%s of an observed agent", action_kind_name(action->kind));
+	event.result.action = action->kind;
+	event.result.agent = action->agent->handle;
+	job = job_add(kernel, &event, kernel->is_async);
+	job->pid = action->kind == ACTION_PLACE ? action->process.pid : action->agent->root_pid;
+	job->start = action->kind == ACTION_PLACE ? action->process.start_ticks : action->agent->root_start_ticks;
+	if (action->kind == ACTION_PLACE) {
+		const struct task *task = task_find(kernel, job->pid, job->start);
+
+		cr_assert(!task || (!task->is_guardian && !task->told_guard), "a protected process is placed");
+	}
+	/* Between two events nothing else happens to a group. */
+	if (!kernel->is_async)
+		job_do(kernel, job);
+}
+
+static void on_move(struct kernel *kernel, const struct action *action)
+{
+	struct owner *owner = owner_of(kernel, action->agent);
+	struct task *task = task_find(kernel, action->process.pid, action->process.start_ticks);
+
+	cr_assert(owner && !owner->is_observed && action->agent->is_placed);
+	if (!task || owner->cage < 0)
+		return;
+	cr_assert(!task->is_guardian && !task->told_guard, "a protected process is moved");
+	cr_assert(task_may_be_in(kernel, task, (int)(owner - kernel->owners)), "a stranger is moved in");
+	task->cage = owner->cage;
+	kernel->cages[owner->cage].is_occupied = true;
+}
+
+static void on_evict(struct kernel *kernel, const struct action *action)
+{
+	struct owner *owner = owner_of(kernel, action->agent);
+	struct task *task = task_find(kernel, action->process.pid, action->process.start_ticks);
+	bool is_lax;
+
+	cr_assert(owner && !owner->is_observed);
+	if (!task || owner->cage < 0 || task->cage != owner->cage)
+		return;
+	task_owner(kernel, task, &is_lax);
+	cr_assert(task->is_guardian || is_lax || (task->token && task->future == EXE_GUARD),
+		  "what isn't protected is moved out");
+	task->cage = cage_origin(kernel, owner->cage);
+}
+
+static void on_release(struct kernel *kernel, const struct action *action)
+{
+	const struct owner *owner = owner_of(kernel, action->agent);
+	struct event event = {.kind = EVENT_RELEASED};
+
+	event.released.agent = action->agent->handle;
+	for (size_t i = 0; i < TASKS; i++) {
+		struct task *task = &kernel->tasks[i];
+
+		if (!task->lives || owner->cage < 0 || task->cage != owner->cage)
+			continue;
+		event.released.pid = task->pid;
+		event.released.start_ticks = task->start;
+		task->is_released |= !action->agent->stop_rule;
+		job_add(kernel, &event, false);
+	}
+	on_result_action(kernel, action);
+}
+
+static void on_signal(struct kernel *kernel, const struct action *action)
+{
+	struct owner *owner = owner_of(kernel, action->agent);
+
+	cr_assert(owner && !owner->is_observed, "%s of an observed agent", action_kind_name(action->kind));
+	/* A stop that was begun goes on, though the policy has changed since. */
+	owner->may_end |= !action->agent->policy->protect;
+	cr_assert(owner->may_end, "an agent is ended whose policy protects it");
+	for (size_t i = 0; i < TASKS; i++) {
+		struct task *task = &kernel->tasks[i];
+
+		if (!task->lives || owner->cage < 0 || task->cage != owner->cage)
+			continue;
+		if (action->kind == ACTION_SIGNAL &&
+		    (task->pid != action->process.pid || task->start != action->process.start_ticks))
+			continue;
+		if (action->kind == ACTION_KILL || kernel_random(kernel, 2))
+			task_exit(kernel, task);
+	}
+}
+
+static void on_limit(struct kernel *kernel, const struct action *action)
+{
+	cr_assert(!action->agent->is_observed && action->agent->is_placed);
+	(void)kernel;
+}
+
+static void on_mark(struct kernel *kernel, const struct action *action)
+{
+	struct task *task = task_find(kernel, action->process.pid, action->process.start_ticks);
+
+	if (!task)
+		return;
+	if (action->process.mark) {
+		task->mark = action->process.mark;
+		task->mark_root = task->pid;
+		task->is_quiet = false;
+	}
+	task->is_quiet |= action->process.is_quiet;
+}
+
+static void on_hold_answer(struct kernel *kernel, const struct action *action)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < TASKS; i++)
+		if (kernel->tasks[i].lives && kernel->tasks[i].token == action->token) {
+			task_exec(kernel, &kernel->tasks[i], kernel->tasks[i].future);
+			n++;
+		}
+	cr_assert_leq(n, 1U);
+	cr_assert(action->token && action->token <= kernel->next_token);
+}
+
+static void on_reply(struct kernel *kernel, const struct action *action)
+{
+	for (size_t i = 0; i < TASKS; i++) {
+		struct task *task = &kernel->tasks[i];
+
+		if (!task->lives || task->request != action->reply.request)
+			continue;
+		if (action->reply.code == REPLY_OK && !action->reply.reused)
+			task_exec(kernel, task, task->future);
+		task->request = 0;
+	}
+	kernel->answered[action->reply.request % REQUESTS]++;
+}
+
+/* What is another agent's, or its root, isn't swept, nor is what that has started; in the group that the root was in
+ * until now it is. */
+static bool is_other_agents(const struct kernel *kernel, const struct agent *agent, const struct task *task)
+{
+	const struct agent *other = state_agent_of(kernel->state, 0, task->pid);
+
+	if (!other)
+		other = state_agent_of(kernel->state, task->cage < 0 ? 0 : 1000 + (uint64_t)task->cage, 0);
+	return other && other != agent && other->handle != agent->parent;
+}
+
+static void on_sweep(struct kernel *kernel, const struct action *action)
+{
+	struct event event = {.kind = EVENT_FORK}, end = {.kind = EVENT_SWEPT};
+	const struct agent *agent = action->agent;
+	struct owner *owner = owner_of(kernel, agent);
+	struct task *found[TASKS];
+	size_t n = 0;
+
+	for (size_t at = 0; at <= n && at < TASKS && agent->has_root; at++) {
+		pid_t pid = at ? found[at - 1]->pid : agent->root_pid;
+
+		for (size_t i = 0; i < TASKS; i++)
+			if (kernel->tasks[i].lives && kernel->tasks[i].ppid == pid && n < TASKS &&
+			    !is_other_agents(kernel, agent, &kernel->tasks[i]))
+				found[n++] = &kernel->tasks[i];
+	}
+	end.swept.agent = event.fork.agent = agent->handle;
+	for (size_t i = 0; i < n; i++) {
+		struct proc proc = edge_proc(kernel, found[i]);
+
+		if (proc.cgroup_id == agent->cgroup_id || match_is_protected(kernel->set, &proc))
+			continue;
+		if (!node_is_of(kernel, found[i]->node, (int)(owner - kernel->owners)))
+			found[i]->node = owner->node;
+		event.fork.pid = proc.pid;
+		event.fork.ppid = proc.ppid;
+		event.fork.start_ticks = proc.start_ticks;
+		event.fork.cgroup_id = proc.cgroup_id;
+		job_add(kernel, &event, false);
+		end.swept.moved++;
+	}
+	job_add(kernel, &end, false);
+}
+
+static void on_census(struct kernel *kernel, const struct action *action)
+{
+	kernel->census_wanted = true;
+	kernel->census_scans |= streq(action->reason, "policies");
+}
+
+static void on_timer(struct kernel *kernel, const struct action *action)
+{
+	kernel->timer_ns = action->time_ns;
+}
+
+static void on_forget(struct kernel *kernel, const struct action *action)
+{
+	struct owner *owner = owner_of(kernel, action->agent);
+
+	if (!owner)
+		return;
+	cr_assert(owner->cage < 0, "an agent is forgotten with its group");
+	owner->has_ended = true;
+}
+
+static void perform(struct kernel *kernel, const struct action *action)
+{
+	static void (*const ways[ACTION_KINDS])(struct kernel *, const struct action *) = {
+		[ACTION_PLACE] = on_result_action,  [ACTION_MOVE] = on_move,
+		[ACTION_LIMIT] = on_limit,	    [ACTION_MARK] = on_mark,
+		[ACTION_RELEASE] = on_release,	    [ACTION_FREEZE] = on_result_action,
+		[ACTION_THAW] = on_result_action,   [ACTION_SIGNAL] = on_signal,
+		[ACTION_SIGNAL_ALL] = on_signal,    [ACTION_KILL] = on_signal,
+		[ACTION_REMOVE] = on_result_action, [ACTION_HOLD_ANSWER] = on_hold_answer,
+		[ACTION_REPLY] = on_reply,	    [ACTION_SWEEP] = on_sweep,
+		[ACTION_CENSUS] = on_census,	    [ACTION_TIMER] = on_timer,
+		[ACTION_FORGET] = on_forget,	    [ACTION_EVICT] = on_evict,
+	};
+
+	kernel->hash = (kernel->hash ^ (uint64_t)action->kind ^ (action->agent ? action->agent->handle << 8 : 0)) *
+		       UINT64_C(0x100000001b3);
+	if (action->kind == ACTION_HOLD_ANSWER)
+		cr_assert_eq(++kernel->let_go[action->token % REQUESTS], 1, "a hold is answered twice");
+	if (ways[action->kind])
+		ways[action->kind](kernel, action);
+}
+
+static void step_once(struct kernel *kernel, struct event *event, int node)
+{
+	event->time_ns = ++kernel->now_ns;
+	step(kernel->state, event, &kernel->actions);
+	learn_agents(kernel, node);
+	for (size_t i = 0; i < kernel->actions.n; i++)
+		perform(kernel, &kernel->actions.items[i]);
+}
+
+void edge_send(struct kernel *kernel, struct event *event, int node)
+{
+	step_once(kernel, event, node);
+	for (size_t i = 0; i < kernel->n_jobs; i++) {
+		struct event next = kernel->jobs[i].event;
+
+		step_once(kernel, &next, -1);
+	}
+	kernel->n_jobs = 0;
+}
+
+void edge_pending(struct kernel *kernel)
+{
+	struct job job;
+
+	if (!kernel->n_pending)
+		return;
+	job = kernel->pending[0];
+	memmove(kernel->pending, kernel->pending + 1, --kernel->n_pending * sizeof(job));
+	if (state_agent_by_handle(kernel->state, job.event.result.agent))
+		job_do(kernel, &job);
+	else
+		cr_assert_neq(job.event.result.action, (int)ACTION_PLACE, "an agent ends while it is placed");
+	edge_send(kernel, &job.event, -1);
+}

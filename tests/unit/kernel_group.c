@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "kernel.h"
+
+#include <criterion/criterion.h>
+
+#include "base/text.h"
+
+/* Agents and their groups, as the simulation comes to know them. */
+
+struct owner *owner_of(struct kernel *kernel, const struct agent *agent)
+{
+	cr_assert_lt(agent->handle, (uint64_t)HANDLES);
+	return kernel->by_handle[agent->handle] ? &kernel->owners[kernel->by_handle[agent->handle] - 1] : NULL;
+}
+
+static size_t cage_count(const struct kernel *kernel, int cage)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < TASKS; i++)
+		n += kernel->tasks[i].lives && kernel->tasks[i].cage == cage;
+	return n;
+}
+
+/* ---- agents become known ---- */
+
+/* Those that a sweep finds: descendants by living parents that belonged to the same agent until now. */
+static void learn_descendants(struct kernel *kernel, const struct task *root, int old_node)
+{
+	int owner = kernel->nodes[root->node].owner;
+	bool is_lax, is_new = true;
+	struct owner *before = task_owner(kernel, &(struct task){.node = old_node}, &is_lax);
+
+	for (unsigned pass = 0; pass < TASKS && is_new; pass++) {
+		is_new = false;
+		for (size_t i = 0; i < TASKS; i++) {
+			struct task *task = &kernel->tasks[i];
+			const struct task *parent = task_find(kernel, task->ppid, 0);
+
+			if (!task->lives || !parent || task->is_guardian || node_is_of(kernel, task->node, owner) ||
+			    !node_is_of(kernel, parent->node, owner) || task_owner(kernel, task, &is_lax) != before)
+				continue;
+			is_new = true;
+			task->node = parent->node;
+			if (task->exe != EXE_GUARD)
+				continue;
+			task->node = node_new(kernel, parent->node, task->life);
+			kernel->nodes[task->node].is_lax = true;
+		}
+	}
+}
+
+static void learn_agent(struct kernel *kernel, const struct agent *agent, int node)
+{
+	struct task *root = task_find(kernel, agent->root_pid, agent->root_start_ticks);
+	bool takes_over = streq(agent->how, "scan") || streq(agent->how, "adopt");
+	size_t size = (size_t)kernel->size_owners;
+	int old_node = root ? root->node : -1, life = -1;
+
+	cr_assert(!root || (!root->is_guardian && !root->told_guard), "an agent of a protected process");
+	cr_assert(!root || agent->is_explicit || !root->is_released, "a released process is governed again");
+	cr_assert(root || streq(agent->how, "exec"));
+	kernel->owners = grow(kernel->owners, (size_t)kernel->n_owners, &size, sizeof(*kernel->owners));
+	kernel->size_owners = (int)size;
+	kernel->owners[kernel->n_owners] = (struct owner){.handle = agent->handle,
+							  .is_observed = agent->is_observed,
+							  .is_explicit = agent->is_explicit,
+							  .root_start = agent->root_start_ticks,
+							  .cage = -1};
+	text_copy(kernel->owners[kernel->n_owners].policy, POLICY_NAME_MAX, agent->policy->name);
+	/* Who is found with a mark that nobody knows stands for the process that it began with. */
+	if (root)
+		life = takes_over && agent->mark == root->mark && old_node >= 0 ? kernel->nodes[old_node].life
+										: root->life;
+	kernel->owners[kernel->n_owners].life = life;
+	if (takes_over || node < 0 || kernel->nodes[node].owner >= 0) {
+		node = node_new(kernel, old_node, life);
+		if (root)
+			root->node = node;
+	}
+	kernel->owners[kernel->n_owners].node = node;
+	kernel->nodes[node].owner = kernel->n_owners;
+	kernel->by_handle[agent->handle] = ++kernel->n_owners;
+	if (takes_over && root)
+		learn_descendants(kernel, root, old_node);
+}
+
+void learn_agents(struct kernel *kernel, int node)
+{
+	const struct agent *agent;
+	size_t cursor = 0;
+
+	while ((agent = state_agent_next(kernel->state, &cursor))) {
+		int cage = (int)agent->cgroup_id - 1000;
+
+		if (owner_of(kernel, agent))
+			continue;
+		if (streq(agent->how, "found")) {
+			int owner = kernel->cages[cage].owner;
+
+			kernel->owners[owner].handle = agent->handle;
+			kernel->owners[owner].has_ended = false;
+			kernel->by_handle[agent->handle] = owner + 1;
+		} else {
+			learn_agent(kernel, agent, node);
+		}
+	}
+}
+
+/* ---- groups ---- */
+
+static void do_place(struct kernel *kernel, struct event *result, const struct job *job)
+{
+	struct owner *owner = &kernel->owners[kernel->by_handle[result->result.agent] - 1];
+	struct task *task = task_find(kernel, job->pid, job->start);
+	const struct agent *agent = state_agent_by_handle(kernel->state, result->result.agent);
+	size_t size = (size_t)kernel->size_cages;
+
+	result->result.error = !task ? ESRCH : kernel_random(kernel, 100) < kernel->failures_pct ? EIO : 0;
+	if (result->result.error) {
+		if (task)
+			task->is_released = true;
+		return;
+	}
+	cr_assert_not_null(agent);
+	kernel->cages = grow(kernel->cages, (size_t)kernel->n_cages, &size, sizeof(*kernel->cages));
+	kernel->size_cages = (int)size;
+	kernel->cages[kernel->n_cages] = (struct cage){.lives = true,
+						       .is_occupied = true,
+						       .owner = kernel->by_handle[agent->handle] - 1,
+						       .origin = task->cage,
+						       .saved = {.root_pid = agent->root_pid,
+								 .root_start_ticks = agent->root_start_ticks,
+								 .since_ns = agent->since_ns,
+								 .is_explicit = agent->is_explicit}};
+	text_copy(kernel->cages[kernel->n_cages].saved.id, AGENT_ID_SIZE, agent->id);
+	owner->cage = task->cage = kernel->n_cages++;
+	result->result.cgroup_id = 1000 + (uint64_t)owner->cage;
+	result->result.cgroup = "/test.slice/agent";
+	result->result.origin = "/";
+}
+
+/* What left a group goes to where its agent came from, if that still is there. */
+int cage_origin(const struct kernel *kernel, int cage)
+{
+	int origin = kernel->cages[cage].origin;
+
+	return origin >= 0 && kernel->cages[origin].lives ? origin : -1;
+}
+
+static void do_release(struct kernel *kernel, struct event *result, _unused_ const struct job *job)
+{
+	struct owner *owner = &kernel->owners[kernel->by_handle[result->result.agent] - 1];
+
+	result->result.error = kernel_random(kernel, 100) < kernel->failures_pct ? EIO : 0;
+	if (result->result.error || owner->cage < 0)
+		return;
+	for (size_t i = 0; i < TASKS; i++)
+		if (kernel->tasks[i].lives && kernel->tasks[i].cage == owner->cage)
+			kernel->tasks[i].cage = cage_origin(kernel, owner->cage);
+	kernel->cages[owner->cage].lives = false;
+	owner->cage = -1;
+}
+
+static void do_remove(struct kernel *kernel, struct event *result, _unused_ const struct job *job)
+{
+	struct owner *owner = &kernel->owners[kernel->by_handle[result->result.agent] - 1];
+
+	if (owner->cage < 0)
+		return;
+	if (cage_count(kernel, owner->cage)) {
+		kernel->cages[owner->cage].is_occupied = true;
+		result->result.error = EBUSY;
+		return;
+	}
+	kernel->cages[owner->cage].lives = false;
+	owner->cage = -1;
+}
+
+static void do_freeze(struct kernel *kernel, struct event *result, _unused_ const struct job *job)
+{
+	struct owner *owner = &kernel->owners[kernel->by_handle[result->result.agent] - 1];
+
+	if (owner->cage < 0)
+		result->result.error = ESRCH;
+	else
+		kernel->cages[owner->cage].is_frozen = result->result.action == ACTION_FREEZE;
+}
+
+void job_do(struct kernel *kernel, struct job *job)
+{
+	static void (*const ways[ACTION_KINDS])(struct kernel *, struct event *, const struct job *) = {
+		[ACTION_PLACE] = do_place,   [ACTION_RELEASE] = do_release, [ACTION_REMOVE] = do_remove,
+		[ACTION_FREEZE] = do_freeze, [ACTION_THAW] = do_freeze,
+	};
+
+	if (job->event.kind == EVENT_RESULT)
+		ways[job->event.result.action](kernel, &job->event, job);
+}
