@@ -21,7 +21,7 @@
 /* govd kills a govd-hold that hasn't answered a ping for this long (it may be stopped itself): at a ping's time,
  * so that it is within 600 ms. Each ping wakes both, also when nothing happens: no more often than that takes. */
 #define GOV_HOLD_PING_MS 200
-#define GOV_HOLD_PONG_MS 300
+#define GOV_HOLD_PONG_MS 250
 
 enum gov_hold_kind {
 	/* govd -> govd-hold */

@@ -17,7 +17,7 @@
  *      pushed the timer on, so that also govd and govd-hold stopped together hold nobody.
  */
 #define HOLDER_TICK_NS (150 * NSEC_PER_MSEC)	/* poll at least so often, to push the timer on */
-#define HOLDER_DEADMAN_NS (700 * NSEC_PER_MSEC) /* from the last turn of the loop */
+#define HOLDER_DEADMAN_NS (500 * NSEC_PER_MSEC) /* from the last turn of the loop */
 #define HOLDER_OVERDUE_NS (200 * NSEC_PER_MSEC) /* from a waiter's deadline: 150 + 600 + 200 < 1 s */
 
 /* ---- watch.c: what to watch, as lists of (directory, glob) ---- */
