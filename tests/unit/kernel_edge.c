@@ -71,6 +71,10 @@ static void on_move(struct kernel *kernel, const struct action *action)
 	cr_assert(task_may_be_in(kernel, task, (int)(owner - kernel->owners)), "a stranger is moved in");
 	task->cage = owner->cage;
 	kernel->cages[owner->cage].is_occupied = true;
+	/* It has come along with what was taken over, and has executed nothing since. */
+	if (task->node >= 0 && kernel->nodes[task->node].life != task->life &&
+	    !node_is_of(kernel, task->node, (int)(owner - kernel->owners)))
+		task->node = owner->node;
 }
 
 static void on_evict(struct kernel *kernel, const struct action *action)

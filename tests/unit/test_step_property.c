@@ -8,7 +8,7 @@
  * commands, reloads and restarts. What must hold of every action is asserted where it is carried out, kernel_edge.c.
  */
 
-#define ROUNDS 12
+#define ROUNDS 4
 #define ACTS 150 /* of a round, after which the host comes to rest */
 
 static void check_index(const struct kernel *kernel, const struct idmap *map, const char *name)
@@ -116,7 +116,7 @@ static uint64_t play(uint64_t seed, bool is_async)
 
 Test(step_property, holds_with_results_at_once)
 {
-	for (uint64_t seed = 1; seed <= 100; seed++)
+	for (uint64_t seed = 1; seed <= 200; seed++)
 		play(seed, false);
 }
 
