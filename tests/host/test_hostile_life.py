@@ -210,6 +210,7 @@ class TwinTest(GovdTest):
         self.govd.send_signal(signal.SIGSTOP)
         process = self.spawn(self.agent, "-c", "sleep 300 & wait")
         child = wait_until(lambda: children_of(process.pid), "a child")[0]
+        time.sleep(0.02)  # /proc tells start times in ticks of 10 ms: within one, the twin would be the same process
         self.kill_and_reap(process)
         twin = self.twin_of(process.pid)
         self.govd.send_signal(signal.SIGCONT)
