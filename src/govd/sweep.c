@@ -12,6 +12,7 @@ struct sweep {
 	const struct agent *agent;
 	pid_t *pids; /* found, in order of generations */
 	size_t n, size;
+	size_t told; /* that are outside */
 };
 
 static int sweep_child(pid_t pid, void *userdata)
@@ -33,40 +34,50 @@ static int sweep_child(pid_t pid, void *userdata)
 	return 0;
 }
 
+static void sweep_children(struct sweep *sweep, pid_t pid)
+{
+	int r = procfs_children(pid, sweep_child, sweep);
+
+	if (r < 0 && r != -ESRCH)
+		sweep->manager->counts.actions_failed++;
+}
+
 /* A descendant that is an agent of its own, or of another's, isn't this one's; in the group that the root was in until
  * now it is. */
 static bool is_other_agents(const struct sweep *sweep, const struct proc *proc)
 {
 	const struct agent *agent = state_agent_of(sweep->manager->state, 0, proc->pid);
 
-	if (!agent)
+	if (!agent || agent->root_start_ticks != proc->start_ticks)
 		agent = state_agent_of(sweep->manager->state, proc->cgroup_id, 0);
 
 	return agent && agent != sweep->agent && agent->handle != sweep->agent->parent;
 }
 
-static size_t sweep_tell(struct sweep *sweep)
+static void sweep_tell(struct sweep *sweep, const struct proc *proc)
 {
-	struct manager *manager = sweep->manager;
-	size_t told = 0;
+	struct event event = {.kind = EVENT_FORK};
 
-	for (size_t i = 0; i < sweep->n; i++) {
-		struct event event = {.kind = EVENT_FORK};
-		struct proc proc;
+	if (proc->cgroup_id == sweep->agent->cgroup_id || match_is_protected(sweep->manager->policies, proc))
+		return;
+	event.fork.pid = proc->pid;
+	event.fork.ppid = proc->ppid;
+	event.fork.start_ticks = proc->start_ticks;
+	event.fork.agent = sweep->agent->handle;
+	event.fork.cgroup_id = proc->cgroup_id;
+	manager_enqueue(sweep->manager, &event);
+	sweep->told++;
+}
 
-		if (procfs_read(manager->procfs, sweep->pids[i], &proc) < 0 ||
-		    proc.cgroup_id == sweep->agent->cgroup_id || is_other_agents(sweep, &proc) ||
-		    match_is_protected(manager->policies, &proc))
-			continue;
-		event.fork.pid = proc.pid;
-		event.fork.ppid = proc.ppid;
-		event.fork.start_ticks = proc.start_ticks;
-		event.fork.agent = sweep->agent->handle;
-		event.fork.cgroup_id = proc.cgroup_id;
-		manager_enqueue(manager, &event);
-		told++;
-	}
-	return told;
+/* What another agent has started is that one's, wherever it is: an observed one has no group. */
+static void sweep_below(struct sweep *sweep, pid_t pid)
+{
+	struct proc proc;
+
+	if (procfs_read(sweep->manager->procfs, pid, &proc) < 0 || is_other_agents(sweep, &proc))
+		return;
+	sweep_children(sweep, pid);
+	sweep_tell(sweep, &proc);
 }
 
 void manager_sweep(struct manager *manager, const struct agent *agent)
@@ -75,11 +86,11 @@ void manager_sweep(struct manager *manager, const struct agent *agent)
 	struct sweep sweep = {.manager = manager, .agent = agent};
 
 	end.swept.agent = agent->handle;
-	if (agent->has_root && procfs_children(agent->root_pid, sweep_child, &sweep) == 0)
-		for (size_t i = 0; i < sweep.n; i++)
-			if (procfs_children(sweep.pids[i], sweep_child, &sweep) == -ENOMEM)
-				manager->counts.actions_failed++;
-	end.swept.moved = sweep_tell(&sweep);
+	if (agent->has_root)
+		sweep_children(&sweep, agent->root_pid);
+	for (size_t i = 0; i < sweep.n; i++)
+		sweep_below(&sweep, sweep.pids[i]);
+	end.swept.moved = sweep.told;
 	free(sweep.pids);
 	manager_enqueue(manager, &end);
 }

@@ -133,6 +133,26 @@ class PlacingTest(GovdTest):
         for child in children_of(process.pid):
             os.kill(child, signal.SIGKILL)
 
+    def test_adopt_leaves_what_another_agent_has_started(self):
+        """An observed agent has no group: its children are told by their parent alone."""
+        seen, house = self.copy("sh", "seen"), self.copy("sh", "house")
+        self.policy("adopted", "match: {exe: DIR/bin/never}\n")
+        self.policy("seen", "match: {exe: DIR/bin/seen}\nmode: observe\n")
+        self.start()
+        process = self.spawn(house, "-c", f"{seen} -c 'sleep 300 & sleep 300 & wait' & sleep 300 & wait")
+        observed = wait_until(lambda: self.agents("seen"), "the observed agent")[0]["pid"]
+        wait_until(lambda: len(children_of(observed)) == 2 and len(children_of(process.pid)) == 2, "two children each")
+        left = [observed] + children_of(observed)
+        before = [cgroups_of(pid) for pid in left]
+        adopted = self.ctl_json("adopt", str(process.pid), "--policy", "adopted")["id"]
+        found = self.ctl_json("show", adopted)
+        for child in children_of(process.pid):
+            if child != observed:
+                self.assert_placed(child, found)
+        self.assertEqual([cgroups_of(pid) for pid in left], before)
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+
     def test_observe_says_what_it_would_do_and_touches_nothing(self):
         agent = self.copy("sleep", "agent")
         self.policy("seen", "match: {exe: DIR/bin/agent}\nmode: observe\nmemory: {max: 64M}\n")
