@@ -186,7 +186,7 @@ class SocketTest(GovdTest):
             self.assertFalse(os.stat(self.path("state", name)).st_mode & 0o007, name)
         self.assertFalse(os.stat(self.path("state")).st_mode & 0o007)
         seen = subprocess.run(["find", self.path("state"), "-type", "f", "-readable"], stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, check=False, **NOBODY)
+                              stderr=subprocess.DEVNULL, check=False, cwd="/", **NOBODY)
         self.assertEqual(seen.stdout, b"")
 
 
