@@ -21,6 +21,7 @@ enum gov_record_kind {
 	GOV_RECORD_EXEC = 0, /* a candidate (maps.h) has executed */
 	GOV_RECORD_FORK,     /* a marked process outside the slice has forked */
 	GOV_RECORD_EXIT,     /* the root of a mark, or a marked process outside the slice, has ended */
+	GOV_RECORD_CONNECT,  /* struct gov_record_connect (connect.h): a storm, a breaker, ... */
 	GOV_RECORD_KINDS,
 };
 

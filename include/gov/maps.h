@@ -33,11 +33,17 @@ enum gov_mark_flags {
 	GOV_MARK_QUIET = 1 << 0, /* userspace has decided: no group. No fork records; exit record of the root stays */
 };
 
+enum gov_config_flags {
+	GOV_CONFIG_WATCH_STRANGERS = 1 << 0, /* count the connects of processes that nobody governs */
+};
+
 /* gov_config, an array of one. */
 struct gov_config {
 	__u64 slice_id;	   /* v2 group id (inode) of the slice; 0: no slice yet, nothing is inside */
 	__u32 slice_level; /* its depth below the v2 root */
 	__u32 self_pid;	   /* govd: its own execs and forks are never candidates */
+	__u32 tick_ns;	   /* of the kernel's timers, 1 s / CONFIG_HZ */
+	__u32 flags;	   /* enum gov_config_flags */
 };
 
 /* gov_counts, a per-CPU array indexed by enum gov_record_kind. */

@@ -20,6 +20,9 @@ static const char *const action_names[ACTION_KINDS] = {
 	[ACTION_RECORD] = "record",
 	[ACTION_SWEEP] = "sweep",
 	[ACTION_CENSUS] = "census",
+	[ACTION_PACE] = "pace",
+	[ACTION_UNPACE] = "unpace",
+	[ACTION_LOOK] = "look",
 	[ACTION_TIMER] = "timer",
 	[ACTION_FORGET] = "forget",
 };

@@ -25,6 +25,9 @@ enum action_kind {
 	ACTION_RECORD,	    /* an incident */
 	ACTION_SWEEP,	    /* all descendants of pid that are outside: events FORK, then SWEPT */
 	ACTION_CENSUS,	    /* look at all marked processes, and at /proc: events SEEN, then CENSUS_END */
+	ACTION_PACE,	    /* the agent's policy for connects to the kernel, for its group or its mark */
+	ACTION_UNPACE,	    /* and away from there: nothing is delayed that hasn't been yet */
+	ACTION_LOOK,	    /* at the agent's destinations that are in trouble: events CONNECTS, then CONNECTS_END */
 	ACTION_TIMER,	    /* EVENT_TICK at time_ns, instead of what was asked for before; UINT64_MAX: none */
 	ACTION_FORGET, /* the agent is gone: edges drop what they keep of it. The pointer is valid until the next step()
 			*/

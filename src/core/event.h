@@ -3,27 +3,31 @@
 #define GOV_CORE_EVENT_H
 
 #include "core/agent.h"
+#include "core/connect.h"
 #include "core/proc.h"
 
 /* Everything that the core learns. Strings and pointers are borrowed for the duration of step(). */
 
 enum event_kind {
-	EVENT_POLICIES,	  /* a new set is in force */
-	EVENT_EXEC,	  /* a candidate has executed */
-	EVENT_FORK,	  /* a marked process outside the slice has a child */
-	EVENT_EXIT,	  /* a root, or a marked process outside the slice, has ended */
-	EVENT_HOLD,	  /* a process waits for token */
-	EVENT_SEEN,	  /* the start-up scan or a census came across a process */
-	EVENT_FOUND,	  /* the start-up scan came across an agent's group of an earlier govd */
-	EVENT_EMPTY,	  /* an agent's group has no process any more */
-	EVENT_SAMPLE,	  /* an agent's counters */
-	EVENT_LOST,	  /* records were lost */
-	EVENT_CENSUS_END, /* a census has told all it saw */
-	EVENT_RELEASED,	  /* a process of an agent that is being let go */
-	EVENT_SWEPT,	  /* ACTION_SWEEP has told all it saw */
-	EVENT_COMMAND,	  /* from govctl */
-	EVENT_RESULT,	  /* of an action */
-	EVENT_TICK,	  /* the time asked for by ACTION_TIMER has come */
+	EVENT_POLICIES,	    /* a new set is in force */
+	EVENT_EXEC,	    /* a candidate has executed */
+	EVENT_FORK,	    /* a marked process outside the slice has a child */
+	EVENT_EXIT,	    /* a root, or a marked process outside the slice, has ended */
+	EVENT_HOLD,	    /* a process waits for token */
+	EVENT_SEEN,	    /* the start-up scan or a census came across a process */
+	EVENT_FOUND,	    /* the start-up scan came across an agent's group of an earlier govd */
+	EVENT_EMPTY,	    /* an agent's group has no process any more */
+	EVENT_SAMPLE,	    /* an agent's counters */
+	EVENT_LOST,	    /* records were lost */
+	EVENT_CENSUS_END,   /* a census has told all it saw */
+	EVENT_RELEASED,	    /* a process of an agent that is being let go */
+	EVENT_SWEPT,	    /* ACTION_SWEEP has told all it saw */
+	EVENT_COMMAND,	    /* from govctl */
+	EVENT_RESULT,	    /* of an action */
+	EVENT_CONNECTS,	    /* how an agent's, or a stranger's, connects to one destination go */
+	EVENT_CONNECTS_END, /* ACTION_LOOK has told all destinations that it was asked about */
+	EVENT_SOCKETS,	    /* an agent's open sockets */
+	EVENT_TICK,	    /* the time asked for by ACTION_TIMER has come */
 	EVENT_KINDS,
 };
 
@@ -94,6 +98,19 @@ struct event {
 			pid_t pid;
 			uint64_t start_ticks;
 		} released;
+		struct {
+			uint64_t agent; /* handle; 0: a stranger's */
+			pid_t pid;	/* a stranger */
+			const char *exe;
+			struct connect_view view;
+		} connects;
+		struct {
+			uint64_t agent;
+		} connects_end;
+		struct {
+			uint64_t agent;
+			struct socket_view view;
+		} sockets;
 		struct {
 			enum command command;
 			uint64_t request;  /* to be answered by exactly one ACTION_REPLY */

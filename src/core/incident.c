@@ -8,7 +8,8 @@ const char *incident_kind_name(enum incident_kind kind)
 	static const char *const names[INCIDENT_KINDS] = {
 		[INCIDENT_PLACED] = "placed",	[INCIDENT_RELEASED] = "released",   [INCIDENT_STOPPED] = "stopped",
 		[INCIDENT_LOST] = "lost",	[INCIDENT_PROTECTED] = "protected", [INCIDENT_ALERT] = "alert",
-		[INCIDENT_REFUSED] = "refused",
+		[INCIDENT_REFUSED] = "refused", [INCIDENT_STORM] = "storm",	    [INCIDENT_BREAKER] = "breaker",
+		[INCIDENT_SOCKETS] = "sockets",
 	};
 
 	return (unsigned)kind < INCIDENT_KINDS ? names[kind] : "unknown";

@@ -50,6 +50,33 @@ struct policy_limits {
 	uint64_t tasks_max;   /* UNIT_INFINITY: no limit */
 };
 
+enum policy_per { POLICY_PER_DESTINATION, POLICY_PER_PORT, POLICY_PER_AGENT };
+enum policy_excess { POLICY_EXCESS_REFUSE, POLICY_EXCESS_DELAY };
+enum policy_udp { POLICY_UDP_COUNT, POLICY_UDP_REFUSE };
+
+/* The kernel's longest timeout of a SYN (TCP_RTO_MAX, include/net/tcp.h): nothing can be held longer. */
+#define POLICY_DELAY_MAX_NS (120 * NSEC_PER_SEC)
+
+struct policy_connect {
+	uint64_t rate_count, rate_per_ns; /* 0: no limit */
+	uint32_t burst;
+	enum policy_per per;
+	uint64_t max_delay_ns; /* at least rate_per_ns / rate_count, at most POLICY_DELAY_MAX_NS */
+	enum policy_excess on_excess;
+	enum policy_udp udp;
+};
+
+struct policy_breaker {
+	uint32_t failures;     /* in a row; 0: no breaker */
+	uint32_t factor_milli; /* 1000..100000 */
+	uint64_t max_interval_ns, stable_after_ns;
+};
+
+struct policy_sockets {
+	uint64_t max;			/* UNIT_INFINITY: no limit */
+	uint64_t new_count, new_per_ns; /* 0: no limit */
+};
+
 struct policy {
 	unsigned references;
 	char name[POLICY_NAME_MAX];
@@ -65,6 +92,9 @@ struct policy {
 	uid_t *allow_users;
 	gid_t *allow_groups;
 	size_t n_allow_users, n_allow_groups;
+	struct policy_connect connect;
+	struct policy_breaker breaker;
+	struct policy_sockets sockets;
 	int stop_signal;
 	uint64_t stop_grace_ns;
 	int32_t priority;
@@ -76,6 +106,7 @@ struct host_config {
 	struct pattern_list protect; /* exe or script: never placed, never signalled */
 	uint64_t incidents_keep_ns;
 	uint64_t incidents_max;
+	bool watch_strangers;
 };
 
 /* All policies in force, sorted by name: the first that matches wins. */
