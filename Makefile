@@ -227,6 +227,9 @@ export GOVD := $(GOVD_BUILD)/govd
 export GOVCTL := $(GOVD_BUILD)/govctl
 JOBS ?= $(shell nproc)
 SUB_MAKE = +$(MAKE) --no-print-directory -j$(JOBS)
+# What root builds and logs is handed to the owner of the tree, whose make without root goes on with it.
+hand_over = if [ "$$(id -u)" = 0 ]; then chown -Rh --reference=. $(BUILD); fi
+run = $(Q)$(1); status=$$?; $(hand_over); exit $$status
 
 .PHONY: check check-run check-unit check-bpf check-host programs-unit programs-bpf programs-host
 # Installs what is missing, so that a clean clone needs no more than this.
@@ -236,33 +239,34 @@ check:
 	$(SUB_MAKE) check-run
 
 check-run:
-	$(Q)scripts/run-tests tree: scripts/check-layers unit: $(SUITES_unit) bpf: $(SUITES_bpf) host: $(SUITES_host)
+	$(call run,scripts/run-tests tree: scripts/check-layers unit: $(SUITES_unit) bpf: $(SUITES_bpf) host: $(SUITES_host))
 
 programs-unit: $(SUITES_unit)
 programs-bpf: $(SUITES_bpf)
 programs-host: $(BINARIES) $(HOST_TESTS) $(HOST_HELPERS)
 
 check-unit: programs-unit
-	$(Q)scripts/run-tests unit: $(SUITES_unit)
+	$(call run,scripts/run-tests unit: $(SUITES_unit))
 check-bpf: programs-bpf
-	$(Q)scripts/run-tests bpf: $(SUITES_bpf)
+	$(call run,scripts/run-tests bpf: $(SUITES_bpf))
 check-host: programs-host
-	$(Q)scripts/run-tests host: $(SUITES_host)
+	$(call run,scripts/run-tests host: $(SUITES_host))
 
 # Debian's releases as guests in QEMU; their images, build chroots and builds are kept, see scripts/vm-image.
 .PHONY: check-vm
 check-vm:
 	scripts/setup vm
-	$(Q)scripts/run-tests vm: tests/vm/bookworm tests/vm/trixie
+	$(call run,scripts/run-tests vm: tests/vm/bookworm tests/vm/trixie)
 
 .PHONY: demo bench
 demo:
 	scripts/setup build
 	$(SUB_MAKE) all
+	@$(hand_over)
 	scripts/demo
 
 bench: $(BINARIES) $(BENCHES) $(HOST_HELPERS)
-	$(Q)scripts/run-bench $(BENCHES) $(sort $(wildcard tests/bench/*.py))
+	$(call run,scripts/run-bench $(BENCHES) $(sort $(wildcard tests/bench/*.py)))
 
 .PHONY: coverage
 coverage:
