@@ -16,12 +16,12 @@
 #define GOV_HOLD_VERSION 1
 #define GOV_HOLD_FD 3
 
-/* A held process waits at most this long for govd's answer; the promise of govd(8) is 1 s. */
-#define GOV_HOLD_DEADLINE_MS 600
-/* govd kills a govd-hold that hasn't answered a ping for this long (it may be stopped itself): at a ping's time,
- * so that it is within 600 ms. Each ping wakes both, also when nothing happens: no more often than that takes. */
-#define GOV_HOLD_PING_MS 200
-#define GOV_HOLD_PONG_MS 250
+/* A held process waits at most this long for govd's answer; the promise of govd(8) is 1 s, see src/hold/hold.h. */
+#define GOV_HOLD_DEADLINE_MS 650
+/* At a ping's time govd kills a govd-hold that hasn't answered the last one for this long. That one which is stopped or
+ * hangs ends by itself and sooner, so that a ping, which wakes both of an idle host, can be rare. */
+#define GOV_HOLD_PING_MS 1000
+#define GOV_HOLD_PONG_MS 500
 
 enum gov_hold_kind {
 	/* govd -> govd-hold */

@@ -9,6 +9,7 @@
 
 #define HOLD_RETRY_NS NSEC_PER_SEC /* after govd-hold ended; doubled while it doesn't last */
 #define HOLD_RETRY_MAX_NS (60 * NSEC_PER_SEC)
+#define PING_US (GOV_HOLD_PING_MS * UINT64_C(1000))
 
 /* Whose child it is, if that one has agents and isn't in its group yet. */
 static void fill_mark(struct manager *manager, struct proc *proc)
@@ -66,7 +67,8 @@ static void hold_retry_later(struct manager *manager)
 	else
 		manager->hold_wait_ns = MIN2(MAX2(manager->hold_wait_ns * 2, HOLD_RETRY_NS), HOLD_RETRY_MAX_NS);
 	manager->hold_is_down = true;
-	manager->hold_retry_ns = now_ns + manager->hold_wait_ns;
+	sd_event_source_set_time(manager->hold_timer, (now_ns + manager->hold_wait_ns) / NSEC_PER_USEC);
+	sd_event_source_set_enabled(manager->hold_timer, SD_EVENT_ONESHOT);
 }
 
 static void hold_ended(const char *why, void *userdata)
@@ -97,25 +99,23 @@ static int hold_attach(struct manager *manager)
 	return sd_event_source_set_priority(manager->hold_source, SD_EVENT_PRIORITY_IMPORTANT - 1);
 }
 
-void manager_watch_hold(struct manager *manager)
+static void hold_again(struct manager *manager)
 {
-	uint64_t now_ns = manager_now_ns();
-
-	if (!manager->hold)
-		return;
-	if (manager->hold_is_down) {
-		if (now_ns >= manager->hold_retry_ns && hold_attach(manager) < 0)
-			hold_retry_later(manager);
-		return;
-	}
-	if (hold_watch_over(manager->hold, now_ns) < 0)
-		manager->counts.actions_failed++;
+	if (hold_attach(manager) < 0)
+		hold_retry_later(manager);
 }
 
+/* Time to ping, or, when it is down, to start it again. */
 static int on_watch(sd_event_source *source, uint64_t usec, void *userdata)
 {
-	manager_watch_hold(userdata);
-	sd_event_source_set_time(source, usec + GOV_HOLD_PING_MS * UINT64_C(1000));
+	struct manager *manager = userdata;
+
+	if (manager->hold_is_down)
+		hold_again(manager);
+	else if (hold_watch_over(manager->hold, manager_now_ns()) < 0)
+		manager->counts.actions_failed++;
+	if (!manager->hold_is_down)
+		sd_event_source_set_time(source, usec + PING_US);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
@@ -132,15 +132,17 @@ int manager_open_hold(struct manager *manager)
 	r = hold_new(program, &events, &manager->hold);
 	if (r < 0)
 		return r;
+	/* Generous, to come together with the recorder's. */
+	r = sd_event_add_time(manager->event, &manager->hold_timer, CLOCK_MONOTONIC,
+			      manager_now_ns() / NSEC_PER_USEC + PING_US, PING_US / 4, on_watch, manager);
+	if (r < 0)
+		return r;
 	r = hold_attach(manager);
 	if (r < 0) {
 		log_warning("agents can't be held at their start (%s): they are caught by their exec; `govctl doctor` "
-			    "tells "
-			    "why",
+			    "tells why",
 			    strerror(-r));
 		hold_retry_later(manager);
 	}
-	return sd_event_add_time(manager->event, NULL, CLOCK_MONOTONIC,
-				 manager_now_ns() / NSEC_PER_USEC + GOV_HOLD_PING_MS * UINT64_C(1000), 1000, on_watch,
-				 manager);
+	return 0;
 }

@@ -231,6 +231,7 @@ struct manager *manager_free(struct manager *manager)
 	if (!manager)
 		return NULL;
 	sd_event_source_disable_unref(manager->hold_source);
+	sd_event_source_disable_unref(manager->hold_timer);
 	sd_event_source_disable_unref(manager->recorder_source);
 	sd_event_source_disable_unref(manager->tick_source);
 	sd_event_source_disable_unref(manager->census_source);

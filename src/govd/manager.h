@@ -44,7 +44,7 @@ struct manager_counts {
 struct manager {
 	struct manager_options options;
 	sd_event *event;
-	sd_event_source *tick_source, *hold_source, *recorder_source, *census_source;
+	sd_event_source *tick_source, *hold_source, *hold_timer, *recorder_source, *census_source;
 	struct state *state;
 	struct actions actions;
 	struct queued_event *queue; /* a ring */
@@ -65,7 +65,7 @@ struct manager {
 	bool census_wanted, census_scans_proc;
 	bool hold_is_down;
 	pid_t recorder_pid; /* that is being listened to; 0: none */
-	uint64_t hold_retry_ns, hold_wait_ns, hold_begun_ns;
+	uint64_t hold_wait_ns, hold_begun_ns;
 };
 
 /* error in words, for the log. */
@@ -105,7 +105,6 @@ void manager_sweep(struct manager *manager, const struct agent *agent);
 
 /* holds.c: govd-hold. */
 int manager_open_hold(struct manager *manager) _must_check_;
-void manager_watch_hold(struct manager *manager);
 
 /* records.c: govd-recorder. */
 int manager_open_recorder(struct manager *manager) _must_check_;

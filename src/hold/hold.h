@@ -10,15 +10,36 @@
 #include "gov/hold.h"
 
 /*
- * govd-hold. Three clocks keep the promise that nobody waits longer than 1 s:
- *   1. a waiter is let go DEADLINE (600 ms) after its event was read, whatever govd does;
- *   2. govd kills a govd-hold that doesn't answer pings (the kernel then lets all waiters go);
- *   3. a POSIX timer of the kernel's kills govd-hold (SIGKILL works on stopped and frozen processes) when it hasn't
- *      pushed the timer on, so that also govd and govd-hold stopped together hold nobody.
+ * govd-hold. Nobody waits longer than 1 s. Two clocks keep that promise, and both count from `seen`, the latest time of
+ * which govd-hold knows that all events before it have been read. So for an event that came at time E it is always
+ * seen < E as long as the event isn't read, also when govd-hold was stopped anywhere in its loop and continued late,
+ * and no clock has to tell whether it was.
+ *   1. A waiter's deadline is seen + DEADLINE by the `seen` that it was read under, whatever govd does.
+ *   2. A timer of the kernel's kills govd-hold, which lets all go (SIGKILL works on stopped and frozen processes). It
+ *      is set to seen + DEADMAN or to the oldest waiter's deadline + OVERDUE, whatever is sooner.
+ *
+ * The longest waits from E, in ms, to which the time of ending comes, 200 at the most:
+ *   govd killed: the end of the socket, and PDEATHSIG				  0
+ *   govd stopped or hung							650	DEADLINE
+ *   govd-hold stopped or hung before it has read the event			700	DEADMAN
+ *   govd-hold stopped, continued (within DEADMAN) and well again		700	max(DEADLINE, DEADMAN)
+ *   govd-hold stopped or hung after it has read, even if continued between	800	DEADLINE + OVERDUE
+ *   the same with govd stopped or hung: no sum above has anything of govd's in it.
+ * govd's pings are no part of this: they find a govd-hold whose loop turns without doing its work.
+ *
+ * An event that comes when all is quiet was preceded by a sleep of a TICK at the most: govd has DEADLINE - TICK to
+ * DEADLINE, 350 to 650 ms, to answer. govd-hold may be without a CPU for DEADMAN - TICK, 400 ms, before it is killed
+ * for nothing.
  */
-#define HOLDER_TICK_NS (150 * NSEC_PER_MSEC)	/* poll at least so often, to push the timer on */
-#define HOLDER_DEADMAN_NS (500 * NSEC_PER_MSEC) /* from the last turn of the loop */
-#define HOLDER_OVERDUE_NS (200 * NSEC_PER_MSEC) /* from a waiter's deadline: 150 + 600 + 200 < 1 s */
+#define HOLDER_TICK_NS (300 * NSEC_PER_MSEC) /* poll at least so often; each is a wake-up of an idle host */
+#define HOLDER_DEADMAN_NS (700 * NSEC_PER_MSEC)
+#define HOLDER_OVERDUE_NS (150 * NSEC_PER_MSEC)
+#define HOLDER_ENDING_NS (200 * NSEC_PER_MSEC) /* until a killed govd-hold's waiters run */
+
+_Static_assert(HOLDER_DEADMAN_NS + HOLDER_ENDING_NS <= NSEC_PER_SEC, "unread events");
+_Static_assert(GOV_HOLD_DEADLINE_MS *NSEC_PER_MSEC + HOLDER_OVERDUE_NS + HOLDER_ENDING_NS <= NSEC_PER_SEC, "waiters");
+_Static_assert(HOLDER_TICK_NS + 350 * NSEC_PER_MSEC <= HOLDER_DEADMAN_NS, "a busy host's delays");
+_Static_assert(HOLDER_TICK_NS + 350 * NSEC_PER_MSEC <= GOV_HOLD_DEADLINE_MS * NSEC_PER_MSEC, "time for govd's answer");
 
 /* ---- watch.c: what to watch, as lists of (directory, glob) ---- */
 
@@ -145,12 +166,15 @@ struct waiters {
 	uint64_t serial;
 	size_t n, n_max;
 	size_t exec_cursor;
+	uint64_t seen_ns; /* all events that came before have been read */
+	/* Will be seen_ns when that many more have been read: the queue is a FIFO. */
+	uint64_t next_seen_ns;
+	size_t n_unread;
 };
 
-/* serial: tokens begin behind it. */
-void wait_init(struct waiters *waiters, uint64_t serial);
-/* Reads events; letting go or asking. late_ns: how long ago the oldest of them may have come. */
-int wait_read(struct holder *holder, uint64_t now_ns, uint64_t late_ns) _must_check_;
+void wait_init(struct waiters *waiters, uint64_t now_ns);
+/* Reads the events that have come by now_ns, or many of them; letting go or asking. now_ns: taken right before. */
+int wait_read(struct holder *holder, uint64_t now_ns) _must_check_;
 void wait_answer(struct holder *holder, uint64_t token);
 void wait_expire(struct holder *holder, uint64_t now_ns);
 /* UINT64_MAX: nobody waits. */
@@ -173,7 +197,6 @@ struct holder {
 	pid_t exempt[GOV_HOLD_EXEMPT_MAX];
 	size_t exempt_cursor;
 	timer_t deadman;
-	uint64_t read_ns; /* when events were read last */
 	struct watch_list pending, told;
 	bool commit_due, change_due;
 	uint64_t plan_not_before_ns; /* so that a directory that changes all the time can't take the CPU */

@@ -57,9 +57,7 @@ static int start(void)
 	holder.fan_fd = fanotify_init(flags, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOATIME);
 	if (holder.fan_fd < 0)
 		return -errno;
-	holder.read_ns = clock_ns();
-	/* Tokens of a govd-hold before us must not fit. */
-	wait_init(&holder.waiters, holder.read_ns / NSEC_PER_USEC);
+	wait_init(&holder.waiters, clock_ns());
 	return 0;
 }
 

@@ -102,26 +102,16 @@ static int serve_messages(struct holder *holder)
 	return 0;
 }
 
-/* From here on the kernel kills us at that time unless we come back. */
-static int serve_push_deadman(struct holder *holder, uint64_t now_ns, uint64_t oldest_ns)
+/* From here on the kernel kills us at that time unless we come back. It may have passed: then at once. */
+static int serve_push_deadman(struct holder *holder, uint64_t oldest_ns)
 {
-	uint64_t end_ns = now_ns + HOLDER_DEADMAN_NS;
+	uint64_t end_ns = holder->waiters.seen_ns + HOLDER_DEADMAN_NS;
 	struct itimerspec timer;
 
 	if (oldest_ns != UINT64_MAX)
-		end_ns = MIN2(end_ns, MAX2(oldest_ns, now_ns) + HOLDER_OVERDUE_NS);
+		end_ns = MIN2(end_ns, oldest_ns + HOLDER_OVERDUE_NS);
 	timer = (struct itimerspec){.it_value = timespec_of(end_ns)};
 	return timer_settime(holder->deadman, TIMER_ABSTIME, &timer, NULL) < 0 ? -errno : 0;
-}
-
-/* How long ago the oldest unread event may have come: 0 if we were only waiting in poll as usual. */
-static uint64_t serve_lateness(const struct holder *holder, uint64_t now_ns)
-{
-	uint64_t since_ns = now_ns - holder->read_ns;
-
-	if (since_ns <= HOLDER_TICK_NS + HOLDER_TICK_NS / 8)
-		return 0;
-	return MIN2(since_ns, GOV_HOLD_DEADLINE_MS * NSEC_PER_MSEC);
 }
 
 int serve_turn(struct holder *holder, uint64_t max_wait_ns)
@@ -135,19 +125,17 @@ int serve_turn(struct holder *holder, uint64_t max_wait_ns)
 	struct timespec wait;
 	int r;
 
-	r = serve_push_deadman(holder, now_ns, oldest_ns);
+	r = serve_push_deadman(holder, oldest_ns);
 	if (r < 0)
 		return r;
 	wait = timespec_of(MIN2(max_wait_ns, oldest_ns > now_ns ? oldest_ns - now_ns : 0));
 	if (ppoll(polls, ELEMENTSOF(polls), &wait, NULL) < 0 && errno != EINTR)
 		return -errno;
 	now_ns = clock_ns();
-	if (polls[0].revents) {
-		r = wait_read(holder, now_ns, serve_lateness(holder, now_ns));
-		if (r < 0)
-			return r;
-	}
-	holder->read_ns = now_ns;
+	/* Whatever poll says: we may have been stopped since then. */
+	r = wait_read(holder, now_ns);
+	if (r < 0)
+		return r;
 	if (polls[1].revents) {
 		r = serve_messages(holder);
 		if (r < 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <fcntl.h>
 #include <sys/fanotify.h>
+#include <sys/ioctl.h>
 
 #include "base/file.h"
 #include "hold/hold.h"
@@ -155,36 +156,71 @@ static void wait_event(struct holder *holder, const struct fanotify_event_metada
 	waiters->n++;
 }
 
-int wait_read(struct holder *holder, uint64_t now_ns, uint64_t late_ns)
+/* Takes note of how many have to be read until all that came before now_ns are. */
+static int wait_count(struct holder *holder, uint64_t now_ns)
 {
-	struct fanotify_event_metadata events[EVENTS_MAX];
-	uint64_t deadline_ns = now_ns - late_ns + GOV_HOLD_DEADLINE_MS * NSEC_PER_MSEC;
+	int bytes;
 
-	for (unsigned reads = 0; reads < READS_MAX; reads++) {
-		const struct fanotify_event_metadata *event = events;
-		ssize_t n = read(holder->fan_fd, events, sizeof(events));
-
-		if (n < 0 && errno == EAGAIN)
-			return 0;
-		/* The kernel couldn't open a file for us and has refused that one open; go on. */
-		if (n < 0 && errno != EMFILE && errno != ENFILE)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		for (; FAN_EVENT_OK(event, n); event = FAN_EVENT_NEXT(event, n)) {
-			if (event->vers != FANOTIFY_METADATA_VERSION)
-				return -EPROTO;
-			wait_event(holder, event, deadline_ns);
-		}
-	}
+	if (ioctl(holder->fan_fd, FIONREAD, &bytes) < 0)
+		return -errno;
+	holder->waiters.n_unread = (size_t)bytes / FAN_EVENT_METADATA_LEN;
+	holder->waiters.next_seen_ns = now_ns;
 	return 0;
 }
 
-void wait_init(struct waiters *waiters, uint64_t serial)
+/* One read: how many events left the queue, 0 when it is empty. -errno */
+static int wait_read_some(struct holder *holder)
+{
+	uint64_t deadline_ns = holder->waiters.seen_ns + GOV_HOLD_DEADLINE_MS * NSEC_PER_MSEC;
+	struct fanotify_event_metadata events[EVENTS_MAX];
+	const struct fanotify_event_metadata *event = events;
+	ssize_t n = read(holder->fan_fd, events, sizeof(events));
+	int n_events = 0;
+
+	if (n < 0 && errno == EAGAIN)
+		return 0;
+	/* The kernel couldn't open a file for us and has refused that one open; go on. */
+	if (n < 0 && errno != EMFILE && errno != ENFILE)
+		return 1;
+	if (n <= 0)
+		return n < 0 ? -errno : -EIO;
+	for (; FAN_EVENT_OK(event, n); event = FAN_EVENT_NEXT(event, n), n_events++) {
+		if (event->vers != FANOTIFY_METADATA_VERSION)
+			return -EPROTO;
+		wait_event(holder, event, deadline_ns);
+	}
+	return n_events;
+}
+
+int wait_read(struct holder *holder, uint64_t now_ns)
+{
+	struct waiters *waiters = &holder->waiters;
+	int r;
+
+	if (!waiters->n_unread) {
+		r = wait_count(holder, now_ns);
+		if (r < 0)
+			return r;
+	}
+	for (unsigned reads = 0; reads < READS_MAX && waiters->n_unread; reads++) {
+		r = wait_read_some(holder);
+		if (r < 0)
+			return r;
+		/* Empty before its time: some of them were killed meanwhile. */
+		waiters->n_unread -= r ? MIN2((size_t)r, waiters->n_unread) : waiters->n_unread;
+	}
+	if (!waiters->n_unread)
+		waiters->seen_ns = waiters->next_seen_ns;
+	return 0;
+}
+
+void wait_init(struct waiters *waiters, uint64_t now_ns)
 {
 	size_t files = isolate_files_max();
 
-	waiters->serial = serial;
+	/* Tokens of a govd-hold before us must not fit. */
+	waiters->serial = now_ns / NSEC_PER_USEC;
+	waiters->seen_ns = now_ns;
 	/* The kernel refuses an open that we have no descriptor for: rather don't hold. */
 	waiters->n_max = files > FILES_RESERVE ? MIN2(files - FILES_RESERVE, (size_t)WAITERS_MAX / 2) : 0;
 }
