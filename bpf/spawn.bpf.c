@@ -19,18 +19,6 @@ struct {
 } gov_candidates SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, GOV_RING_BYTES);
-} gov_ring SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, GOV_RECORD_KINDS);
-	__type(key, __u32);
-	__type(value, struct gov_count);
-} gov_counts SEC(".maps");
-
-struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, GOV_OVERFLOW_MAX);
@@ -52,24 +40,6 @@ struct {
 /* The last mark id given out. Userspace's own ids have the top bit set (src/sense/bpf.c). */
 __u64 last_mark = 0;
 
-static __always_inline struct gov_count *count_of(__u32 kind)
-{
-	return bpf_map_lookup_elem(&gov_counts, &kind);
-}
-
-/* Sends and counts. Returns 0, or the helper's error when the ring was full. */
-static __always_inline long record_send(struct gov_record_head *head, __u32 size, __u64 flags)
-{
-	struct gov_count *count = count_of(head->kind);
-	long r = bpf_ringbuf_output(&gov_ring, head, size, flags);
-
-	if (count && r == 0)
-		count->sent++;
-	else if (count)
-		count->lost++;
-	return r;
-}
-
 static __always_inline void head_fill(struct gov_record_head *head, struct task_struct *task,
 				      const struct gov_config *config)
 {
@@ -81,17 +51,6 @@ static __always_inline void head_fill(struct gov_record_head *head, struct task_
 	head->ppid = task->group_leader->real_parent->tgid;
 	head->flags = task_is_in_slice(task, config) ? GOV_RECORD_IN_SLICE : 0;
 	head->uid = task->real_cred->uid.val;
-}
-
-/* The process's mark is its leader's; a thread's own counts only where the leader has none. NULL: not marked. */
-static __always_inline struct gov_mark *mark_of(struct task_struct *task)
-{
-	struct gov_mark *mark = bpf_task_storage_get(&gov_marks, task->group_leader, NULL, 0);
-
-	if (!mark && task->pid != task->tgid)
-		mark = bpf_task_storage_get(&gov_marks, task, NULL, 0);
-	/* Id 0: userspace has deleted it, and threads may still have theirs. */
-	return mark && mark->id ? mark : NULL;
 }
 
 static __always_inline void mark_put(struct task_struct *task, struct gov_mark *mark)

@@ -58,4 +58,15 @@ static __always_inline bool task_is_in_slice(struct task_struct *task, const str
 	return cgroup_ancestor_id(cgrp, config->slice_level) == config->slice_id;
 }
 
+/* The process's mark is its leader's; a thread's own counts only where the leader has none. NULL: not marked. */
+static __always_inline struct gov_mark *mark_of(struct task_struct *task)
+{
+	struct gov_mark *mark = bpf_task_storage_get(&gov_marks, task->group_leader, NULL, 0);
+
+	if (!mark && task->pid != task->tgid)
+		mark = bpf_task_storage_get(&gov_marks, task, NULL, 0);
+	/* Id 0: userspace has deleted it, and threads may still have theirs. */
+	return mark && mark->id ? mark : NULL;
+}
+
 #endif
