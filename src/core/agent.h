@@ -32,6 +32,7 @@ struct agent {
 	bool is_observed;	 /* mode: observe: watched, never touched */
 	bool is_placed;		 /* its group exists and holds the root */
 	bool is_placing;	 /* ACTION_PLACE is under way */
+	bool is_releasing;	 /* ACTION_RELEASE is */
 	bool wants_sweep;	 /* its root may have descendants from before: look when it is placed */
 	bool wants_census;	 /* marked members of its lineage wait outside until it is placed */
 	bool is_orphaned_policy; /* its policy isn't in the set any more: kept as it is */

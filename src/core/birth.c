@@ -235,7 +235,8 @@ static struct agent *consider(struct state *state, const struct birth *birth, ui
 		own.policy = kin.birth;
 		return birth_agent(state, &own, actions);
 	}
-	if (birth->mark && !idmap_get(&state->by_mark, birth->mark))
+	/* Who is in a group and carries a mark from before has come there without its lineage. */
+	if (birth->mark && !idmap_get(&state->by_mark, birth->mark) && !(birth->how == BIRTH_SCAN && kin.is_inside))
 		note_mark(state, kin.agent, proc, birth->mark);
 	if (kin.agent && !kin.is_inside)
 		join_agent(state, kin.agent, proc->pid, proc->start_ticks, actions);
@@ -346,7 +347,7 @@ void step_found(struct state *state, const struct event *event, struct actions *
 	template.request = 0;
 	template.n_hold_tokens = 0;
 	template.is_placed = true;
-	template.is_placing = false;
+	template.is_placing = template.is_releasing = false;
 	template.is_observed = false;
 	template.is_orphaned_policy = is_orphan;
 	/* A root that became another agent is named by both groups: it is the younger agent's. */

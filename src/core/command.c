@@ -138,15 +138,15 @@ static void command_release(struct state *state, struct agent *agent, const stru
 			    struct actions *actions)
 {
 	if (agent->is_observed) {
-		state_add_verdict(state, released_id(agent->root_pid, agent->root_start_ticks), 0);
 		record_agent(actions, INCIDENT_RELEASED, agent, (struct record_words){"release", "release", "done"});
 		reply(actions, event->command.request, REPLY_OK, agent, 0);
 		actions_add(actions, ACTION_FORGET, agent);
 		state_end_agent(state, agent);
+		free_process(state, agent->root_pid, agent->root_start_ticks, actions);
 		return;
 	}
 	agent->request = event->command.request;
-	actions_add(actions, ACTION_RELEASE, agent);
+	agent->is_releasing = actions_add(actions, ACTION_RELEASE, agent);
 }
 
 static void command_freeze(_unused_ struct state *state, struct agent *agent, const struct event *event,
@@ -190,7 +190,7 @@ static enum reply_code check_command(const struct agent *agent, enum command com
 		return REPLY_PROTECTED;
 	if (agent->state == AGENT_GONE)
 		return REPLY_NO_SUCH_AGENT;
-	if (agent->request || agent->is_placing || (!agent->is_placed && !agent->is_observed))
+	if (agent->request || agent->is_placing || agent->is_releasing || (!agent->is_placed && !agent->is_observed))
 		return REPLY_BUSY;
 	if (agent->state == AGENT_STOPPING && !agent_commands[command].while_stopping)
 		return REPLY_BUSY;

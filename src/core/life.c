@@ -107,10 +107,29 @@ bool mode_changed(const struct state *state, const struct agent *agent)
 	return observe != agent->is_observed && agent->state != AGENT_GONE;
 }
 
+/* One that is let go for good already stays let go. */
 void release_by_mode(struct agent *agent, struct actions *actions)
 {
+	if (agent->is_releasing)
+		return;
 	agent->stop_rule = "mode";
-	actions_add(actions, ACTION_RELEASE, agent);
+	agent->is_releasing = actions_add(actions, ACTION_RELEASE, agent);
+}
+
+/* Protection that came in between wins until the kill has been sent. */
+static void cancel_stop(struct agent *agent, struct actions *actions)
+{
+	struct incident *incident;
+
+	if (agent->state != AGENT_STOPPING || agent->stop_tries || !agent->policy->protect)
+		return;
+	incident =
+		record_agent(actions, INCIDENT_PROTECTED, agent, (struct record_words){"protect", "stop", "refused"});
+	if (incident)
+		incident->by_uid = INCIDENT_BY_GOVD;
+	agent->state = AGENT_ACTIVE;
+	agent->deadline_ns = 0;
+	agent->stop_rule = NULL;
 }
 
 /* Of those that have no group, nor will have one in a moment. */
@@ -134,8 +153,10 @@ void step_policies(struct state *state, const struct event *event, struct action
 	state->set = policy_set_ref(event->policies.set);
 	state->observe = event->policies.observe;
 	policy_set_unref(old);
-	while ((agent = idmap_next(&state->by_handle, &cursor)))
+	while ((agent = idmap_next(&state->by_handle, &cursor))) {
 		agent_set_policy(state, agent, actions);
+		cancel_stop(agent, actions);
+	}
 	cursor = 0;
 	while ((agent = idmap_next(&state->by_handle, &cursor)))
 		if (agent->is_placed && mode_changed(state, agent))
@@ -311,18 +332,32 @@ static void result_place(struct state *state, struct agent *agent, const struct 
 	agent->wants_sweep = agent->wants_census = false;
 }
 
-/* For good: the scan doesn't take it again, nor any other process that the agent had. */
-void step_released(struct state *state, const struct event *event, _unused_ struct actions *actions)
+void free_process(struct state *state, pid_t pid, uint64_t start_ticks, struct actions *actions)
+{
+	struct action *action;
+
+	state_add_verdict(state, released_id(pid, start_ticks), 0);
+	/* One that is only observed lives on in the group that is let go. */
+	if (state_by_root(state, pid, start_ticks))
+		return;
+	action = actions_add(actions, ACTION_MARK, NULL);
+	if (!action)
+		return;
+	action->process.pid = pid;
+	action->process.start_ticks = start_ticks;
+}
+
+void step_released(struct state *state, const struct event *event, struct actions *actions)
 {
 	const struct agent *agent = state_get(state, event->released.agent);
 
 	if (agent && !agent->stop_rule)
-		state_add_verdict(state, released_id(event->released.pid, event->released.start_ticks), 0);
+		free_process(state, event->released.pid, event->released.start_ticks, actions);
 }
 
 static void result_release(struct state *state, struct agent *agent, const struct event *event, struct actions *actions)
 {
-	bool is_for_good = !agent->stop_rule;
+	bool is_for_good = !agent->stop_rule, had_root = agent->has_root;
 	struct incident *incident =
 		record_agent(actions, INCIDENT_RELEASED, agent,
 			     (struct record_words){is_for_good ? "release" : agent->stop_rule, "release",
@@ -331,15 +366,16 @@ static void result_release(struct state *state, struct agent *agent, const struc
 	if (incident)
 		incident->error = event->result.error;
 	agent->stop_rule = NULL;
+	agent->is_releasing = false;
 	if (event->result.error) {
 		answer_request(agent, REPLY_FAILED, event->result.error, actions);
 		return;
 	}
-	if (is_for_good && agent->has_root)
-		state_add_verdict(state, released_id(agent->root_pid, agent->root_start_ticks), 0);
 	answer_request(agent, REPLY_OK, 0, actions);
 	actions_add(actions, ACTION_FORGET, agent);
 	state_end_agent(state, agent);
+	if (is_for_good && had_root)
+		free_process(state, agent->root_pid, agent->root_start_ticks, actions);
 	if (!is_for_good)
 		ask_census(state, "policies", actions);
 }

@@ -97,6 +97,8 @@ void reply(struct actions *actions, uint64_t request, enum reply_code code, cons
 bool mode_changed(const struct state *state, const struct agent *agent);
 void release_by_mode(struct agent *agent, struct actions *actions);
 void step_policies(struct state *state, const struct event *event, struct actions *actions);
+/* For good: the scan doesn't take it again, and what it forks isn't of the lineage whose mark it may have inherited. */
+void free_process(struct state *state, pid_t pid, uint64_t start_ticks, struct actions *actions);
 void step_released(struct state *state, const struct event *event, struct actions *actions);
 void step_exit(struct state *state, const struct event *event, struct actions *actions);
 void step_empty(struct state *state, const struct event *event, struct actions *actions);

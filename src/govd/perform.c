@@ -48,6 +48,8 @@ static void perform_mark(struct manager *manager, const struct action *action)
 		mark = (struct gov_mark){.id = action->process.mark, .root_pid = (uint32_t)action->process.pid};
 	else if (bpf_sense_get_mark(manager->bpf, pidfd, &mark) < 0)
 		return;
+	else if (!action->process.is_quiet)
+		mark = (struct gov_mark){0};
 	if (action->process.is_quiet)
 		mark.flags |= GOV_MARK_QUIET;
 	if (bpf_sense_set_mark(manager->bpf, pidfd, &mark) < 0)
@@ -113,14 +115,14 @@ void manager_perform(struct manager *manager, const struct action *action)
 	static void (*const performers[ACTION_KINDS])(struct manager *, const struct action *) = {
 		[ACTION_PLACE] = perform_group,	     [ACTION_MOVE] = perform_group,
 		[ACTION_EVICT] = perform_group,	     [ACTION_LIMIT] = perform_group,
-		[ACTION_SAVE] = perform_group,	     [ACTION_MARK] = perform_mark,
-		[ACTION_RELEASE] = perform_release,  [ACTION_FREEZE] = perform_group,
-		[ACTION_THAW] = perform_group,	     [ACTION_SIGNAL] = perform_group,
-		[ACTION_SIGNAL_ALL] = perform_group, [ACTION_KILL] = perform_group,
-		[ACTION_REMOVE] = perform_group,     [ACTION_HOLD_ANSWER] = perform_hold_answer,
-		[ACTION_REPLY] = perform_reply,	     [ACTION_RECORD] = perform_record,
-		[ACTION_SWEEP] = perform_sweep,	     [ACTION_CENSUS] = perform_census,
-		[ACTION_TIMER] = perform_timer,	     [ACTION_FORGET] = perform_group,
+		[ACTION_MARK] = perform_mark,	     [ACTION_RELEASE] = perform_release,
+		[ACTION_FREEZE] = perform_group,     [ACTION_THAW] = perform_group,
+		[ACTION_SIGNAL] = perform_group,     [ACTION_SIGNAL_ALL] = perform_group,
+		[ACTION_KILL] = perform_group,	     [ACTION_REMOVE] = perform_group,
+		[ACTION_REPLY] = perform_reply,	     [ACTION_HOLD_ANSWER] = perform_hold_answer,
+		[ACTION_SWEEP] = perform_sweep,	     [ACTION_RECORD] = perform_record,
+		[ACTION_TIMER] = perform_timer,	     [ACTION_CENSUS] = perform_census,
+		[ACTION_FORGET] = perform_group,
 	};
 
 	performers[action->kind](manager, action);

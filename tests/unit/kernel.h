@@ -43,7 +43,7 @@ struct node {
 struct owner {
 	uint64_t handle;
 	char policy[POLICY_NAME_MAX];
-	bool is_observed, is_explicit, has_ended, may_end;
+	bool is_observed, is_explicit, has_ended, is_killed;
 	uint64_t root_start;
 	int cage;
 	int node;

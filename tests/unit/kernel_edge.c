@@ -116,9 +116,10 @@ static void on_signal(struct kernel *kernel, const struct action *action)
 	struct owner *owner = owner_of(kernel, action->agent);
 
 	cr_assert(owner && !owner->is_observed, "%s of an observed agent", action_kind_name(action->kind));
-	/* A stop that was begun goes on, though the policy has changed since. */
-	owner->may_end |= !action->agent->policy->protect;
-	cr_assert(owner->may_end, "an agent is ended whose policy protects it");
+	/* A kill goes on, though the policy has changed since. */
+	cr_assert(!action->agent->policy->protect || (owner->is_killed && action->kind == ACTION_KILL),
+		  "an agent is ended whose policy protects it");
+	owner->is_killed |= action->kind == ACTION_KILL;
 	for (size_t i = 0; i < TASKS; i++) {
 		struct task *task = &kernel->tasks[i];
 
@@ -148,6 +149,8 @@ static void on_mark(struct kernel *kernel, const struct action *action)
 		task->mark = action->process.mark;
 		task->mark_root = task->pid;
 		task->is_quiet = false;
+	} else if (!action->process.is_quiet) {
+		task->mark = 0;
 	}
 	task->is_quiet |= action->process.is_quiet;
 }
@@ -183,7 +186,7 @@ static void on_reply(struct kernel *kernel, const struct action *action)
  * until now it is. */
 static bool is_other_agents(const struct kernel *kernel, const struct agent *agent, const struct task *task)
 {
-	const struct agent *other = state_agent_of(kernel->state, 0, task->pid);
+	const struct agent *other = state_by_root(kernel->state, task->pid, task->start);
 
 	if (!other)
 		other = state_agent_of(kernel->state, task->cage < 0 ? 0 : 1000 + (uint64_t)task->cage, 0);

@@ -40,6 +40,9 @@ static void learn_descendants(struct kernel *kernel, const struct task *root, in
 			if (!task->lives || !parent || task->is_guardian || node_is_of(kernel, task->node, owner) ||
 			    !node_is_of(kernel, parent->node, owner) || task_owner(kernel, task, &is_lax) != before)
 				continue;
+			/* Who lives in another's group is that one's. */
+			if (task->cage >= 0 && task->cage != root->cage)
+				continue;
 			is_new = true;
 			task->node = parent->node;
 			if (task->exe != EXE_GUARD)

@@ -312,6 +312,7 @@ void edge_restart(struct kernel *kernel)
 			event.found.is_populated |= kernel->tasks[j].lives && kernel->tasks[j].cage == i;
 		memcpy(policy, kernel->owners[cage->owner].policy, sizeof(policy));
 		saved.cgroup_id = 1000 + (uint64_t)i;
+		cage->is_occupied = event.found.is_populated;
 		event.found.agent = &saved;
 		event.found.policy = policy;
 		event.found.is_frozen = cage->is_frozen;

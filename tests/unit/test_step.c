@@ -617,7 +617,7 @@ Test(step, released_is_for_good)
 	result.result.action = ACTION_RELEASE;
 	result.result.agent = bot;
 	world_step(&world, &result);
-	EXPECT(&world, "record reply forget");
+	EXPECT(&world, "record reply forget mark");
 	seen.seen.proc = world_proc(100, "/opt/bot");
 	world_step(&world, &seen);
 	EXPECT(&world, "");

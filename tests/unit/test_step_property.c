@@ -8,7 +8,7 @@
  * commands, reloads and restarts. What must hold of every action is asserted where it is carried out, kernel_edge.c.
  */
 
-#define ROUNDS 4
+#define ROUNDS 12
 #define ACTS 150 /* of a round, after which the host comes to rest */
 
 static void check_index(const struct kernel *kernel, const struct idmap *map, const char *name)

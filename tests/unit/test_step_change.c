@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <criterion/criterion.h>
+
+#include "world.h"
+
+/* step(): what was begun, and is another thing by the time that it is done. */
+
+static const struct world_policy bot = {.name = "bot", .exe = "/opt/bot"};
+static const struct world_policy bot_observed = {.name = "bot", .exe = "/opt/bot", .observe = true};
+static const struct world_policy bot_protected = {.name = "bot", .exe = "/opt/bot", .protect = true};
+
+static uint64_t place_bot(struct world *world, pid_t pid, uint64_t mark)
+{
+	struct proc proc = world_proc(pid, "/opt/bot");
+	uint64_t handle;
+
+	proc.mark = mark;
+	world_exec(world, &proc, 0);
+	EXPECT(world, "place");
+	handle = world_action(world, ACTION_PLACE, 0)->agent->handle;
+	world_placed(world, 0);
+	return handle;
+}
+
+static void tell_released(struct world *world, uint64_t agent, pid_t pid)
+{
+	struct event event = {.kind = EVENT_RELEASED};
+
+	event.released.agent = agent;
+	event.released.pid = pid;
+	event.released.start_ticks = (uint64_t)pid * 10;
+	world_step(world, &event);
+}
+
+static void tell_result(struct world *world, enum action_kind kind, uint64_t agent)
+{
+	struct event event = {.kind = EVENT_RESULT};
+
+	event.result.action = kind;
+	event.result.agent = agent;
+	world_step(world, &event);
+}
+
+static void tick(struct world *world, uint64_t ns)
+{
+	struct event event = {.kind = EVENT_TICK};
+
+	world->now_ns += ns;
+	world_step(world, &event);
+}
+
+/* What it has inherited may stand for an agent that lives: its forks would be moved there. */
+Test(step_change, released_process_loses_its_mark)
+{
+	const struct action *mark;
+	struct world world;
+	uint64_t agent;
+
+	world_init(&world, &bot, 1);
+	agent = place_bot(&world, 100, 7);
+	world_command(&world, COMMAND_RELEASE, agent);
+	tell_released(&world, agent, 101);
+	EXPECT(&world, "mark");
+	mark = world_action(&world, ACTION_MARK, 0);
+	cr_assert_eq(mark->process.pid, 101);
+	cr_assert_eq(mark->process.mark, 0);
+	cr_assert(!mark->process.is_quiet);
+	world_done(&world);
+}
+
+Test(step_change, observed_root_in_a_released_group_keeps_its_mark)
+{
+	const struct world_policy both[] = {bot, {.name = "watched", .exe = "/opt/watched", .observe = true}};
+	struct proc watched = world_proc(101, "/opt/watched");
+	struct world world;
+	uint64_t agent;
+
+	world_init(&world, both, 2);
+	agent = place_bot(&world, 100, 7);
+	watched.mark = 8;
+	watched.cgroup_id = 1000 + agent;
+	world_exec(&world, &watched, 0);
+	EXPECT(&world, "mark record");
+	world_command(&world, COMMAND_RELEASE, agent);
+	tell_released(&world, agent, 101);
+	EXPECT(&world, "");
+	world_done(&world);
+}
+
+Test(step_change, mark_of_one_in_a_group_is_not_that_agents)
+{
+	struct proc inside = world_proc(101, "/bin/cat"), outside = world_proc(102, "/bin/cat");
+	struct event seen = {.kind = EVENT_SEEN};
+	struct world world;
+	uint64_t agent;
+
+	world_init(&world, &bot, 1);
+	agent = place_bot(&world, 100, 7);
+	/* Adopted or swept with a mark of a lineage that has ended: others carry it, too. */
+	inside.mark = outside.mark = 9;
+	inside.cgroup_id = 1000 + agent;
+	seen.seen.proc = inside;
+	world_step(&world, &seen);
+	seen.seen.proc = outside;
+	world_step(&world, &seen);
+	cr_assert_eq(world_count(&world, ACTION_MOVE), 0);
+	world_done(&world);
+}
+
+Test(step_change, protection_wins_until_the_kill)
+{
+	struct world world;
+	uint64_t agent;
+
+	world_init(&world, &bot, 1);
+	agent = place_bot(&world, 100, 7);
+	world_command(&world, COMMAND_STOP, agent);
+	EXPECT(&world, "reply signal timer");
+	world_set_policies(&world, world_make_set(&bot_protected, 1));
+	cr_assert_eq(world_count(&world, ACTION_RECORD), 1);
+	cr_assert_eq(world_action(&world, ACTION_RECORD, 0)->incident.kind, INCIDENT_PROTECTED);
+	cr_assert_eq(state_agent_by_handle(world.state, agent)->state, AGENT_ACTIVE);
+	tick(&world, 11 * NSEC_PER_SEC);
+	EXPECT(&world, "timer");
+	world_exit(&world, 100, 0);
+	EXPECT(&world, "");
+	world_done(&world);
+}
+
+Test(step_change, kill_goes_on_though_protection_comes)
+{
+	struct world world;
+	uint64_t agent;
+
+	world_init(&world, &bot, 1);
+	agent = place_bot(&world, 100, 7);
+	world_command(&world, COMMAND_STOP, agent);
+	tick(&world, 11 * NSEC_PER_SEC);
+	EXPECT(&world, "kill timer");
+	world_set_policies(&world, world_make_set(&bot_protected, 1));
+	cr_assert_eq(world_count(&world, ACTION_RECORD), 0);
+	tick(&world, 2 * NSEC_PER_SEC);
+	EXPECT(&world, "kill timer");
+	world_done(&world);
+}
+
+Test(step_change, release_under_way_stays_for_good)
+{
+	struct event seen = {.kind = EVENT_SEEN};
+	struct world world;
+	uint64_t agent;
+
+	world_init(&world, &bot, 1);
+	agent = place_bot(&world, 100, 7);
+	world_command(&world, COMMAND_RELEASE, agent);
+	EXPECT(&world, "release");
+	world_set_policies(&world, world_make_set(&bot_observed, 1));
+	EXPECT(&world, "census");
+	world_command(&world, COMMAND_KILL, agent);
+	cr_assert_eq(world_action(&world, ACTION_REPLY, 0)->reply.code, REPLY_BUSY);
+	tell_result(&world, ACTION_RELEASE, agent);
+	cr_assert_eq(world_count(&world, ACTION_REPLY), 1);
+	seen.seen.proc = world_proc(100, "/opt/bot");
+	world_step(&world, &seen);
+	EXPECT(&world, "");
+	world_done(&world);
+}
+
+Test(step_change, release_by_mode_is_not_hurried)
+{
+	struct event seen = {.kind = EVENT_SEEN};
+	struct world world;
+	uint64_t agent;
+
+	world_init(&world, &bot, 1);
+	agent = place_bot(&world, 100, 7);
+	world_set_policies(&world, world_make_set(&bot_observed, 1));
+	EXPECT(&world, "release census");
+	world_set_policies(&world, world_make_set(&bot_observed, 1));
+	cr_assert_eq(world_count(&world, ACTION_RELEASE), 0);
+	world_command(&world, COMMAND_RELEASE, agent);
+	cr_assert_eq(world_action(&world, ACTION_REPLY, 0)->reply.code, REPLY_BUSY);
+	tell_result(&world, ACTION_RELEASE, agent);
+	seen.seen.proc = world_proc(100, "/opt/bot");
+	world_step(&world, &seen);
+	EXPECT(&world, "mark record");
+	world_done(&world);
+}
