@@ -23,8 +23,6 @@ int census_task(struct bpf_iter__task *ctx)
 	line.pid = task->tgid;
 	line.ppid = task->real_parent->tgid;
 	line.flags = task_is_in_slice(task, config) ? GOV_RECORD_IN_SLICE : 0;
-	if (line.root_pid == line.pid)
-		line.flags |= GOV_RECORD_ROOT;
 	bpf_seq_write(ctx->meta->seq, &line, sizeof(line));
 	return 0;
 }

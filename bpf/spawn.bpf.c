@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Processes that start and end: records of candidates' execs, of the forks of marked processes until they are in a
- * group below the slice, and of their ends. See include/gov/event.h and maps.h.
+ * group below the slice, and of the ends of marks' roots. See include/gov/event.h and maps.h.
  *
  * These hooks run for every process of the host: what nobody asked for must leave as early as possible.
  */
@@ -37,7 +37,7 @@ struct {
 	__type(value, struct gov_record_exec);
 } gov_scratch SEC(".maps");
 
-/* The last mark id given out. Userspace's own ids have the top bit set (src/sense/bpf.c). */
+/* The last mark id given out. Userspace's own ids have a high bit set (MARK_OF_CORE, src/core/state.h). */
 __u64 last_mark = 0;
 
 static __always_inline void head_fill(struct gov_record_head *head, struct task_struct *task,
@@ -239,7 +239,7 @@ int BPF_PROG(spawn_exit, struct task_struct *task)
 		return 0;
 	}
 	found = bpf_task_storage_get(&gov_marks, leader, NULL, 0);
-	if (!found || !found->id)
+	if (!found || !found->id || found->root_pid != (__u32)leader->tgid)
 		return 0;
 	mark = *found;
 	config = config_get();
@@ -247,16 +247,11 @@ int BPF_PROG(spawn_exit, struct task_struct *task)
 	if (!config || bpf_task_storage_delete(&gov_marks, leader) == -ENOENT)
 		return 0;
 	head_fill(&record.head, leader, config);
-	if (mark.root_pid == record.head.pid)
-		record.head.flags |= GOV_RECORD_ROOT;
-	else if ((mark.flags & GOV_MARK_QUIET) || (record.head.flags & GOV_RECORD_IN_SLICE))
-		return 0;
 	record.head.kind = GOV_RECORD_EXIT;
 	record.head.size = sizeof(record);
 	record.head.mark = mark.id;
 	record.exit_code = exit_code_of(leader);
-	record_send(&record.head, sizeof(record),
-		    record.head.flags & GOV_RECORD_ROOT ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
+	record_send(&record.head, sizeof(record), BPF_RB_FORCE_WAKEUP);
 	return 0;
 }
 

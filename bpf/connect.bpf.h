@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef GOV_CONNECT_BPF_H
+#define GOV_CONNECT_BPF_H
+
+#include "task.bpf.h"
+
+#include "gov/connect.h"
+
+/*
+ * What connect.bpf.c (agents' groups) and watch.bpf.c (those who are only observed) have in common. The large functions
+ * are global ones: the verifier looks at each by itself, once; inlined their paths multiply beyond its limit.
+ */
+
+#ifndef BPF_NOEXIST
+#define BPF_NOEXIST 1
+#endif
+#ifndef BPF_SK_STORAGE_GET_F_CREATE
+#define BPF_SK_STORAGE_GET_F_CREATE 1
+#endif
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, GOV_CONNECT_AGENTS_MAX);
+	__type(key, __u64);
+	__type(value, struct gov_connect_agent);
+} gov_connect_agents SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, GOV_CONNECT_AGENTS_MAX);
+	__type(key, __u32);
+	__type(value, struct gov_connect_stats);
+} gov_connect_stats SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, GOV_CONNECT_ENTRIES_MAX);
+	__type(key, struct gov_connect_key);
+	__type(value, struct gov_connect_entry);
+} gov_connect_entries SEC(".maps") __weak;
+
+/* A TCP connection from its connect() on. Pinned: any change is a change of GOV_CONNECT_VERSION. */
+struct connect_sock {
+	struct gov_connect_key key;
+	__u64 slot_ns, shared_slot_ns; /* to give back; 0: none */
+	__u64 depart_ns;	       /* until then its SYN is held */
+	__u64 left_ns;		       /* when its SYN left; 0: not yet */
+	__u64 again_ns;		       /* the SYN isn't repeated before; 0: it hasn't been sent yet */
+	__u64 since_ns;		       /* established; 0: not, or not any more */
+	__u32 ticks;		       /* what the kernel's timer was asked for; 0: nothing was held */
+	__u32 pid;		       /* of a stranger; 0: key.owner's */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct connect_sock);
+} gov_connect_socks SEC(".maps") __weak;
+
+#define GLOBAL_FUNCTION __weak __attribute__((noinline))
+
+/* A whole entry of zeros: its lock must not be on the stack. */
+static const char connect_nothing[sizeof(struct gov_connect_entry)];
+
+/* Waits shorter than this aren't worth a lost SYN. */
+#define WAIT_MIN_NS 2000000
+
+static __always_inline void connect_tell(const struct gov_connect_key *key, __u32 pid, __u32 reasons)
+{
+	struct gov_record_connect record = {};
+
+	if (!reasons)
+		return;
+	record.head.kind = GOV_RECORD_CONNECT;
+	record.head.version = GOV_RECORD_VERSION;
+	record.head.size = sizeof(record);
+	record.head.time_ns = bpf_ktime_get_ns();
+	record.head.cgroup_id = key->owner & GOV_OWNER_MARK ? 0 : key->owner;
+	record.head.mark = key->owner & GOV_OWNER_MARK ? key->owner & ~GOV_OWNER_MARK : 0;
+	record.head.pid = pid;
+	record.key = *key;
+	record.reasons = reasons;
+	record_send(&record.head, sizeof(record), BPF_RB_FORCE_WAKEUP);
+}
+
+/* The group of an agent: the child of the slice that this group is, or is in. 0: it is outside. */
+static __always_inline __u64 connect_owner(struct cgroup *cgrp, const struct gov_config *config)
+{
+	__u32 level = cgrp->level;
+
+	if (!config->slice_id || level <= config->slice_level)
+		return 0;
+	if (level == config->slice_level + 1)
+		return cgrp->kn->id;
+	return cgroup_ancestor_id(cgrp, config->slice_level + 1);
+}
+
+static __always_inline void connect_count(__u64 *counter)
+{
+	__sync_fetch_and_add(counter, 1);
+}
+
+/* Makes the entry of key if there is none; where there are too many, key becomes that of the one that all further ones
+ * share. */
+GLOBAL_FUNCTION int connect_make_entry(struct gov_connect_key *key, __u32 slot)
+{
+	struct gov_connect_stats *stats = bpf_map_lookup_elem(&gov_connect_stats, &slot);
+
+	if (!key || !stats || bpf_map_lookup_elem(&gov_connect_entries, key))
+		return 0;
+	if (stats->destinations < GOV_CONNECT_DESTINATIONS_MAX &&
+	    bpf_map_update_elem(&gov_connect_entries, key, connect_nothing, BPF_NOEXIST) == 0) {
+		connect_count(&stats->destinations);
+		return 0;
+	}
+	__builtin_memset(key->address, 0, sizeof(key->address));
+	key->port = 0;
+	key->kind = GOV_CONNECT_OTHERS;
+	if (bpf_map_update_elem(&gov_connect_entries, key, connect_nothing, BPF_NOEXIST) == 0)
+		connect_tell(key, 0, GOV_REASON_FULL);
+	return 0;
+}
+
+static __always_inline bool connect_is_shared(const struct gov_connect_agent *agent)
+{
+	return agent->flags & (GOV_CONNECT_PER_PORT | GOV_CONNECT_PER_AGENT);
+}
+
+/* The key of the schedule that several destinations share. */
+static __always_inline void connect_shared_key(struct gov_connect_key *shared, const struct gov_connect_key *key,
+					       const struct gov_connect_agent *agent)
+{
+	__builtin_memset(shared, 0, sizeof(*shared));
+	shared->owner = key->owner;
+	shared->is_udp = key->is_udp;
+	shared->kind = GOV_CONNECT_AGENT;
+	if (agent->flags & GOV_CONNECT_PER_PORT) {
+		shared->kind = GOV_CONNECT_PORT;
+		shared->port = key->port;
+	}
+}
+
+/* The rate of one destination by itself. */
+static __always_inline struct gov_pace_rate connect_own_rate(const struct gov_connect_agent *agent)
+{
+	struct gov_pace_rate none = {};
+
+	return connect_is_shared(agent) ? none : agent->rate;
+}
+
+enum connect_turn_flags {
+	TURN_WAITS = 1 << 0,  /* it may not leave at once */
+	TURN_EXCESS = 1 << 1, /* it would have to wait for longer than max_delay */
+};
+
+/* One connect, or one new flow of UDP. */
+struct connect_turn {
+	struct gov_connect_key key; /* becomes that of the entry */
+	__u64 depart_ns, slot_ns, shared_slot_ns;
+	__u32 flags;
+	__u32 reasons;
+};
+
+/* With the lock held: a slot, unless it is later than latest_ns. Returns it, or 0. */
+static __always_inline __u64 connect_take(struct gov_pace *pace, const struct gov_pace_rate *rate, __u64 now_ns,
+					  __u64 latest_ns, __u64 *depart_ns)
+{
+	struct gov_pace_slot slot = gov_pace_peek(pace, rate, now_ns);
+
+	*depart_ns = gov_pace_max(*depart_ns, slot.depart_ns);
+	if (*depart_ns > latest_ns)
+		return 0;
+	gov_pace_take(pace, rate, slot.slot_ns);
+	return slot.slot_ns;
+}
+
+/* The slot of the schedule that is shared. */
+GLOBAL_FUNCTION int connect_reserve_shared(struct connect_turn *turn)
+{
+	const struct gov_connect_agent *agent;
+	struct gov_connect_entry *entry;
+	struct gov_connect_key key;
+	__u64 now_ns, depart_ns, slot_ns;
+	struct gov_pace_rate rate;
+
+	agent = turn ? bpf_map_lookup_elem(&gov_connect_agents, &turn->key.owner) : NULL;
+	if (!agent)
+		return 0;
+	rate = agent->rate;
+	connect_shared_key(&key, &turn->key, agent);
+	connect_make_entry(&key, agent->slot);
+	entry = bpf_map_lookup_elem(&gov_connect_entries, &key);
+	if (!entry)
+		return 0;
+	now_ns = depart_ns = bpf_ktime_get_ns();
+	bpf_spin_lock(&entry->lock);
+	slot_ns = connect_take(&entry->pace, &rate, now_ns, gov_pace_add(now_ns, agent->max_delay_ns), &depart_ns);
+	entry->last_ns = now_ns;
+	bpf_spin_unlock(&entry->lock);
+	turn->shared_slot_ns = slot_ns;
+	turn->depart_ns = depart_ns;
+	return 0;
+}
+
+/* With the lock held: counts one attempt and says what is worth telling. */
+static __always_inline __u32 connect_note(struct gov_connect_entry *entry, const struct gov_connect_agent *agent,
+					  bool waits, __u64 now_ns)
+{
+	struct gov_burst *burst = &entry->burst;
+	__u32 reasons = 0;
+
+	entry->attempts++;
+	entry->delayed += waits;
+	entry->last_ns = now_ns;
+	gov_burst_count(burst, waits, now_ns);
+	if (gov_burst_is_storm(burst)) {
+		if (!entry->storm_ns) {
+			entry->storm_ns = now_ns;
+			reasons |= GOV_REASON_STORM;
+		}
+	} else if (burst->last_attempts < GOV_STORM_ATTEMPTS) {
+		entry->storm_ns = 0;
+	}
+	if (agent->new_max && burst->attempts == agent->new_max) {
+		entry->rate_ns = now_ns;
+		reasons |= GOV_REASON_RATE;
+	}
+	return reasons;
+}
+
+/* When may this connect leave? Fills turn, whose depart_ns is the earliest by other schedules (0: none). */
+GLOBAL_FUNCTION int connect_reserve(struct connect_turn *turn)
+{
+	const struct gov_connect_agent *agent;
+	__u64 now_ns, latest_ns, depart_ns, slot_ns;
+	struct gov_connect_entry *entry;
+	__u32 random, reasons = 0;
+	struct gov_pace_rate rate;
+	bool waits;
+
+	agent = turn ? bpf_map_lookup_elem(&gov_connect_agents, &turn->key.owner) : NULL;
+	entry = turn ? bpf_map_lookup_elem(&gov_connect_entries, &turn->key) : NULL;
+	if (!agent || !entry)
+		return 0;
+	now_ns = bpf_ktime_get_ns();
+	random = bpf_get_prandom_u32();
+	latest_ns = gov_pace_add(now_ns, agent->max_delay_ns);
+	depart_ns = gov_pace_max(turn->depart_ns, now_ns);
+	rate = connect_own_rate(agent);
+	bpf_spin_lock(&entry->lock);
+	if (entry->breaker.interval_ns && gov_breaker_is_stable(&entry->breaker, &agent->breaker, now_ns)) {
+		gov_breaker_close(&entry->breaker);
+		reasons |= GOV_REASON_BREAKER;
+	}
+	rate = gov_breaker_rate(&entry->breaker, &rate, random);
+	slot_ns = connect_take(&entry->pace, &rate, now_ns, latest_ns, &depart_ns);
+	waits = depart_ns > now_ns + WAIT_MIN_NS;
+	reasons |= connect_note(entry, agent, waits, now_ns);
+	if (!waits)
+		gov_breaker_leave(&entry->breaker);
+	bpf_spin_unlock(&entry->lock);
+	turn->flags = (waits ? TURN_WAITS : 0) | (depart_ns > latest_ns ? TURN_EXCESS : 0);
+	turn->depart_ns = gov_pace_min(depart_ns, latest_ns);
+	turn->slot_ns = slot_ns;
+	turn->reasons = reasons;
+	return 0;
+}
+
+/* Both schedules, counters, and what is worth telling. */
+static __always_inline void connect_enter(struct connect_turn *turn, const struct gov_connect_agent *agent,
+					  struct gov_connect_stats *stats)
+{
+	if (connect_is_shared(agent))
+		connect_reserve_shared(turn);
+	connect_make_entry(&turn->key, agent->slot);
+	connect_reserve(turn);
+	connect_count(&stats->connects);
+	connect_tell(&turn->key, 0, turn->reasons);
+}
+
+/* Gives back what a connect has reserved that never left. */
+GLOBAL_FUNCTION int connect_refund(struct connect_sock *sock)
+{
+	const struct gov_connect_agent *agent;
+	struct gov_connect_entry *entry;
+	struct gov_connect_key key;
+	__u64 slot_ns, now_ns = bpf_ktime_get_ns();
+	struct gov_pace_rate rate;
+
+	agent = sock ? bpf_map_lookup_elem(&gov_connect_agents, &sock->key.owner) : NULL;
+	if (!agent)
+		return 0;
+	rate = connect_own_rate(agent);
+	slot_ns = sock->slot_ns;
+	entry = bpf_map_lookup_elem(&gov_connect_entries, &sock->key);
+	if (entry && slot_ns) {
+		bpf_spin_lock(&entry->lock);
+		/* An open breaker's slots are its own: the next comes by its interval. */
+		if (!entry->breaker.interval_ns)
+			gov_pace_refund(&entry->pace, &rate, slot_ns, now_ns);
+		bpf_spin_unlock(&entry->lock);
+	}
+	slot_ns = sock->shared_slot_ns;
+	if (!slot_ns)
+		return 0;
+	connect_shared_key(&key, &sock->key, agent);
+	rate = agent->rate;
+	entry = bpf_map_lookup_elem(&gov_connect_entries, &key);
+	if (!entry)
+		return 0;
+	bpf_spin_lock(&entry->lock);
+	gov_pace_refund(&entry->pace, &rate, slot_ns, now_ns);
+	bpf_spin_unlock(&entry->lock);
+	return 0;
+}
+
+/* What has come of it (enum gov_outcome), to the entry and to its breaker. */
+GLOBAL_FUNCTION int connect_learn(struct connect_sock *sock, __u32 outcome)
+{
+	const struct gov_connect_agent *agent;
+	struct gov_connect_entry *entry;
+	struct gov_pace_rate none = {}, rate;
+	__u64 left_ns, now_ns = bpf_ktime_get_ns();
+	__u32 random = bpf_get_prandom_u32();
+	bool has_changed;
+
+	agent = sock ? bpf_map_lookup_elem(&gov_connect_agents, &sock->key.owner) : NULL;
+	entry = sock ? bpf_map_lookup_elem(&gov_connect_entries, &sock->key) : NULL;
+	if (!agent || !entry)
+		return 0;
+	left_ns = sock->left_ns;
+	bpf_spin_lock(&entry->lock);
+	entry->established += outcome == GOV_OUTCOME_ESTABLISHED;
+	entry->failed += outcome == GOV_OUTCOME_FAILED;
+	entry->dropped += outcome == GOV_OUTCOME_DROPPED;
+	if (outcome == GOV_OUTCOME_ESTABLISHED)
+		entry->open++;
+	else if (outcome != GOV_OUTCOME_FAILED && entry->open)
+		entry->open--;
+	gov_burst_turn(&entry->burst, now_ns);
+	entry->burst.failed += outcome == GOV_OUTCOME_FAILED || outcome == GOV_OUTCOME_DROPPED;
+	has_changed = gov_breaker_outcome(&entry->breaker, &agent->breaker, outcome, left_ns, now_ns);
+	if (has_changed && entry->breaker.interval_ns) {
+		rate = gov_breaker_rate(&entry->breaker, &none, random);
+		gov_pace_push(&entry->pace, gov_pace_add(now_ns, rate.interval_ns));
+	}
+	bpf_spin_unlock(&entry->lock);
+	if (has_changed)
+		connect_tell(&sock->key, 0, GOV_REASON_BREAKER);
+	return 0;
+}
+
+static __always_inline void connect_count_outcome(struct gov_connect_stats *stats, enum gov_outcome outcome)
+{
+	if (outcome == GOV_OUTCOME_ESTABLISHED)
+		connect_count(&stats->established);
+	else if (outcome == GOV_OUTCOME_FAILED)
+		connect_count(&stats->failed);
+	else if (outcome == GOV_OUTCOME_DROPPED)
+		connect_count(&stats->dropped);
+}
+
+/* A change of state (include/net/tcp_states.h). error: sk_err; a peer's RST sets it before the socket is closed, the
+ * application's own end doesn't. */
+GLOBAL_FUNCTION int connect_state(struct connect_sock *sock, int from, int to, int error)
+{
+	const struct gov_connect_agent *agent;
+	struct gov_connect_stats *stats;
+	__u64 now_ns = bpf_ktime_get_ns();
+	enum gov_outcome outcome;
+
+	agent = sock ? bpf_map_lookup_elem(&gov_connect_agents, &sock->key.owner) : NULL;
+	stats = agent ? bpf_map_lookup_elem(&gov_connect_stats, &agent->slot) : NULL;
+	if (!stats)
+		return 0;
+	if (from == TCP_SYN_SENT && to == TCP_ESTABLISHED) {
+		sock->since_ns = now_ns;
+		outcome = GOV_OUTCOME_ESTABLISHED;
+	} else if (from == TCP_SYN_SENT) {
+		if (!sock->left_ns) {
+			connect_count(&stats->abandoned);
+			return connect_refund(sock);
+		}
+		outcome = GOV_OUTCOME_FAILED;
+	} else if (from == TCP_ESTABLISHED && sock->since_ns) {
+		if (now_ns - sock->since_ns >= agent->breaker.stable_ns)
+			outcome = GOV_OUTCOME_LIVED;
+		else if (to == TCP_CLOSE_WAIT || (to == TCP_CLOSE && error))
+			outcome = GOV_OUTCOME_DROPPED;
+		else
+			outcome = GOV_OUTCOME_ENDED;
+		sock->since_ns = 0;
+	} else {
+		return 0;
+	}
+	connect_count_outcome(stats, outcome);
+	return connect_learn(sock, outcome);
+}
+
+#endif
