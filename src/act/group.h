@@ -56,7 +56,7 @@ int groups_restore(struct groups *groups) _must_check_;
  * too; stats, pids and empty() need it. */
 int groups_bind(struct groups *groups, const struct agent *agent);
 
-/* Performs PLACE MOVE LIMIT SAVE RELEASE FREEZE THAW SIGNAL SIGNAL_ALL KILL REMOVE FORGET. Signals go through pidfds
+/* Performs PLACE MOVE LIMIT RELEASE FREEZE THAW SIGNAL SIGNAL_ALL KILL REMOVE FORGET. Signals go through pidfds
  * after a check of start_ticks. Returns 0 or -errno for the log and the counters (-ESRCH: the process or the group has
  * gone); the results of PLACE RELEASE FREEZE THAW KILL REMOVE come as done(), also when they failed. */
 int groups_act(struct groups *groups, const struct action *action);

@@ -77,7 +77,6 @@ extern const struct policy_limits limit_none;
 int native_place(struct groups *groups, const struct action *action);
 int native_move(struct groups *groups, const struct action *action);
 int native_limit(struct groups *groups, const struct action *action);
-int group_save(struct groups *groups, const struct action *action);
 /* release.c */
 int native_release(struct groups *groups, const struct action *action);
 int native_remove(struct groups *groups, const struct action *action);

@@ -203,7 +203,6 @@ static int (*const handlers[ACTION_KINDS])(struct groups *, const struct action 
 	[ACTION_MOVE] = native_move,
 	[ACTION_EVICT] = native_evict,
 	[ACTION_LIMIT] = native_limit,
-	[ACTION_SAVE] = group_save,
 	[ACTION_RELEASE] = native_release,
 	[ACTION_FREEZE] = group_freeze,
 	[ACTION_THAW] = group_thaw,

@@ -24,13 +24,6 @@ static int state_write(int dir_fd, const struct agent *agent)
 	return fsetxattr(dir_fd, SAVED_XATTR, state, length, 0) < 0 ? -errno : 0;
 }
 
-int group_save(struct groups *groups, const struct action *action)
-{
-	struct group *group = group_find(groups, action->agent);
-
-	return group && group->v2_fd >= 0 ? state_write(group->v2_fd, action->agent) : -ESRCH;
-}
-
 /* A directory of this name that is there is a leftover, or somebody's: only an empty one makes room. */
 static int fresh_dir(int slice_fd, const char *name, int *ret_fd)
 {

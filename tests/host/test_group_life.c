@@ -310,7 +310,7 @@ static void be_govd(void *userdata)
 	text_copy(f->agent.key, sizeof(f->agent.key), "room \n=%\xff");
 	f->agent.uid = 1234;
 	f->agent.is_explicit = true;
-	if (place(f, f->agent.root_pid) < 0 || act(f, ACTION_SAVE) < 0)
+	if (place(f, f->agent.root_pid) < 0)
 		_exit(1);
 	raise(SIGKILL);
 }
