@@ -20,7 +20,7 @@
 enum gov_record_kind {
 	GOV_RECORD_EXEC = 0, /* a candidate (maps.h) has executed */
 	GOV_RECORD_FORK,     /* a marked process outside the slice has forked */
-	GOV_RECORD_EXIT,     /* the root of a mark, or a marked process outside the slice, has ended */
+	GOV_RECORD_EXIT,     /* the root of a mark has ended, wherever it was */
 	GOV_RECORD_CONNECT,  /* struct gov_record_connect (connect.h): a storm, a breaker, ... */
 	GOV_RECORD_KINDS,
 };
@@ -28,7 +28,6 @@ enum gov_record_kind {
 enum gov_record_flags {
 	GOV_RECORD_ARGS_TRUNCATED = 1 << 0,
 	GOV_RECORD_IN_SLICE = 1 << 1, /* the process was in a group below the slice */
-	GOV_RECORD_ROOT = 1 << 2,     /* exit: of the mark's root process */
 };
 
 struct gov_record_head {

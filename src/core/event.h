@@ -12,7 +12,7 @@ enum event_kind {
 	EVENT_POLICIES,	    /* a new set is in force */
 	EVENT_EXEC,	    /* a candidate has executed */
 	EVENT_FORK,	    /* a marked process outside the slice has a child */
-	EVENT_EXIT,	    /* a root, or a marked process outside the slice, has ended */
+	EVENT_EXIT,	    /* a root has ended */
 	EVENT_HOLD,	    /* a process waits for token */
 	EVENT_SEEN,	    /* the start-up scan or a census came across a process */
 	EVENT_FOUND,	    /* the start-up scan came across an agent's group of an earlier govd */

@@ -5,12 +5,10 @@
 #include "sense/bpf_private.h"
 
 /* Ids of adopted roots' marks: apart from those that the exec program counts up from 1. */
-#define MARK_OF_USER (UINT64_C(1) << 63)
 
 struct bpf_sense {
 	int fds[BPF_FDS];
 	struct bpf_ring ring;
-	uint64_t last_mark;
 	struct gov_candidate_key *candidates; /* what is in the map, sorted */
 	size_t n_candidates;
 	struct gov_count *counts; /* one kind on all CPUs, for reading */
@@ -212,11 +210,6 @@ int bpf_sense_get_mark(struct bpf_sense *sense, int pidfd, struct gov_mark *ret_
 		return -ENOENT;
 	*ret_mark = mark;
 	return 0;
-}
-
-uint64_t bpf_sense_new_mark(struct bpf_sense *sense)
-{
-	return MARK_OF_USER | ++sense->last_mark;
 }
 
 /* ---- census, overflow, counts ------------------------------------------------------------------------------------ */

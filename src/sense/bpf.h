@@ -31,11 +31,9 @@ int bpf_sense_set_candidates(struct bpf_sense *sense, const char *const *names, 
 /* slice_id 0: none. self: govd's pid. */
 int bpf_sense_set_config(struct bpf_sense *sense, const struct gov_config *config) _must_check_;
 
-/* Sets the mark of the process behind pidfd; mark.id 0 deletes it. A new id for adoption comes from bpf_sense_new_mark.
- */
+/* Sets the mark of the process behind pidfd; mark.id 0 deletes it. */
 int bpf_sense_set_mark(struct bpf_sense *sense, int pidfd, const struct gov_mark *mark) _must_check_;
 int bpf_sense_get_mark(struct bpf_sense *sense, int pidfd, struct gov_mark *ret_mark) _must_check_;
-uint64_t bpf_sense_new_mark(struct bpf_sense *sense);
 
 /* All processes that carry a mark, by the task iterator. */
 int bpf_sense_census(struct bpf_sense *sense, bpf_census_fn fn, void *userdata) _must_check_;

@@ -200,7 +200,7 @@ void task_exit(struct kernel *kernel, struct task *task)
 	for (size_t i = 0; i < TASKS; i++)
 		if (kernel->tasks[i].lives && kernel->tasks[i].ppid == task->pid)
 			kernel->tasks[i].ppid = 2;
-	if (task->mark && (task->mark_root == task->pid || (!task->is_quiet && task->cage < 0)))
+	if (task->mark && task->mark_root == task->pid)
 		ring_put(kernel, &record);
 }
 
