@@ -103,5 +103,6 @@ int main(int argc, char **argv)
 		while (wait(NULL) > 0 || errno == EINTR)
 			;
 	}
+	free(pids);
 	return 0;
 }
