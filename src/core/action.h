@@ -7,19 +7,19 @@
 /* Everything that the core can want: a closed vocabulary. Each is idempotent. */
 
 enum action_kind {
-	ACTION_PLACE,	/* make the agent's group, save its state there, set its limits, move pid. -> EVENT_RESULT */
-	ACTION_MOVE,	/* move pid (of the agent's lineage) into the agent's group */
-	ACTION_EVICT,	/* move pid out of the agent's group, to where the agent came from: it is protected */
-	ACTION_LIMIT,	/* set the limits of the agent's policy again */
-	ACTION_SAVE,	/* write the agent's state to its group */
-	ACTION_MARK,	/* make pid this mark's root, so that its end is told; 0: unmark it, or make its mark quiet */
-	ACTION_RELEASE, /* move all processes back to the origin, remove the group. -> EVENT_RESULT */
-	ACTION_FREEZE,	/* -> EVENT_RESULT */
-	ACTION_THAW,	/* -> EVENT_RESULT */
-	ACTION_SIGNAL,	/* signal to pid, when it still is that process */
-	ACTION_SIGNAL_ALL,  /* signal to every process of the group */
-	ACTION_KILL,	    /* the whole group at once. -> EVENT_RESULT */
-	ACTION_REMOVE,	    /* the empty group. -> EVENT_RESULT when it failed */
+	ACTION_PLACE,	   /* make the agent's group, save its state there, set its limits, move pid. -> EVENT_RESULT */
+	ACTION_MOVE,	   /* move pid (of the agent's lineage) into the agent's group */
+	ACTION_EVICT,	   /* move pid out of the agent's group, to where the agent came from: it is protected */
+	ACTION_LIMIT,	   /* set the limits of the agent's policy again */
+	ACTION_SAVE,	   /* write the agent's state to its group */
+	ACTION_MARK,	   /* make pid this mark's root, so that its end is told; 0: none any more, or a quiet one */
+	ACTION_RELEASE,	   /* move all processes back to the origin, remove the group. -> EVENT_RESULT */
+	ACTION_FREEZE,	   /* -> EVENT_RESULT */
+	ACTION_THAW,	   /* -> EVENT_RESULT */
+	ACTION_SIGNAL,	   /* signal to pid, when it still is that process */
+	ACTION_SIGNAL_ALL, /* signal to every process of the group */
+	ACTION_KILL,	   /* the whole group at once. -> EVENT_RESULT */
+	ACTION_REMOVE,	   /* the empty group. -> EVENT_RESULT when it failed */
 	ACTION_HOLD_ANSWER, /* let the process of token go */
 	ACTION_REPLY,	    /* answer a command */
 	ACTION_RECORD,	    /* an incident */
