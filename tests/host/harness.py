@@ -6,13 +6,19 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.append(os.path.join(ROOT, "scripts"))
+from proc_files import cgroups_of, children_of, is_alive, mounts_of  # noqa: E402,F401
 BUILD = os.path.abspath(os.environ.get("GOVD_BUILD") or os.path.join(ROOT, "build"))
 DEADLINE = 20  # seconds until a thing that never comes is a failure
+with open(os.path.join(BUILD, "govd"), "rb") as _file:
+    IS_SANITIZED = b"__asan_init" in _file.read()  # SAN=1: slower, and it keeps what is freed for a while
+SANITIZER_FOUND = "AddressSanitizer|LeakSanitizer|runtime error: "
 
 
 def program(name):
@@ -31,43 +37,8 @@ def wait_until(condition, what, deadline=DEADLINE):
         time.sleep(0.02)
 
 
-def cgroups_of(pid):
-    """{controllers: path}; "" is the v2 tree. {} when the process has gone."""
-    try:
-        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
-            lines = [line.rstrip("\n").split(":", 2) for line in file]
-    except (FileNotFoundError, ProcessLookupError):
-        return {}
-    return {controllers: path for _, controllers, path in lines}
-
-
-def is_alive(pid):
-    """Neither gone nor a zombie that nobody has waited for."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 def v2_root():
-    with open("/proc/mounts", encoding="utf-8") as file:
-        for line in file:
-            words = line.split()
-            if words[2] == "cgroup2":
-                return words[1]
-    raise AssertionError("no cgroup v2 tree is mounted")
-
-
-def children_of(pid):
-    found = []
-    try:
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
-                found += [int(word) for word in file.read().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        pass
-    return found
+    return mounts_of("cgroup2")[0]
 
 
 class GovdTest(unittest.TestCase):
@@ -129,6 +100,8 @@ class GovdTest(unittest.TestCase):
             self.stop_govd()
         elif self.govd:
             self.govd.wait()
+        if os.path.exists(self.path("log")):
+            self.assertNotRegex(self.log_text(), SANITIZER_FOUND)
         for path in self.leftovers():
             subprocess.run(["find", path, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"], check=False,
                            stderr=subprocess.DEVNULL)
