@@ -53,6 +53,7 @@ struct agent {
 	uint64_t active_ns;	    /* last sign of life */
 	uint64_t cpu_ns;	    /* at the last sample */
 	uint64_t deadline_ns;	    /* of the stop's grace; 0: none */
+	uint64_t look_ns;	    /* when its connects are looked at again; 0: there is no trouble */
 	unsigned sweep_tries;
 	unsigned stop_tries;   /* failed attempts to end the group */
 	uint32_t by_uid;       /* who asked for what is under way, as incident.by_uid */
@@ -63,8 +64,9 @@ struct agent {
 	/* Waiting for the placing's result. */
 	uint64_t hold_tokens[AGENT_TOKENS_MAX];
 	size_t n_hold_tokens;
-	struct agent *next_ended; /* core's list of those to be freed */
-	uint64_t request;	  /* of the command that is to be answered; 0: none */
+	struct troubles *troubles; /* core/trouble.h, owned; NULL: there never was any */
+	struct agent *next_ended;  /* core's list of those to be freed */
+	uint64_t request;	   /* of the command that is to be answered; 0: none */
 };
 
 #endif

@@ -110,6 +110,8 @@ struct agent *birth_agent(struct state *state, const struct birth *birth, struct
 		agent->state = AGENT_ACTIVE;
 		agent->request = 0;
 		mark_root(state, agent, actions);
+		if (agent->mark)
+			actions_add(actions, ACTION_PACE, agent);
 		record_agent(actions, INCIDENT_PLACED, agent, (struct record_words){"mode", "would-place", "observed"});
 		return agent;
 	}
@@ -365,8 +367,10 @@ void step_found(struct state *state, const struct event *event, struct actions *
 		end_agent(state, agent, actions);
 	else if (mode_changed(state, agent))
 		release_by_mode(agent, actions);
-	else if (!is_orphan)
+	else if (!is_orphan) {
 		actions_add(actions, ACTION_LIMIT, agent);
+		actions_add(actions, ACTION_PACE, agent);
+	}
 }
 
 void step_swept(struct state *state, const struct event *event, struct actions *actions)

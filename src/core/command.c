@@ -138,6 +138,7 @@ static void command_release(struct state *state, struct agent *agent, const stru
 			    struct actions *actions)
 {
 	if (agent->is_observed) {
+		actions_add(actions, ACTION_UNPACE, agent);
 		record_agent(actions, INCIDENT_RELEASED, agent, (struct record_words){"release", "release", "done"});
 		reply(actions, event->command.request, REPLY_OK, agent, 0);
 		actions_add(actions, ACTION_FORGET, agent);

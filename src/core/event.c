@@ -17,6 +17,9 @@ static const char *const event_names[EVENT_KINDS] = {
 	[EVENT_SWEPT] = "swept",
 	[EVENT_COMMAND] = "command",
 	[EVENT_RESULT] = "result",
+	[EVENT_CONNECTS] = "connects",
+	[EVENT_CONNECTS_END] = "connects-end",
+	[EVENT_SOCKETS] = "sockets",
 	[EVENT_TICK] = "tick",
 };
 

@@ -36,6 +36,13 @@ void incident_add_number(struct incident *incident, const char *name, uint64_t n
 	fact->number = number;
 }
 
+void incident_add_milli(struct incident *incident, const char *name, uint64_t milli)
+{
+	incident_add_number(incident, name, milli);
+	if (incident->n_facts && incident->facts[incident->n_facts - 1].name == name)
+		incident->facts[incident->n_facts - 1].is_milli = true;
+}
+
 void incident_add_text(struct incident *incident, const char *name, const char *text)
 {
 	struct fact *fact = incident_add(incident, name);

@@ -29,6 +29,7 @@ const char *incident_kind_name(enum incident_kind kind);
 struct fact {
 	const char *name; /* static */
 	bool is_number;
+	bool is_milli; /* number is in thousandths */
 	uint64_t number;
 	char text[INCIDENT_FACT_TEXT_MAX];
 };
@@ -52,6 +53,7 @@ struct incident {
 
 /* Add evidence; what is beyond INCIDENT_FACTS_MAX is dropped, texts are cut. */
 void incident_add_number(struct incident *incident, const char *name, uint64_t number);
+void incident_add_milli(struct incident *incident, const char *name, uint64_t milli);
 void incident_add_text(struct incident *incident, const char *name, const char *text);
 
 #endif

@@ -11,18 +11,23 @@
 #define IDLE_AFTER_NS (60 * NSEC_PER_SEC)	 /* without a sign of life an agent is shown as idle */
 #define CPU_SIGN_OF_LIFE_NS (10 * NSEC_PER_MSEC) /* between two samples; an idle claude uses 1.8 ms a second */
 
-void set_deadline(struct state *state, struct agent *agent, uint64_t deadline_ns, struct actions *actions)
+void set_timer(struct state *state, uint64_t at_ns, struct actions *actions)
 {
 	struct action *action;
 
-	agent->deadline_ns = deadline_ns;
-	if (deadline_ns >= state->timer_ns)
+	if (at_ns >= state->timer_ns)
 		return;
 	action = actions_add(actions, ACTION_TIMER, NULL);
 	if (!action)
 		return;
-	action->time_ns = deadline_ns;
-	state->timer_ns = deadline_ns;
+	action->time_ns = at_ns;
+	state->timer_ns = at_ns;
+}
+
+void set_deadline(struct state *state, struct agent *agent, uint64_t deadline_ns, struct actions *actions)
+{
+	agent->deadline_ns = deadline_ns;
+	set_timer(state, deadline_ns, actions);
 }
 
 static void answer_waiters(struct agent *agent, struct actions *actions)
@@ -84,18 +89,21 @@ static bool limits_equal(const struct policy_limits *a, const struct policy_limi
 static void agent_set_policy(struct state *state, struct agent *agent, struct actions *actions)
 {
 	struct policy *policy = policy_set_find(state->set, agent->policy->name);
-	bool is_same;
+	bool is_same, is_paced;
 
 	if (!policy) {
 		agent->is_orphaned_policy = true; /* what it was started under stays in force until it ends */
 		return;
 	}
 	is_same = !agent->is_orphaned_policy && limits_equal(&policy->limits, &agent->policy->limits);
+	is_paced = !agent->is_orphaned_policy && pacing_equal(policy, agent->policy);
 	agent->is_orphaned_policy = false;
 	policy_unref(agent->policy);
 	agent->policy = policy_ref(policy);
 	if (agent->is_placed && agent->state != AGENT_GONE && !is_same)
 		actions_add(actions, ACTION_LIMIT, agent);
+	if ((agent->is_placed || agent->is_observed) && agent->state != AGENT_GONE && !is_paced)
+		actions_add(actions, ACTION_PACE, agent);
 }
 
 /* An agent that was only watched is to be governed from now on, or the other way round: it is let go, and the scan
@@ -276,8 +284,12 @@ void step_tick(struct state *state, _unused_ const struct event *event, struct a
 	while ((agent = idmap_next(&state->by_handle, &cursor))) {
 		if (agent->deadline_ns && agent->deadline_ns <= state->now_ns)
 			agent_deadline(state, agent, actions);
+		if (agent->look_ns && agent->look_ns <= state->now_ns)
+			look_at_agent(agent, actions);
 		if (agent->deadline_ns)
 			next_ns = MIN2(next_ns, agent->deadline_ns);
+		if (agent->look_ns)
+			next_ns = MIN2(next_ns, agent->look_ns);
 	}
 	state->timer_ns = next_ns;
 	action = actions_add(actions, ACTION_TIMER, NULL);
@@ -293,6 +305,9 @@ static void result_place(struct state *state, struct agent *agent, const struct 
 	struct incident *incident;
 
 	agent->is_placing = false;
+	/* Before those who wait go on: none of their connects is to be missed. */
+	if (!error)
+		actions_add(actions, ACTION_PACE, agent);
 	answer_waiters(agent, actions);
 	if (error == ESRCH) {
 		state_clear_root(state, agent);
@@ -371,6 +386,7 @@ static void result_release(struct state *state, struct agent *agent, const struc
 		answer_request(agent, REPLY_FAILED, event->result.error, actions);
 		return;
 	}
+	actions_add(actions, ACTION_UNPACE, agent);
 	answer_request(agent, REPLY_OK, 0, actions);
 	actions_add(actions, ACTION_FORGET, agent);
 	state_end_agent(state, agent);

@@ -22,6 +22,7 @@ struct state *state_new(uint64_t seed)
 static void agent_free(struct agent *agent)
 {
 	policy_unref(agent->policy);
+	free(agent->troubles);
 	free(agent);
 }
 
@@ -145,6 +146,8 @@ struct agent *state_add_agent(struct state *state, const struct agent *template,
 	if (!agent)
 		return NULL;
 	*agent = *template;
+	agent->troubles = NULL;
+	agent->look_ns = 0;
 	agent->handle = ++state->next_handle;
 	if (!*agent->id)
 		do

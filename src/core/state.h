@@ -4,6 +4,7 @@
 
 #include "core/match.h"
 #include "core/step.h"
+#include "core/trouble.h"
 
 /* What step() remembers; private to core's step*.c and state.c. */
 
@@ -30,7 +31,9 @@ struct state {
 	uint64_t lost_execs, lost_forks, lost_exits; /* since the last census */
 	bool census_asked, census_scans;	     /* one is due; and it looks at all of /proc */
 	uint64_t timer_ns;			     /* asked for last; UINT64_MAX: none */
-	uint64_t full_told_ns;			     /* when ALERT for STATE_AGENTS_MAX was recorded last */
+	struct stranger strangers[STRANGERS_MAX];
+	uint64_t strangers_missed; /* storms of more, since it was recorded */
+	uint64_t full_told_ns;	   /* when ALERT for STATE_AGENTS_MAX was recorded last */
 };
 
 /* Marks that the core gives to roots, with the agent's handle; the kernel's own count up from 1. */
@@ -109,8 +112,34 @@ void stop_agent(struct state *state, struct agent *agent, struct actions *action
 void kill_agent(struct state *state, struct agent *agent, struct actions *actions);
 /* The last that is heard of it: the incident, and out. */
 void end_agent(struct state *state, struct agent *agent, struct actions *actions);
-/* The deadline of an agent; asks for the timer when it is the earliest. */
+/* Asks for the timer when this is the earliest time of all. */
+void set_timer(struct state *state, uint64_t at_ns, struct actions *actions);
+/* The deadline of an agent, with its timer. */
 void set_deadline(struct state *state, struct agent *agent, uint64_t deadline_ns, struct actions *actions);
+
+/* connect.c: storms, breakers, sockets */
+void step_connects(struct state *state, const struct event *event, struct actions *actions);
+void step_connects_end(struct state *state, const struct event *event, struct actions *actions);
+void step_sockets(struct state *state, const struct event *event, struct actions *actions);
+/* Its time to be looked at has come. */
+void look_at_agent(struct agent *agent, struct actions *actions);
+/* Of these two policies, what the kernel knows of connects. */
+bool pacing_equal(const struct policy *a, const struct policy *b);
+
+/* connect_record.c: their incidents */
+void record_storm(const struct agent *agent, struct trouble *trouble, struct actions *actions);
+void record_storm_end(const struct state *state, const struct agent *agent, const struct trouble *trouble,
+		      struct actions *actions);
+void record_breaker(const struct state *state, const struct agent *agent, struct trouble *trouble,
+		    struct actions *actions);
+void record_rate(const struct agent *agent, struct trouble *trouble, struct actions *actions);
+void record_sockets(const struct agent *agent, const struct socket_view *view, struct actions *actions);
+/* More destinations are in trouble than are followed one by one. */
+void record_missed(const struct agent *agent, struct actions *actions);
+void record_stranger(const struct state *state, const struct event *event, struct stranger *stranger,
+		     struct actions *actions);
+/* `sockets.new_rate` a second, times 1000; UINT64_MAX: none. */
+uint64_t new_rate_milli(const struct policy_sockets *sockets);
 
 /* record.c. The words are static. NULL for want of memory. */
 struct record_words {

@@ -14,6 +14,8 @@ void step(struct state *state, const struct event *event, struct actions *action
 		[EVENT_RELEASED] = step_released, [EVENT_CENSUS_END] = step_census_end,
 		[EVENT_SWEPT] = step_swept,	  [EVENT_COMMAND] = step_command,
 		[EVENT_RESULT] = step_result,	  [EVENT_TICK] = step_tick,
+		[EVENT_CONNECTS] = step_connects, [EVENT_CONNECTS_END] = step_connects_end,
+		[EVENT_SOCKETS] = step_sockets,
 	};
 
 	actions->n = 0;

@@ -125,5 +125,6 @@ void manager_perform(struct manager *manager, const struct action *action)
 		[ACTION_FORGET] = perform_group,
 	};
 
-	performers[action->kind](manager, action);
+	if (performers[action->kind])
+		performers[action->kind](manager, action);
 }

@@ -18,6 +18,8 @@ static json_t *fact_value(const struct fact *fact)
 {
 	char utf8[FACT_UTF8_MAX];
 
+	if (fact->is_milli)
+		return json_real((double)fact->number / 1000.0);
 	/* JSON's integers are signed here; what doesn't fit is no count any more. */
 	if (fact->is_number)
 		return fact->number <= INT64_MAX ? json_integer((json_int_t)fact->number)
@@ -47,7 +49,7 @@ static char *evidence_dump(const struct incident *incident, size_t n_facts)
 	if (r == 0 && n_facts < incident->n_facts)
 		r = json_object_set_new(object, "cut", json_true());
 	if (r == 0)
-		text = json_dumps(object, JSON_COMPACT);
+		text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(15));
 	json_decref(object);
 	return text;
 }

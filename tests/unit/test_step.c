@@ -28,7 +28,7 @@ static uint64_t place_bot(struct world *world, pid_t pid, uint64_t mark)
 	EXPECT(world, "place");
 	handle = world_action(world, ACTION_PLACE, 0)->agent->handle;
 	world_placed(world, 0);
-	EXPECT(world, "record");
+	EXPECT(world, "pace record");
 	return handle;
 }
 
@@ -92,7 +92,7 @@ Test(step, children_forked_before_the_move_follow)
 	world.actions.items[0] = place;
 	world.actions.n = 1;
 	world_placed(&world, 0);
-	EXPECT(&world, "record census");
+	EXPECT(&world, "pace record census");
 	world_fork(&world, 102, 100, 7);
 	EXPECT(&world, "move");
 	cr_assert_eq(world_action(&world, ACTION_MOVE, 0)->process.pid, 102);
@@ -148,7 +148,7 @@ Test(step, hold_is_answered_when_placed)
 	EXPECT(&world, "place");
 	cr_assert_eq(world_action(&world, ACTION_PLACE, 0)->agent->state, AGENT_HELD);
 	world_placed(&world, 0);
-	EXPECT(&world, "hold-answer record");
+	EXPECT(&world, "pace hold-answer record");
 	cr_assert_eq(world_action(&world, ACTION_HOLD_ANSWER, 0)->token, 55);
 	world_hold(&world, &stranger, 56);
 	EXPECT(&world, "hold-answer");
@@ -290,7 +290,7 @@ Test(step, workers_of_an_observed_agent_are_a_part_of_it)
 	init(&world);
 	seen.seen.proc = proc;
 	world_step(&world, &seen);
-	EXPECT(&world, "mark record");
+	EXPECT(&world, "mark pace record");
 	worker.ppid = 100;
 	seen.seen.proc = worker;
 	world_step(&world, &seen);
@@ -527,7 +527,7 @@ Test(step, observed_agent_is_never_touched)
 	init(&world);
 	proc.mark = 7;
 	world_exec(&world, &proc, 0);
-	EXPECT(&world, "mark record");
+	EXPECT(&world, "mark pace record");
 	cr_assert_str_eq(world_action(&world, ACTION_RECORD, 0)->incident.action, "would-place");
 	cr_assert_eq(state_agent_find(world.state, "watched", &agent), 0);
 	for (size_t i = 0; i < ELEMENTSOF(commands); i++) {
@@ -553,7 +553,7 @@ Test(step, whole_host_observes)
 	event.policies.observe = true;
 	world_step(&world, &event);
 	world_exec(&world, &proc, 0);
-	EXPECT(&world, "mark record");
+	EXPECT(&world, "mark pace record");
 	world_done(&world);
 }
 
@@ -617,7 +617,7 @@ Test(step, released_is_for_good)
 	result.result.action = ACTION_RELEASE;
 	result.result.agent = bot;
 	world_step(&world, &result);
-	EXPECT(&world, "record reply forget mark");
+	EXPECT(&world, "record unpace reply forget mark");
 	seen.seen.proc = world_proc(100, "/opt/bot");
 	world_step(&world, &seen);
 	EXPECT(&world, "");
@@ -653,7 +653,7 @@ Test(step, run_replies_when_placed)
 	request = run(&world, 100, "room", 0, false);
 	EXPECT(&world, "mark place");
 	world_placed(&world, 0);
-	EXPECT(&world, "record reply");
+	EXPECT(&world, "pace record reply");
 	cr_assert_eq(world_action(&world, ACTION_REPLY, 0)->reply.request, request);
 	cr_assert_eq(world_action(&world, ACTION_REPLY, 0)->reply.code, REPLY_OK);
 	world_done(&world);
@@ -782,7 +782,7 @@ Test(step, agents_of_an_earlier_govd_are_found)
 
 	init(&world);
 	found(&world, "bot", true);
-	EXPECT(&world, "mark limit");
+	EXPECT(&world, "mark limit pace");
 	cr_assert_eq(state_agent_find(world.state, "bot/room", &agent), 0);
 	cr_assert_str_eq(agent->id, "0badcafe");
 	cr_assert_eq(agent->since_ns, 5);

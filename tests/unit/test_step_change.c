@@ -80,7 +80,7 @@ Test(step_change, observed_root_in_a_released_group_keeps_its_mark)
 	watched.mark = 8;
 	watched.cgroup_id = 1000 + agent;
 	world_exec(&world, &watched, 0);
-	EXPECT(&world, "mark record");
+	EXPECT(&world, "mark pace record");
 	world_command(&world, COMMAND_RELEASE, agent);
 	tell_released(&world, agent, 101);
 	EXPECT(&world, "");
@@ -183,6 +183,6 @@ Test(step_change, release_by_mode_is_not_hurried)
 	tell_result(&world, ACTION_RELEASE, agent);
 	seen.seen.proc = world_proc(100, "/opt/bot");
 	world_step(&world, &seen);
-	EXPECT(&world, "mark record");
+	EXPECT(&world, "mark pace record");
 	world_done(&world);
 }
