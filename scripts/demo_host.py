@@ -12,6 +12,7 @@ import textwrap
 import time
 
 from demo_rows import CAP, MIB
+from proc_files import cgroups_of, children_of, is_alive, mounts_of, read
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.environ.get("GOVD_BUILD") or os.path.join(ROOT, "build")
@@ -44,49 +45,19 @@ def wait_until(condition, what, deadline=DEADLINE):
         time.sleep(0.02)
 
 
-def read(path):
-    """"" for what isn't there, or not any more."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
-def stat_fields(pid):
-    """Fields of /proc/PID/stat behind the name, which may hold anything: state, parent, ..."""
-    return read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-
-
-def is_alive(pid):
-    fields = stat_fields(pid)
-    return bool(fields) and fields[0] not in "ZX"
-
-
-def group_of(pid):
+def v2_group_of(pid):
     """The v2 path; "" when the process has gone or there is no v2 tree."""
-    for line in read(f"/proc/{pid}/cgroup").splitlines():
-        if line.startswith("0::"):
-            return line[3:]
-    return ""
+    return cgroups_of(pid).get("", "")
 
 
 def descendants(pid, spared=()):
     found, todo = [], [pid]
     while todo:
-        for child in read_children(todo.pop()):
+        for child in children_of(todo.pop()):
             if child not in spared:
                 found.append(child)
                 todo.append(child)
     return found
-
-
-def read_children(pid):
-    try:
-        tasks = os.listdir(f"/proc/{pid}/task")
-    except OSError:
-        return []
-    return [int(word) for task in tasks for word in read(f"/proc/{pid}/task/{task}/children").split()]
 
 
 def prepare_agent():
@@ -101,12 +72,6 @@ def prepare_agent():
 def prepare_govd():
     """In the child: no govd is left behind if the demo is killed."""
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def cgroup_mounts():
-    """Mount points of all hierarchies, v1 and v2."""
-    mounts = [line.split() for line in read("/proc/mounts").splitlines()]
-    return [words[1] for words in mounts if words[2] in ("cgroup", "cgroup2")]
 
 
 def number_in(path):
@@ -216,7 +181,7 @@ class Govd:
     def started(self, run):
         run.agent = wait_until(lambda: next((a for a in self.ctl_json("list") if a["pid"] == run.root.pid), None),
                                f"govd governs {run.row.name}, pid {run.root.pid}")
-        wait_until(lambda: all(group_of(pid) == run.agent["cgroup"] for pid in run.pids() if is_alive(pid)),
+        wait_until(lambda: all(v2_group_of(pid) == run.agent["cgroup"] for pid in run.pids() if is_alive(pid)),
                    f"all processes of {run.row.name} are in {run.agent['cgroup']}")
         run.moved = self.ctl_json("status")["actions"]["moved"] - self.moved
         run.how = self.ctl_json("show", run.agent["id"])["how"]
@@ -252,7 +217,7 @@ class Govd:
     def remove_groups(self):
         """Nobody is in them any more. Once more, because a group of the dead can stay busy for some milliseconds."""
         def is_removed():
-            left = [os.path.join(place, self.slice) for mount in cgroup_mounts()
+            left = [os.path.join(place, self.slice) for mount in mounts_of("cgroup", "cgroup2")
                     for place, names, _ in os.walk(mount) if self.slice in names]
             for slice_path in left:
                 for path, _, _ in os.walk(slice_path, topdown=False):
@@ -299,7 +264,7 @@ class Run:
         wait_until(is_ready, f"{self.row.name} has started all that it starts")
         self.side.started(self)
         self.alive_before = [pid for pid in self.pids() if is_alive(pid)]
-        self.groups = {pid: group_of(pid) for pid in self.alive_before}
+        self.groups = {pid: v2_group_of(pid) for pid in self.alive_before}
 
     def stop(self):
         self.side.stop(self)
