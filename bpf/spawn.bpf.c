@@ -171,6 +171,15 @@ int BPF_PROG(spawn_exec, struct task_struct *task, pid_t old_pid, struct linux_b
 
 /* ---- fork -------------------------------------------------------------------------------------------------------- */
 
+/* Inside the slice the group tells whose a process is; but what has just been executed there may yet be moved. */
+static __always_inline bool mark_counts(const struct gov_mark *mark, struct task_struct *child,
+					const struct gov_config *config)
+{
+	if (!task_is_in_slice(child, config))
+		return true;
+	return mark->id > config->settled_mark && mark->id < GOV_MARK_KERNEL_END && !(mark->flags & GOV_MARK_QUIET);
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(spawn_fork, struct task_struct *parent, struct task_struct *child)
 {
@@ -183,7 +192,7 @@ int BPF_PROG(spawn_fork, struct task_struct *parent, struct task_struct *child)
 		return 0;
 	mark = *found;
 	config = config_get();
-	if (!config || (__u32)parent->tgid == config->self_pid || task_is_in_slice(child, config))
+	if (!config || (__u32)parent->tgid == config->self_pid || !mark_counts(&mark, child, config))
 		return 0;
 	/* Threads too: execve by one that isn't the leader makes it the leader. */
 	mark_put(child, &mark);

@@ -20,14 +20,17 @@ struct gov_candidate_key {
 
 /*
  * gov_marks, task storage: the lineage of a process from its candidate exec until it is in a group of its own. Copied
- * to children and threads at fork while the parent is outside the slice. Userspace writes it by pidfd for adopted
- * roots.
+ * to children and threads at fork while the parent is outside the slice and, inside, until userspace has dealt with the
+ * exec (gov_config.settled_mark): who executes in an agent's group may be moved to one of its own. Userspace writes it
+ * by pidfd for adopted roots.
  */
 struct gov_mark {
 	__u64 id;	/* unique while the BPF objects are loaded; 0: none */
 	__u32 root_pid; /* the process whose exec (or adoption) made the mark */
 	__u32 flags;	/* enum gov_mark_flags */
 };
+
+#define GOV_MARK_KERNEL_END (1ULL << 62) /* the kernel's ids count up from 1, userspace's own are above */
 
 enum gov_mark_flags {
 	GOV_MARK_QUIET = 1 << 0, /* userspace has decided: no group. No fork records; exit record of the root stays */
@@ -39,11 +42,12 @@ enum gov_config_flags {
 
 /* gov_config, an array of one. */
 struct gov_config {
-	__u64 slice_id;	   /* v2 group id (inode) of the slice; 0: no slice yet, nothing is inside */
-	__u32 slice_level; /* its depth below the v2 root */
-	__u32 self_pid;	   /* govd: its own execs and forks are never candidates */
-	__u32 tick_ns;	   /* of the kernel's timers, 1 s / CONFIG_HZ */
-	__u32 flags;	   /* enum gov_config_flags */
+	__u64 slice_id;	    /* v2 group id (inode) of the slice; 0: no slice yet, nothing is inside */
+	__u32 slice_level;  /* its depth below the v2 root */
+	__u32 self_pid;	    /* govd: its own execs and forks are never candidates */
+	__u32 tick_ns;	    /* of the kernel's timers, 1 s / CONFIG_HZ */
+	__u32 flags;	    /* enum gov_config_flags */
+	__u64 settled_mark; /* the kernel's marks up to this one don't count inside the slice any more */
 };
 
 /* gov_counts, a per-CPU array indexed by enum gov_record_kind. */

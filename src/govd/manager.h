@@ -63,6 +63,8 @@ struct manager {
 	struct manager_counts counts;
 	struct gov_count seen_counts[GOV_RECORD_KINDS]; /* at the last look */
 	bool census_wanted, census_scans_proc;
+	uint64_t handled_mark; /* the highest whose exec was dealt with */
+	uint64_t drained_mark; /* and that of when the ring was empty the last time */
 	bool hold_is_down;
 	pid_t recorder_pid; /* that is being listened to; 0: none */
 	uint64_t hold_wait_ns, hold_begun_ns;

@@ -27,6 +27,7 @@ static void got_exec(struct manager *manager, const struct gov_record_exec *reco
 
 	if (procfs_read_record(manager->procfs, record, &event.exec.proc) < 0)
 		return;
+	manager->handled_mark = MAX2(manager->handled_mark, record->head.mark);
 	event.exec.proc.mark = record->head.mark;
 	event.exec.parent_mark = record->parent_mark;
 	manager_dispatch(manager, &event);
@@ -81,6 +82,20 @@ void manager_drain_ring(struct manager *manager)
 	manager_count_lost(manager);
 }
 
+/*
+ * The ring was empty: who carries a mark from before is in the group where it belongs. Those of the time before, not of
+ * now, as two processors' records may be swapped, and what was forked during a move is told of a moment later.
+ */
+static void settle_marks(struct manager *manager)
+{
+	/* What is missing is looked for by its mark. */
+	if (manager->census_wanted)
+		return;
+	if (bpf_sense_settle(manager->bpf, manager->drained_mark) < 0)
+		manager->counts.actions_failed++;
+	manager->drained_mark = manager->handled_mark;
+}
+
 static int on_ring(_unused_ sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents, void *userdata)
 {
 	struct manager *manager = userdata;
@@ -89,6 +104,8 @@ static int on_ring(_unused_ sd_event_source *source, _unused_ int fd, _unused_ u
 	if (r < 0)
 		manager->counts.actions_failed++;
 	manager_count_lost(manager);
+	if (r < RING_BATCH)
+		settle_marks(manager);
 	return 0;
 }
 
@@ -129,6 +146,25 @@ static void census_see(struct manager *manager, pid_t pid, const struct gov_cens
 	manager_dispatch(manager, &event);
 }
 
+/* In the slice only what isn't settled: the root may be an agent, the others are to be where it is. */
+static void census_inside(struct manager *manager, const struct gov_census_task *task)
+{
+	struct event event = {.kind = EVENT_FORK};
+
+	if (bpf_sense_is_settled(manager->bpf, task->mark))
+		return;
+	if (task->pid == task->root_pid) {
+		census_see(manager, (pid_t)task->pid, task);
+		return;
+	}
+	event.fork.pid = (pid_t)task->pid;
+	event.fork.ppid = (pid_t)task->ppid;
+	event.fork.start_ticks = procfs_ticks_of_ns(task->start_ns);
+	event.fork.mark = task->mark;
+	event.fork.cgroup_id = task->cgroup_id;
+	manager_dispatch(manager, &event);
+}
+
 /* Roots first, so that a lineage is known by its own root where that lives. */
 static void census_marked(struct manager *manager)
 {
@@ -137,10 +173,16 @@ static void census_marked(struct manager *manager)
 	if (bpf_sense_census(manager->bpf, census_collect, &list) < 0)
 		manager->counts.actions_failed++;
 	for (int roots = 1; roots >= 0; roots--)
-		for (size_t i = 0; i < list.n; i++)
-			if ((list.tasks[i].pid == list.tasks[i].root_pid) == (roots == 1) &&
-			    !(list.tasks[i].flags & GOV_RECORD_IN_SLICE))
-				census_see(manager, (pid_t)list.tasks[i].pid, &list.tasks[i]);
+		for (size_t i = 0; i < list.n; i++) {
+			const struct gov_census_task *task = &list.tasks[i];
+
+			if ((task->pid == task->root_pid) != (roots == 1))
+				continue;
+			if (task->flags & GOV_RECORD_IN_SLICE)
+				census_inside(manager, task);
+			else
+				census_see(manager, (pid_t)task->pid, task);
+		}
 	free(list.tasks);
 }
 

@@ -9,6 +9,7 @@
 struct bpf_sense {
 	int fds[BPF_FDS];
 	struct bpf_ring ring;
+	struct gov_config config;	      /* what is in the map */
 	struct gov_candidate_key *candidates; /* what is in the map, sorted */
 	size_t n_candidates;
 	struct gov_count *counts; /* one kind on all CPUs, for reading */
@@ -185,7 +186,26 @@ int bpf_sense_set_config(struct bpf_sense *sense, const struct gov_config *confi
 {
 	const uint32_t zero = 0;
 
-	return bpf_map_update_elem(sense->fds[BPF_FD_CONFIG], &zero, config, BPF_ANY);
+	uint64_t settled_mark = MAX2(config->settled_mark, sense->config.settled_mark);
+
+	sense->config = *config;
+	sense->config.settled_mark = settled_mark;
+	return bpf_map_update_elem(sense->fds[BPF_FD_CONFIG], &zero, &sense->config, BPF_ANY);
+}
+
+int bpf_sense_settle(struct bpf_sense *sense, uint64_t mark)
+{
+	struct gov_config config = sense->config;
+
+	if (mark <= config.settled_mark)
+		return 0;
+	config.settled_mark = mark;
+	return bpf_sense_set_config(sense, &config);
+}
+
+bool bpf_sense_is_settled(const struct bpf_sense *sense, uint64_t mark)
+{
+	return mark <= sense->config.settled_mark || mark >= GOV_MARK_KERNEL_END;
 }
 
 /* ---- marks ------------------------------------------------------------------------------------------------------- */

@@ -31,6 +31,11 @@ int bpf_sense_set_candidates(struct bpf_sense *sense, const char *const *names, 
 /* slice_id 0: none. self: govd's pid. */
 int bpf_sense_set_config(struct bpf_sense *sense, const struct gov_config *config) _must_check_;
 
+/* What was executed with marks up to this one is where it belongs: inside the slice its forks aren't told of any more.
+ * Never goes back. */
+int bpf_sense_settle(struct bpf_sense *sense, uint64_t mark) _must_check_;
+bool bpf_sense_is_settled(const struct bpf_sense *sense, uint64_t mark);
+
 /* Sets the mark of the process behind pidfd; mark.id 0 deletes it. */
 int bpf_sense_set_mark(struct bpf_sense *sense, int pidfd, const struct gov_mark *mark) _must_check_;
 int bpf_sense_get_mark(struct bpf_sense *sense, int pidfd, struct gov_mark *ret_mark) _must_check_;

@@ -302,6 +302,7 @@ Test(lineage, no_forks_are_told_of_inside_the_slice)
 	id = open_agent(&bench, &agent);
 	move(agent.pid, slice.agent);
 	bench_read(&bench);
+	cr_assert_eq(bpf_sense_settle(bench.sense, id), 0);
 	child = (pid_t)puppet_do(&agent, "sleep 30 & echo $!");
 	bench_read(&bench);
 	cr_expect_eq(bench_count(&bench, is_fork_of, &child), 0);
@@ -323,6 +324,52 @@ Test(lineage, no_forks_are_told_of_inside_the_slice)
 	child = (pid_t)puppet_do(&agent, "sleep 30 & echo $!");
 	cr_expect_eq(bench_wait(&bench, is_fork_of, &child, "fork outside again")->mark, id);
 	kill(child, SIGKILL);
+	puppet_close(&agent);
+	slice_remove(&slice);
+	bench_close(&bench);
+}
+
+/* Executed in an agent's group, and perhaps an agent of its own: what it forks follows it until that is known. */
+Test(lineage, fresh_mark_counts_inside_the_slice_until_it_is_settled)
+{
+	const struct gov_record_head *fork;
+	struct bench bench;
+	struct puppet agent;
+	struct slice slice;
+	struct gov_mark mark;
+	char line[128];
+	pid_t nested, child;
+	uint64_t id;
+
+	bench_open(&bench, 0);
+	slice_make(&slice);
+	cr_assert_eq(bpf_sense_set_config(bench.sense, &slice.config), 0);
+	id = open_agent(&bench, &agent);
+	move(agent.pid, slice.agent);
+	cr_assert_eq(bpf_sense_settle(bench.sense, id), 0);
+	cr_expect(bpf_sense_is_settled(bench.sense, id));
+	snprintf(line, sizeof(line), "$0 -c 'sleep 300 & wait' >%s/out & echo $!", bench.dir);
+	nested = (pid_t)puppet_do(&agent, line);
+	id = exec_of(&bench, nested)->head.mark;
+	cr_expect_not(bpf_sense_is_settled(bench.sense, id));
+	fork = bench_wait(&bench, is_fork_by, &nested, "fork inside the slice");
+	cr_expect_eq(fork->mark, id);
+	cr_expect(fork->flags & GOV_RECORD_IN_SLICE);
+	child = (pid_t)fork->pid;
+	cr_assert_eq(mark_of(&bench, child, &mark), 0);
+	cr_expect_eq(mark.id, id);
+	cr_expect_eq(mark.root_pid, (uint32_t)nested);
+
+	/* Settled: the group tells, whoever carries the mark. */
+	cr_assert_eq(bpf_sense_settle(bench.sense, id), 0);
+	kill(child, SIGKILL); /* which nested waits for */
+	puppet_do(&agent, "wait");
+	nested = (pid_t)puppet_do(&agent, "sleep 30 & echo $!");
+	bench_read(&bench);
+	cr_expect_eq(bench_count(&bench, is_fork_of, &nested), 0);
+	cr_expect_eq(mark_of(&bench, nested, &mark), -ENOENT);
+	kill(nested, SIGKILL);
+	puppet_do(&agent, "wait");
 	puppet_close(&agent);
 	slice_remove(&slice);
 	bench_close(&bench);

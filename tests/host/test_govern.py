@@ -99,6 +99,29 @@ class PlacingTest(GovdTest):
         for child in children_of(process.pid):
             self.assert_placed(child, nested if child == nested["pid"] else found)
 
+    def test_nested_agent_caught_by_its_exec_takes_along_what_it_forks_at_once(self):
+        """Its children are born in the group of the agent that started it."""
+        outer, inner = self.copy("sh", "outer"), self.copy("sh", "inner")
+        self.policy("outer", "match: {exe: DIR/bin/outer}\nhold: never\n")
+        self.policy("inner", "match: {exe: DIR/bin/inner}\nhold: never\n")
+        self.start()
+        fifo = self.path("go")
+        os.mkfifo(fifo)
+        inside = "sleep 300 & (setsid sleep 300 &) & sleep 300 & wait"
+        process = self.spawn(outer, "-c", f"read x <{fifo}; for i in 1 2 3 4 5; do {inner} -c '{inside}' & done; wait")
+        found = self.agent_of(process.pid)
+        self.assert_placed(process.pid, found)
+        with open(fifo, "w", encoding="ascii") as file:
+            file.write("go\n")
+        nested = wait_until(lambda: len(self.agents("inner")) == 5 and self.agents("inner"), "five inner agents")
+
+        def members(agent):
+            with open(v2_root() + agent["cgroup"] + "/cgroup.procs", encoding="ascii") as file:
+                return [int(pid) for pid in file.read().split()]
+
+        wait_until(lambda: [len(members(agent)) for agent in nested] == [4] * 5, "each has its three children")
+        wait_until(lambda: members(found) == [process.pid], "the outer agent has none of them")
+
     def test_what_ran_before_is_found_with_its_descendants(self):
         script = self.script("forks.sh", FORKS_AT_ONCE)
         process = self.spawn("/bin/sh", script)
