@@ -15,7 +15,8 @@
 
 #define GOV_PACE_INLINE static inline __attribute__((always_inline))
 
-/* Beyond any uptime, and far enough below 2^64 that no sum of two overflows. */
+/* Beyond any uptime, and far enough below 2^64 that no sum of two overflows: a slot there has no time, nobody leaves.
+ */
 #define GOV_PACE_NEVER (1ULL << 62)
 
 GOV_PACE_INLINE __u64 gov_pace_add(__u64 a, __u64 b)
@@ -44,6 +45,8 @@ GOV_PACE_INLINE __u64 gov_pace_min(__u64 a, __u64 b)
 struct gov_pace_rate {
 	__u64 interval_ns; /* 0: no limit */
 	__u64 tolerance_ns;
+	__u64 lead_ns; /* slots are this far ahead, so that no burst is left: tolerance_ns while a breaker isn't closed
+			*/
 };
 
 /* Slots that were given back before their time, for those who come next; what doesn't fit here is lost. */
@@ -51,6 +54,9 @@ struct gov_pace_rate {
 
 struct gov_pace {
 	__u64 next_ns;			/* the first slot that nobody has had */
+	__u64 interval_ns;		/* at which the last one was given */
+	__u64 steady_ns;		/* from this slot on all were given at that interval */
+	__u64 floor_ns;			/* gov_pace_push() */
 	__u64 freed_ns[GOV_PACE_FREED]; /* 0: none */
 };
 
@@ -63,6 +69,8 @@ GOV_PACE_INLINE __u64 gov_pace_depart(const struct gov_pace_rate *rate, __u64 sl
 {
 	__u64 from_ns = slot_ns > rate->tolerance_ns ? slot_ns - rate->tolerance_ns : 0;
 
+	if (slot_ns >= GOV_PACE_NEVER)
+		from_ns = slot_ns;
 	return gov_pace_max(from_ns, now_ns);
 }
 
@@ -71,14 +79,15 @@ GOV_PACE_INLINE struct gov_pace_slot gov_pace_peek(const struct gov_pace *pace, 
 						   __u64 now_ns)
 {
 	struct gov_pace_slot slot = {0, now_ns};
-	__u64 best_ns = gov_pace_max(pace->next_ns, now_ns);
+	__u64 first_ns = gov_pace_add(gov_pace_max(pace->floor_ns, now_ns), rate->lead_ns);
+	__u64 best_ns = gov_pace_max(pace->next_ns, first_ns);
 
 	if (!rate->interval_ns)
 		return slot;
 	for (__u32 i = 0; i < GOV_PACE_FREED; i++) {
 		__u64 freed_ns = pace->freed_ns[i];
 
-		if (freed_ns && freed_ns >= now_ns && freed_ns < best_ns)
+		if (freed_ns && freed_ns >= first_ns && freed_ns < best_ns)
 			best_ns = freed_ns;
 	}
 	slot.slot_ns = best_ns;
@@ -97,6 +106,10 @@ GOV_PACE_INLINE void gov_pace_take(struct gov_pace *pace, const struct gov_pace_
 			return;
 		}
 	}
+	if (pace->interval_ns != rate->interval_ns) {
+		pace->interval_ns = rate->interval_ns;
+		pace->steady_ns = slot_ns;
+	}
 	pace->next_ns = gov_pace_add(slot_ns, rate->interval_ns);
 }
 
@@ -106,7 +119,9 @@ GOV_PACE_INLINE void gov_pace_refund(struct gov_pace *pace, const struct gov_pac
 {
 	if (!slot_ns || slot_ns < now_ns)
 		return;
-	if (pace->next_ns == gov_pace_add(slot_ns, rate->interval_ns)) {
+	/* Is it the last one? Of slots that were given at another interval the sum doesn't tell. */
+	if (pace->interval_ns == rate->interval_ns && slot_ns >= pace->steady_ns &&
+	    pace->next_ns == gov_pace_add(slot_ns, rate->interval_ns)) {
 		pace->next_ns = slot_ns;
 		return;
 	}
@@ -118,12 +133,10 @@ GOV_PACE_INLINE void gov_pace_refund(struct gov_pace *pace, const struct gov_pac
 	}
 }
 
-/* No slot before this time, whatever was given back. */
+/* No slot before this time (with lead_ns: nobody leaves before it), whatever was or will be given back. */
 GOV_PACE_INLINE void gov_pace_push(struct gov_pace *pace, __u64 until_ns)
 {
-	pace->next_ns = gov_pace_max(pace->next_ns, until_ns);
-	for (__u32 i = 0; i < GOV_PACE_FREED; i++)
-		pace->freed_ns[i] = 0;
+	pace->floor_ns = gov_pace_max(pace->floor_ns, until_ns);
 }
 
 /* ---- the breaker ------------------------------------------------------------------------------------------------- */
@@ -151,11 +164,11 @@ struct gov_breaker_rule {
 struct gov_breaker {
 	__u64 interval_ns; /* 0: closed */
 	__u64 changed_ns;  /* the interval; what left before says nothing about it */
-	__u64 alive_ns;	   /* since when a connection that left after that lives; 0: none */
+	__u64 alive_ns;	   /* since when one or another that left after that lives; 0: none */
 	__u32 failures;	   /* bad outcomes in a row */
 	__u32 good;	   /* good ones in a row while it isn't closed */
 	__u32 is_probing;
-	__u32 pad;
+	__u32 alive; /* connections that left after changed_ns and live */
 };
 
 enum gov_outcome {
@@ -184,9 +197,20 @@ GOV_PACE_INLINE void gov_breaker_close(struct gov_breaker *breaker)
 {
 	breaker->interval_ns = 0;
 	breaker->alive_ns = 0;
+	breaker->alive = 0;
 	breaker->failures = 0;
 	breaker->good = 0;
 	breaker->is_probing = 0;
+}
+
+/* Before any other look at it: closes it when a connection has lived long enough, or when the policy has none any more.
+ * True when it has. */
+GOV_PACE_INLINE bool gov_breaker_settle(struct gov_breaker *breaker, const struct gov_breaker_rule *rule, __u64 now_ns)
+{
+	if (!breaker->interval_ns || (rule->failures && !gov_breaker_is_stable(breaker, rule, now_ns)))
+		return false;
+	gov_breaker_close(breaker);
+	return true;
 }
 
 /* The rate in force. random (any 32 bits) takes up to half of an open breaker's interval away, so that those whom one
@@ -198,7 +222,8 @@ GOV_PACE_INLINE struct gov_pace_rate gov_breaker_rate(const struct gov_breaker *
 
 	if (!breaker->interval_ns)
 		return stretched;
-	stretched.tolerance_ns = 0;
+	/* Not without tolerance: those who have left in a burst have slots that are still to come. */
+	stretched.lead_ns = rate->tolerance_ns;
 	stretched.interval_ns = gov_pace_max(rate->interval_ns,
 					     breaker->interval_ns - ((breaker->interval_ns >> 17) * (random & 0xffff)));
 	return stretched;
@@ -217,42 +242,56 @@ GOV_PACE_INLINE void gov_breaker_leave(struct gov_breaker *breaker)
 		breaker->is_probing = 1;
 }
 
+/* A connection that is_news has ended well. */
+GOV_PACE_INLINE void gov_breaker_forget(struct gov_breaker *breaker)
+{
+	if (breaker->alive)
+		breaker->alive--;
+	if (!breaker->alive)
+		breaker->alive_ns = 0;
+}
+
 /* Its outcome; left_ns: when its SYN left. True when the interval has changed: opened, grown, or (0) closed. */
 GOV_PACE_INLINE bool gov_breaker_outcome(struct gov_breaker *breaker, const struct gov_breaker_rule *rule,
 					 enum gov_outcome outcome, __u64 left_ns, __u64 now_ns)
 {
+	bool has_closed = gov_breaker_settle(breaker, rule, now_ns);
 	bool is_open = breaker->interval_ns != 0;
-	bool is_news = !is_open || left_ns >= breaker->changed_ns;
+	bool is_news = !is_open || left_ns > breaker->changed_ns;
 
 	if (!rule->failures)
-		return false;
+		return has_closed;
 	if (outcome == GOV_OUTCOME_FAILED || outcome == GOV_OUTCOME_DROPPED) {
-		breaker->good = 0;
 		if (breaker->failures < 0xffffffffU)
 			breaker->failures++;
 		if (!is_news || (!is_open && breaker->failures < rule->failures))
-			return false;
+			return has_closed;
 		breaker->interval_ns = is_open ? gov_breaker_grow(breaker->interval_ns, rule)
 					       : gov_pace_min(rule->first_ns, rule->max_ns);
 		breaker->changed_ns = now_ns;
 		breaker->alive_ns = 0;
+		breaker->alive = 0;
+		breaker->good = 0;
 		breaker->is_probing = 0;
 		return true;
 	}
+	if (!is_open) {
+		breaker->failures = outcome == GOV_OUTCOME_ESTABLISHED ? breaker->failures : 0;
+		return has_closed;
+	}
+	/* An old connection that lives, or has lived, says nothing about a server that has gone since. */
+	if (!is_news)
+		return false;
 	if (outcome == GOV_OUTCOME_ESTABLISHED) {
-		if (is_open && is_news && !breaker->alive_ns)
+		if (!breaker->alive++)
 			breaker->alive_ns = now_ns;
 		return false;
 	}
-	if (outcome == GOV_OUTCOME_ENDED) {
-		breaker->failures = is_open ? breaker->failures : 0;
-		breaker->alive_ns = 0;
-		if (!is_open || !is_news || ++breaker->good < rule->failures)
-			return false;
-	}
-	breaker->failures = 0;
+	gov_breaker_forget(breaker);
+	if (outcome == GOV_OUTCOME_ENDED && ++breaker->good < rule->failures)
+		return false;
 	gov_breaker_close(breaker);
-	return is_open;
+	return true;
 }
 
 /* ---- bursts ------------------------------------------------------------------------------------------------------ */
@@ -302,13 +341,15 @@ GOV_PACE_INLINE bool gov_burst_is_storm(const struct gov_burst *burst)
 
 /*
  * Ticks to ask of the kernel's timer for a delay. Its wheel rounds up by its level's step (kernel/time/timer.c: 1 tick
- * below 63, then 8, 64, 512): half a step less puts the lateness around zero. At least 1.
+ * below 63, then 8, 64, 512, 4096): half a step less puts the lateness around zero. At least 1.
  */
 GOV_PACE_INLINE __u32 gov_wheel_ticks(__u64 delay_ns, __u32 tick_ns)
 {
 	__u64 ticks = delay_ns / (tick_ns ? tick_ns : 1);
 
-	if (ticks >= 4032)
+	if (ticks >= 32256)
+		ticks -= 2048;
+	else if (ticks >= 4032)
 		ticks -= 256;
 	else if (ticks >= 504)
 		ticks -= 32;
@@ -317,17 +358,26 @@ GOV_PACE_INLINE __u32 gov_wheel_ticks(__u64 delay_ns, __u32 tick_ns)
 	return ticks ? (__u32)gov_pace_min(ticks, 0x7fffffff) : 1;
 }
 
+#define GOV_SYN_RETRIES_MAX 32
+#define GOV_SYN_TIMEOUT_MAX_NS 120000000000ULL /* TCP_RTO_MAX, include/net/tcp.h */
+
 /*
  * How often a SYN that was held for delay may be sent (TCP_SYNCNT), so that the whole takes at least as long as with
- * the usual first timeout of 1 s: retries r take (2^(r+1) - 1) times the first timeout (tcp_model_timeout()).
+ * the usual first timeout of 1 s: each timeout is twice the one before, up to the longest (tcp_model_timeout()).
  */
 GOV_PACE_INLINE __u32 gov_syn_retries(__u64 delay_ns, __u32 usual)
 {
-	__u64 usual_ns = ((2ULL << gov_pace_min(usual, 7)) - 1) * 1000000000ULL;
-	__u32 retries = 1;
+	__u64 usual_ns = ((2ULL << gov_pace_min(usual, 6)) - 1) * 1000000000ULL;
+	__u64 timeout_ns = gov_pace_min(gov_pace_max(delay_ns, 1000000), GOV_SYN_TIMEOUT_MAX_NS), whole_ns = timeout_ns;
+	__u32 retries = 0;
 
-	while (retries < 16 && ((2ULL << retries) - 1) * gov_pace_max(delay_ns, 1000000) < usual_ns)
+	if (usual > 6)
+		usual_ns += (gov_pace_min(usual, 127) - 6) * GOV_SYN_TIMEOUT_MAX_NS;
+	do {
+		timeout_ns = gov_pace_min(2 * timeout_ns, GOV_SYN_TIMEOUT_MAX_NS);
+		whole_ns += timeout_ns;
 		retries++;
+	} while (retries < GOV_SYN_RETRIES_MAX && whole_ns < usual_ns);
 	return retries;
 }
 

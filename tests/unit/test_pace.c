@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <criterion/criterion.h>
+
+#include "pace_model.h"
+
+#define MS NSEC_PER_MSEC
+#define SEC NSEC_PER_SEC
+
+static uint64_t seed;
+
+/* xorshift64 (Marsaglia) */
+static uint64_t next_random(void)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return seed;
+}
+
+/* How often each act comes, in a history of a kind. */
+struct habit {
+	const char *name;
+	unsigned weights[PACE_ACTS];
+};
+
+static const struct habit habits[] = {
+	{"comes and leaves", {[PACE_ARRIVE] = 10, [PACE_WAIT] = 5}},
+	{"abandons", {[PACE_ARRIVE] = 10, [PACE_ABANDON] = 8, [PACE_WAIT] = 4}},
+	{"abandons all but the last", {[PACE_ARRIVE] = 20, [PACE_ABANDON_ALL] = 2, [PACE_WAIT] = 3}},
+	{"changes its rate", {[PACE_ARRIVE] = 10, [PACE_ABANDON] = 6, [PACE_WAIT] = 3, [PACE_RATE] = 2}},
+	{"is dropped", {[PACE_ARRIVE] = 10, [PACE_ABANDON] = 3, [PACE_WAIT] = 6, [PACE_FAIL] = 10}},
+	{"all", {8, 3, 1, 4, 1, 6, 4, 3, 2, 1}},
+};
+
+static const uint64_t intervals_ns[] = {0, 1, 999, 7 * MS, 200 * MS, SEC, 12 * SEC, 100 * SEC};
+
+static uint64_t some_wait(uint64_t interval_ns)
+{
+	switch (next_random() % 6) {
+	case 0:
+		return 0; /* the clock stands still */
+	case 1:
+		return next_random() % 1000;
+	case 2:
+		return interval_ns;
+	case 3:
+		return next_random() % (interval_ns + 1);
+	case 4:
+		return next_random() % (3 * interval_ns + 1);
+	default:
+		return next_random() % (10 * SEC);
+	}
+}
+
+static void play(const struct habit *habit, struct pace_model *model)
+{
+	unsigned sum = 0;
+
+	for (size_t i = 0; i < PACE_ACTS; i++)
+		sum += habit->weights[i];
+	for (int step = 0; step < 400; step++) {
+		uint64_t random = next_random(), pick = next_random() % sum;
+		const char *wrong;
+		size_t act = 0;
+
+		while (pick >= habit->weights[act])
+			pick -= habit->weights[act++];
+		if (act == PACE_RATE)
+			pace_model_rate(model, intervals_ns[random % ELEMENTSOF(intervals_ns)], 1 + random / 16 % 6);
+		if (act == PACE_WAIT)
+			random = some_wait(model->rate.interval_ns);
+		wrong = pace_model_act(model, (enum pace_act)act, random);
+		cr_assert_null(wrong, "%s: one %s, at step %d", habit->name, wrong, step);
+	}
+}
+
+static void play_from(uint64_t begin_ns, uint64_t n)
+{
+	for (seed = 1; seed <= n; seed++) {
+		uint64_t kept = seed;
+
+		for (size_t i = 0; i < ELEMENTSOF(habits); i++) {
+			struct pace_model model;
+			const char *wrong;
+
+			pace_model_init(&model, begin_ns, intervals_ns[next_random() % ELEMENTSOF(intervals_ns)],
+					1 + next_random() % 8);
+			play(&habits[i], &model);
+			wrong = pace_model_check_windows(&model);
+			cr_assert_null(wrong, "%s, seed %lu: %s", habits[i].name, (unsigned long)kept, wrong);
+		}
+		seed = kept;
+	}
+}
+
+TestSuite(pace, .timeout = 60);
+
+Test(pace, whatever_comes_no_window_has_more_than_its_share)
+{
+	play_from(1000 * SEC, 250);
+}
+
+Test(pace, times_about_2_to_the_62_and_63_do_not_wrap)
+{
+	play_from((UINT64_C(1) << 62) - 60 * SEC, 25);
+	play_from((UINT64_C(1) << 62) + 60 * SEC, 10);
+	play_from((UINT64_C(1) << 63) - 60 * SEC, 10);
+	play_from((UINT64_C(1) << 63) + 60 * SEC, 10);
+	play_from(0, 25);
+}
+
+static uint64_t count_left(const struct pace_model *model)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < model->n; i++)
+		n += pace_owner_left(model, &model->owners[i]);
+	return n;
+}
+
+/* Nothing of the rate is lost: a loop that connects as soon as it may gets all of it, and the burst once. */
+Test(pace, a_loop_gets_its_whole_rate)
+{
+	struct pace_model model;
+
+	pace_model_init(&model, SEC, 200 * MS, 5);
+	for (uint64_t end_ns = SEC + 60 * SEC; model.now_ns < end_ns; model.now_ns += MS) {
+		/* One at a time. */
+		if (count_left(&model) == model.n)
+			cr_assert_null(pace_model_arrive(&model, 0));
+	}
+	cr_expect_eq(count_left(&model), 5 + 60 * 5);
+
+	/* Nobody came for a while: the burst is there again, and no more. */
+	model.now_ns += 600 * SEC;
+	for (int i = 0; i < 20; i++)
+		cr_assert_null(pace_model_arrive(&model, 0));
+	cr_expect_eq(count_left(&model), 5 + 60 * 5 + 5);
+}
+
+/* What is given back in the order of timeouts or in the other is there for the next. */
+Test(pace, a_slot_given_back_comes_back)
+{
+	struct pace_model model;
+
+	for (int order = 0; order < 2; order++) {
+		pace_model_init(&model, SEC, SEC, 1);
+		for (int round = 0; round < 20; round++) {
+			for (size_t i = 0; i < 5; i++)
+				cr_assert_null(pace_model_arrive(&model, 0));
+			/* One of them leaves at once, the others are due one a second. */
+			cr_assert_eq(model.owners[model.n - 1].depart_ns - model.now_ns, 4 * SEC);
+			for (size_t i = 0; i < 4; i++)
+				pace_model_refund(&model, &model.owners[order ? model.n - 4 + i : model.n - 1 - i]);
+			model.now_ns += SEC;
+		}
+		cr_expect_eq(count_left(&model), 20);
+		cr_expect_null(pace_model_check_windows(&model));
+	}
+}
+
+/* The slot before another that is still waited for isn't the last one, though at the new rate it looks like it. */
+Test(pace, a_new_rate_gives_no_slot_twice)
+{
+	struct pace_model model;
+
+	pace_model_init(&model, 100 * SEC, 10 * SEC, 1);
+	for (int i = 0; i < 4; i++)
+		cr_assert_null(pace_model_arrive(&model, 0));
+	pace_model_rate(&model, 20 * SEC, 1);
+	pace_model_refund(&model, &model.owners[2]);
+	pace_model_rate(&model, 10 * SEC, 1);
+	for (int i = 0; i < 4; i++)
+		cr_assert_null(pace_model_arrive(&model, 0));
+	cr_expect_null(pace_model_check_windows(&model));
+}
+
+/* What was given out before and comes back later isn't given out before that time either. */
+Test(pace, nobody_leaves_before_the_time_that_all_are_put_off_to)
+{
+	struct pace_model model;
+	struct gov_pace_slot slot;
+
+	pace_model_init(&model, 100 * SEC, SEC, 1);
+	for (int i = 0; i < 6; i++)
+		cr_assert_null(pace_model_arrive(&model, 0));
+	pace_model_refund(&model, &model.owners[1]);
+	gov_pace_push(&model.pace, 130 * SEC);
+	for (size_t i = 2; i < 6; i++)
+		pace_model_refund(&model, &model.owners[i]);
+	slot = gov_pace_peek(&model.pace, &model.rate, model.now_ns);
+	cr_expect_eq(slot.depart_ns, 130 * SEC);
+}
+
+Test(pace, without_a_limit_all_leave_at_once)
+{
+	struct gov_pace_rate none = {0};
+	struct gov_pace pace = {0};
+
+	for (int i = 0; i < 10; i++) {
+		struct gov_pace_slot slot = gov_pace_peek(&pace, &none, 5 * SEC);
+
+		gov_pace_take(&pace, &none, slot.slot_ns);
+		cr_assert_eq(slot.depart_ns, 5 * SEC);
+	}
+}
+
+/* ---- storms ------------------------------------------------------------------------------------------------------ */
+
+Test(pace, a_storm_is_50_in_5_seconds)
+{
+	struct gov_burst burst = {0};
+	uint64_t now_ns = 1000 * SEC;
+
+	for (int i = 1; i <= 60; i++) {
+		gov_burst_count(&burst, false, now_ns + (uint64_t)i * 99 * MS);
+		cr_expect_eq(gov_burst_is_storm(&burst), i >= 50 && i <= 51, "%d", i);
+	}
+	/* In the window after: those of the one before are known, the older ones forgotten. */
+	cr_expect_eq(burst.last_attempts, 51);
+	gov_burst_turn(&burst, now_ns + 12 * SEC);
+	cr_expect_eq(burst.last_attempts, 9);
+	gov_burst_turn(&burst, now_ns + 30 * SEC);
+	cr_expect_eq(burst.last_attempts, 0);
+	cr_expect_eq(burst.attempts, 0);
+}
+
+/* Windows don't slide: 99 in any 5 s are one for certain, less than 50 in every 5 s never. */
+Test(pace, windows_of_storms_miss_nothing_that_is_large)
+{
+	seed = 7;
+	for (int round = 0; round < 2000; round++) {
+		uint64_t times_ns[200], now_ns = 100 * SEC, most = 0, first = 0;
+		struct gov_burst burst = {0};
+		bool is_storm = false;
+
+		for (uint64_t i = 0; i < ELEMENTSOF(times_ns); i++) {
+			now_ns += next_random() % ((uint64_t)(40 + round % 160) * MS);
+			if (next_random() % 40 == 0)
+				now_ns += next_random() % (10 * SEC);
+			times_ns[i] = now_ns;
+			while (now_ns - times_ns[first] >= GOV_BURST_WINDOW_NS)
+				first++;
+			most = MAX2(most, i - first + 1);
+			gov_burst_count(&burst, false, now_ns);
+			is_storm |= gov_burst_is_storm(&burst);
+		}
+		cr_assert(is_storm || most < 99, "%lu", (unsigned long)most);
+		cr_assert(!is_storm || most >= 50, "%lu", (unsigned long)most);
+	}
+}
+
+Test(pace, five_waits_in_a_row_are_a_storm)
+{
+	struct gov_burst burst = {0};
+
+	for (int i = 1; i <= 5; i++) {
+		cr_expect_not(gov_burst_is_storm(&burst));
+		gov_burst_count(&burst, true, (uint64_t)i * 100 * SEC);
+	}
+	cr_expect(gov_burst_is_storm(&burst));
+	gov_burst_count(&burst, false, 600 * SEC);
+	cr_expect_not(gov_burst_is_storm(&burst));
+}
+
+/* ---- the timer wheel --------------------------------------------------------------------------------------------- */
+
+/* kernel/time/timer.c, calc_wheel_index() and calc_index(). */
+static uint64_t wheel_fires(uint64_t clock, uint64_t ticks, uint64_t *ret_step)
+{
+	uint64_t expires = clock + ticks;
+	unsigned level = 0;
+
+	while (level < 8 && ticks >= UINT64_C(63) << (3 * level))
+		level++;
+	*ret_step = UINT64_C(1) << (3 * level);
+	return ((expires >> (3 * level)) + 1) << (3 * level);
+}
+
+Test(pace, the_wheel_is_late_or_early_by_half_a_step)
+{
+	static const uint32_t hz[] = {100, 250, 300, 1000};
+
+	seed = 5;
+	for (size_t i = 0; i < ELEMENTSOF(hz); i++) {
+		uint32_t tick_ns = (uint32_t)(SEC / hz[i]);
+
+		for (int round = 0; round < 100000; round++) {
+			uint64_t max_ns = round % 2 ? 120 * SEC : SEC, delay_ns = next_random() % max_ns;
+			uint64_t clock = next_random() % (UINT64_C(1) << 40), step, asked_step;
+			uint32_t ticks = gov_wheel_ticks(delay_ns, tick_ns);
+			uint64_t waits = wheel_fires(clock, ticks, &step) - clock, wanted = delay_ns / tick_ns;
+
+			wheel_fires(0, wanted, &asked_step);
+			cr_assert_geq(ticks, 1);
+			cr_assert(waits + asked_step / 2 >= wanted && waits <= wanted + asked_step / 2 + 2,
+				  "HZ %u: %lu ticks instead of %lu", hz[i], (unsigned long)waits,
+				  (unsigned long)wanted);
+		}
+	}
+	cr_expect_eq(gov_wheel_ticks(0, 4000000), 1);
+	cr_expect_eq(gov_wheel_ticks(SEC, 0), 0x7fffffff < SEC - 2048 ? 0x7fffffff : SEC - 2048);
+	cr_expect_eq(gov_wheel_ticks(UINT64_MAX, 1), 0x7fffffff);
+}
+
+/* ---- repeated SYNs ----------------------------------------------------------------------------------------------- */
+
+/* net/ipv4/tcp_timer.c, tcp_model_timeout(), with a first timeout of its own. */
+static uint64_t syn_whole(uint64_t first_ns, uint32_t retries)
+{
+	uint64_t whole_ns = 0;
+
+	for (uint32_t i = 0; i <= retries; i++)
+		whole_ns += i < 32 ? MIN2(first_ns << i, 120 * SEC) : 120 * SEC;
+	return whole_ns;
+}
+
+Test(pace, a_held_connect_takes_no_less_than_usual_to_fail)
+{
+	seed = 3;
+	for (int round = 0; round < 100000; round++) {
+		uint64_t most_ns = round % 2 ? 120 * SEC : 2 * SEC;
+		uint64_t delay_ns = MS + next_random() % (most_ns - MS + 1);
+		uint32_t usual = (uint32_t)(next_random() % 13), retries = gov_syn_retries(delay_ns, usual);
+
+		cr_assert_geq(retries, 1);
+		cr_assert_geq(syn_whole(delay_ns, retries), syn_whole(SEC, usual), "%lu ns, %u: %u",
+			      (unsigned long)delay_ns, usual, retries);
+		if (retries > 1)
+			cr_assert_lt(syn_whole(delay_ns, retries - 1), syn_whole(SEC, usual));
+	}
+	cr_expect_eq(gov_syn_retries(SEC, 6), 6);
+	cr_expect_eq(gov_syn_retries(30 * SEC, 6), 2);
+	cr_expect_eq(gov_syn_retries(0, 6), 16);
+	cr_expect_leq(gov_syn_retries(0, UINT32_MAX), 127);
+	cr_expect_geq(gov_syn_retries(UINT64_MAX, 127), 1);
+}
