@@ -327,6 +327,7 @@ static struct policy *policy_placeholder(const char *name)
 		.swap_max_bytes = UNIT_INFINITY,
 		.tasks_max = UNIT_INFINITY,
 	};
+	policy->sockets.max = UNIT_INFINITY;
 	policy->stop_signal = 15;		   /* SIGTERM, signal(7) */
 	policy->stop_grace_ns = 10 * NSEC_PER_SEC; /* as the default of `stop.grace` */
 	return policy;
