@@ -48,6 +48,8 @@ const char *groups_backend(const struct groups *groups);
 const char *groups_v2_root(const struct groups *groups);    /* mount point */
 const char *groups_slice_path(const struct groups *groups); /* v2 path as in /proc/PID/cgroup */
 uint64_t groups_slice_id(const struct groups *groups);
+/* A helper of govd's, which nobody may act on. */
+int groups_guard(struct groups *groups, pid_t pid) _must_check_;
 uint32_t groups_slice_level(const struct groups *groups); /* depth below the v2 root */
 
 /* Reports every group of the slice that carries state (the handle is 0 yet); sweeps away those that are empty. */

@@ -217,6 +217,11 @@ const char *groups_slice_path(const struct groups *groups)
 	return groups->slice_path;
 }
 
+int groups_guard(struct groups *groups, pid_t pid)
+{
+	return process_guard_add(&groups->guard, pid);
+}
+
 uint64_t groups_slice_id(const struct groups *groups)
 {
 	return groups->slice_id;

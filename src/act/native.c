@@ -199,18 +199,12 @@ int native_open_v1(struct groups *groups, struct group *group, size_t index, con
 }
 
 static int (*const handlers[ACTION_KINDS])(struct groups *, const struct action *) = {
-	[ACTION_PLACE] = native_place,
-	[ACTION_MOVE] = native_move,
-	[ACTION_EVICT] = native_evict,
-	[ACTION_LIMIT] = native_limit,
-	[ACTION_RELEASE] = native_release,
-	[ACTION_FREEZE] = group_freeze,
-	[ACTION_THAW] = group_thaw,
-	[ACTION_SIGNAL] = group_signal,
-	[ACTION_KILL] = group_kill,
-	[ACTION_SIGNAL_ALL] = group_signal_all,
-	[ACTION_REMOVE] = native_remove,
-	[ACTION_FORGET] = group_forget,
+	[ACTION_PLACE] = native_place,	   [ACTION_MOVE] = native_move,
+	[ACTION_EVICT] = native_evict,	   [ACTION_LIMIT] = native_limit,
+	[ACTION_RELEASE] = native_release, [ACTION_FREEZE] = group_freeze,
+	[ACTION_THAW] = group_thaw,	   [ACTION_SIGNAL] = group_signal,
+	[ACTION_KILL] = group_kill,	   [ACTION_SIGNAL_ALL] = group_signal_all,
+	[ACTION_REMOVE] = native_remove,   [ACTION_FORGET] = group_forget,
 };
 
 static int native_act(struct groups *groups, const struct action *action)

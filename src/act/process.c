@@ -45,6 +45,27 @@ void process_guard_init(struct process_guard *guard)
 		guard->guarded[guard->n++].start_ticks = stat.start_ticks;
 		pid = stat.ppid;
 	}
+	guard->n_ancestors = guard->n;
+}
+
+int process_guard_add(struct process_guard *guard, pid_t pid)
+{
+	size_t at = guard->n_ancestors;
+	struct process_stat stat;
+	int r;
+
+	r = process_read_stat(pid, &stat);
+	if (r < 0)
+		return r;
+	/* In the place of one that has ended. */
+	while (at < guard->n && process_lives(guard->guarded[at].pid, guard->guarded[at].start_ticks))
+		at++;
+	if (at >= PROCESS_GUARD_MAX)
+		return -E2BIG;
+	guard->guarded[at].pid = pid;
+	guard->guarded[at].start_ticks = stat.start_ticks;
+	guard->n = MAX2(guard->n, at + 1);
+	return 0;
 }
 
 bool process_is_guarded(const struct process_guard *guard, pid_t pid, uint64_t start_ticks)

@@ -19,8 +19,9 @@ struct process_stat {
 int process_read_stat(pid_t pid, struct process_stat *ret_stat) _must_check_;
 
 /*
- * Whom nobody may touch: govd and its ancestors (and PID 1). Taken once: a process whose parent ends is adopted by one
- * that is an ancestor already (a subreaper) or by PID 1, so no ancestor is ever added.
+ * Whom nobody may touch: govd and its ancestors (and PID 1), and govd's helpers. The ancestors are taken once: a process
+ * whose parent ends is adopted by one that is an ancestor already (a subreaper) or by PID 1, so no ancestor is ever
+ * added.
  */
 #define PROCESS_GUARD_MAX 64
 struct process_guard {
@@ -28,10 +29,12 @@ struct process_guard {
 		pid_t pid;
 		uint64_t start_ticks;
 	} guarded[PROCESS_GUARD_MAX];
-	size_t n;
+	size_t n, n_ancestors; /* govd is one of these */
 };
 
 void process_guard_init(struct process_guard *guard);
+/* A helper, until it ends. */
+int process_guard_add(struct process_guard *guard, pid_t pid) _must_check_;
 bool process_is_guarded(const struct process_guard *guard, pid_t pid, uint64_t start_ticks);
 
 /* The same when its start isn't known yet. */

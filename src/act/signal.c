@@ -7,6 +7,8 @@
 
 /* What is done to running agents: freeze, thaw, signals, the end. */
 
+#define KILL_PASSES 4
+
 int group_freeze(struct groups *groups, const struct action *action)
 {
 	struct group *group = group_find(groups, action->agent);
@@ -92,7 +94,7 @@ int group_signal_all(struct groups *groups, const struct action *action)
 
 struct tally {
 	const struct process_guard *guard;
-	size_t n;
+	size_t n, n_guarded;
 };
 
 static int tally_pid(pid_t pid, void *userdata)
@@ -100,9 +102,27 @@ static int tally_pid(pid_t pid, void *userdata)
 	struct tally *tally = userdata;
 
 	if (process_is_guarded_now(tally->guard, pid))
-		return -EPERM;
-	tally->n++;
+		tally->n_guarded++;
+	else
+		tally->n++;
 	return 0;
+}
+
+/*
+ * Who has moved govd or an ancestor of it into the group doesn't save the group by that: all others are killed one by
+ * one. What is born between the passes is left for the next try.
+ */
+static int kill_unguarded(struct groups *groups, const struct group *group)
+{
+	struct volley volley = {.groups = groups, .group = group, .number = SIGKILL};
+
+	for (unsigned pass = 0; pass < KILL_PASSES; pass++) {
+		int r = tree_pids(group->v2_fd, signal_pid, &volley);
+
+		if (r < 0)
+			return r;
+	}
+	return -EPERM;
 }
 
 /* A root that runs as root may have left for another group; by its pidfd the signal can't reach anybody else. */
@@ -130,7 +150,7 @@ int group_kill(struct groups *groups, const struct action *action)
 		kill_root_outside(groups, group, action->agent);
 	/* Kills what is frozen, too, and what forks at the same moment: cgroup-v2.rst, cgroup.kill. */
 	if (r == 0)
-		r = file_write(group->v2_fd, "cgroup.kill", "1");
+		r = tally.n_guarded ? kill_unguarded(groups, group) : file_write(group->v2_fd, "cgroup.kill", "1");
 	event.result.action = ACTION_KILL;
 	event.result.agent = action->agent->handle;
 	event.result.error = -r;

@@ -88,7 +88,7 @@ static int hold_attach(struct manager *manager)
 		return r;
 	manager->hold_is_down = false;
 	manager->hold_begun_ns = manager_now_ns();
-	r = procfs_protect(manager->procfs, hold_pid(manager->hold));
+	r = manager_protect(manager, hold_pid(manager->hold));
 	if (r < 0)
 		return r;
 	if (manager->recorder_pid)

@@ -42,6 +42,13 @@ int manager_watch_fd(struct manager *manager, sd_event_source **source, int fd, 
 	return r;
 }
 
+int manager_protect(struct manager *manager, pid_t pid)
+{
+	int r = groups_guard(manager->groups, pid);
+
+	return r < 0 ? r : procfs_protect(manager->procfs, pid);
+}
+
 uint64_t manager_realtime_ms(void)
 {
 	struct timespec now;

@@ -105,6 +105,9 @@ void manager_sample(struct manager *manager);
 /* sweep.c; only from within an action. */
 void manager_sweep(struct manager *manager, const struct agent *agent);
 
+/* A helper: neither governed nor acted on. */
+int manager_protect(struct manager *manager, pid_t pid) _must_check_;
+
 /* holds.c: govd-hold. */
 int manager_open_hold(struct manager *manager) _must_check_;
 

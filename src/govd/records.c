@@ -33,7 +33,7 @@ void manager_watch_recorder(struct manager *manager)
 	manager->recorder_pid = pid;
 	if (manager->hold)
 		hold_exempt(manager->hold, pid);
-	if (procfs_protect(manager->procfs, pid) < 0 ||
+	if (manager_protect(manager, pid) < 0 ||
 	    manager_watch_fd(manager, &manager->recorder_source, recorder_fd(manager->recorder), on_recorder) < 0)
 		manager->counts.actions_failed++;
 }

@@ -115,29 +115,6 @@ Test(group, another_process_with_that_pid_is_refused)
 	fixture_close(&f);
 }
 
-Test(group, observed_agents_and_the_guarded_are_never_touched)
-{
-	pid_t guarded[] = {1, getpid(), getppid()};
-	struct fixture f;
-	pid_t pid;
-
-	fixture_open(&f);
-	pid = fixture_spawn_idle(&f);
-	f.agent.is_observed = true;
-	cr_expect_eq(place(&f, pid), -EPERM);
-	cr_expect_eq(act(&f, ACTION_LIMIT), -EPERM);
-	cr_expect_eq(act_on(&f, ACTION_SIGNAL, pid, 0, SIGKILL), -EPERM);
-	f.agent.is_observed = false;
-	for (size_t i = 0; i < ELEMENTSOF(guarded); i++) {
-		cr_expect_eq(act_on(&f, ACTION_PLACE, guarded[i], 0, 0), -EPERM);
-		cr_expect_eq(act_on(&f, ACTION_MOVE, guarded[i], 0, 0), -EPERM);
-		cr_expect_eq(act_on(&f, ACTION_SIGNAL, guarded[i], 0, 0), -EPERM);
-	}
-	cr_expect_eq(act_on(&f, ACTION_PLACE, 2, 0, 0), -EPERM, "a kernel thread");
-	cr_expect_not(group_exists(&f, ""));
-	fixture_close(&f);
-}
-
 Test(group, move_takes_another_process_in)
 {
 	struct groups_counts counts;
