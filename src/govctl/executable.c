@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
 #include "base/text.h"
 #include "govctl.h"
 
@@ -84,17 +85,10 @@ int executable_find(const char *cmd, char **ret_path)
 /* In the directory of govctl itself, or in the sbin beside it: a build tree, or another prefix. */
 static int find_beside(const char *relative, char **ret_path)
 {
-	char self[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
+	char directory[PATH_MAX];
+	int r = file_own_directory(directory, sizeof(directory));
 
-	if (n < 0)
-		return -errno;
-	self[n] = '\0';
-	slash = strrchr(self, '/');
-	if (!slash)
-		return -ENOENT;
-	return try(self, (size_t)(slash - self), relative, ret_path);
+	return r < 0 ? r : try(directory, strlen(directory), relative, ret_path);
 }
 
 static int find_govd(char **ret_path)

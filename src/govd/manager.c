@@ -59,17 +59,12 @@ uint64_t manager_realtime_ms(void)
 
 int program_path(const char *name, char *path, size_t size)
 {
-	char self[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
+	char directory[PATH_MAX];
+	int r = file_own_directory(directory, sizeof(directory));
 
-	if (n < 0)
-		return -errno;
-	self[n] = '\0';
-	slash = strrchr(self, '/');
-	if (slash)
-		*slash = '\0';
-	if ((size_t)snprintf(path, size, "%s/%s", self, name) < size && access(path, X_OK) == 0)
+	if (r < 0)
+		return r;
+	if ((size_t)snprintf(path, size, "%s/%s", directory, name) < size && access(path, X_OK) == 0)
 		return 0;
 	if ((size_t)snprintf(path, size, "%s/%s", GOV_LIBEXECDIR, name) < size && access(path, X_OK) == 0)
 		return 0;

@@ -4,6 +4,7 @@
 #include <sys/fanotify.h>
 #include <sys/socket.h>
 
+#include "base/file.h"
 #include "hold/hold.h"
 
 /* Started by govd with its socket as descriptor 3; see gov/hold.h. Exit: 0 never, 1 ended, 2 not started by govd. */
@@ -33,11 +34,10 @@ static int find_govd(pid_t *ret_pid)
 
 static void find_home(char *home, size_t size)
 {
-	ssize_t n = readlink("/proc/self/exe", home, size - 1);
-
-	while (n > 0 && home[n - 1] != '/')
-		n--;
-	home[MAX2(n, 0)] = '\0';
+	if (file_own_directory(home, size - 1) < 0)
+		home[0] = '\0';
+	else
+		strcat(home, "/");
 }
 
 static int start(void)
