@@ -38,9 +38,21 @@ static const struct conf_key policy_keys[] = {
 	{"tasks.max", CONF_SCALAR, "write a number, such as 512", false},
 	{"tasks.spawn_rate", CONF_LATER, NULL, false},
 	{"tools", CONF_LATER, NULL, false},
-	{"connect", CONF_LATER, NULL, false},
-	{"breaker", CONF_LATER, NULL, false},
-	{"sockets", CONF_LATER, NULL, false},
+	{"connect", CONF_MAP, "write how often they may connect, such as connect: {rate: 5/min, burst: 5}", false},
+	{"connect.rate", CONF_SCALAR, "write a rate such as 5/min", false},
+	{"connect.burst", CONF_SCALAR, "write a number such as 5", false},
+	{"connect.per", CONF_SCALAR, "write destination, port or agent", false},
+	{"connect.max_delay", CONF_SCALAR, "write a time such as 30s", false},
+	{"connect.on_excess", CONF_SCALAR, "write refuse or delay", false},
+	{"connect.udp", CONF_SCALAR, "write count or refuse", false},
+	{"breaker", CONF_MAP, "write when it opens, such as breaker: {failures: 5, max_interval: 1min}", false},
+	{"breaker.failures", CONF_SCALAR, "write a number such as 5", false},
+	{"breaker.factor", CONF_SCALAR, "write a number such as 2 or 1.5", false},
+	{"breaker.max_interval", CONF_SCALAR, "write a time such as 1min", false},
+	{"breaker.stable_after", CONF_SCALAR, "write a time such as 30s", false},
+	{"sockets", CONF_MAP, "write what is worth an alert, such as sockets: {max: 100, new_rate: 10/s}", false},
+	{"sockets.max", CONF_SCALAR, "write a number such as 100", false},
+	{"sockets.new_rate", CONF_SCALAR, "write a rate such as 10/s", false},
 	{"restart", CONF_LATER, NULL, false},
 	{"lifecycle", CONF_LATER, NULL, false},
 	{"hung", CONF_LATER, NULL, false},
@@ -53,6 +65,12 @@ static const struct conf_key policy_keys[] = {
 	{"protect", CONF_SCALAR, "write true or false", false},
 };
 
+/* A policy without `breaker` has none, with `breaker: {}` one that opens after 5. */
+static const struct conf_implied policy_implied[] = {
+	{"connect.rate", NULL},
+	{"breaker.failures", "5"},
+};
+
 static const struct conf_key host_keys[] = {
 	{"emergency", CONF_LATER, NULL, false},
 	{"log", CONF_LATER, NULL, false},
@@ -60,13 +78,14 @@ static const struct conf_key host_keys[] = {
 	{"incidents", CONF_MAP, "write what is kept, such as incidents: {keep: 30d, max: 1000000}", false},
 	{"incidents.keep", CONF_SCALAR, "write a time such as 30d", false},
 	{"incidents.max", CONF_SCALAR, "write a number such as 1000000", false},
-	{"watch_strangers", CONF_LATER, NULL, false},
+	{"watch_strangers", CONF_SCALAR, "write true or false", false},
 	{"drain_on_stop", CONF_LATER, NULL, false},
 	{"protect", CONF_LIST, "write a path or glob, or a list of them, such as /usr/sbin/sshd", true},
 };
 
-const struct conf_keys conf_policy_keys = {policy_keys, ELEMENTSOF(policy_keys)};
-const struct conf_keys conf_host_keys = {host_keys, ELEMENTSOF(host_keys)};
+const struct conf_keys conf_policy_keys = {policy_keys, ELEMENTSOF(policy_keys), policy_implied,
+					   ELEMENTSOF(policy_implied)};
+const struct conf_keys conf_host_keys = {host_keys, ELEMENTSOF(host_keys), NULL, 0};
 
 const struct conf_key *conf_key_find(const struct conf_keys *keys, const char *path)
 {

@@ -23,9 +23,17 @@ struct conf_key {
 	bool may_be_empty;  /* CONF_LIST */
 };
 
+/* What a map holds that is given, also when this key in it isn't. */
+struct conf_implied {
+	const char *path;
+	const char *text; /* as the user would write it; NULL: it must be written */
+};
+
 struct conf_keys {
 	const struct conf_key *items;
 	size_t n;
+	const struct conf_implied *implied;
+	size_t n_implied;
 };
 
 extern const struct conf_keys conf_policy_keys, conf_host_keys;

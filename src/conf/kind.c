@@ -130,6 +130,9 @@ static void count_format(const void *value, char *buffer, size_t size)
 const struct conf_value_kind conf_kind_tasks = {tasks_parse, count_format,
 						"is not a number of tasks; write a number such as 512, or infinity",
 						"is out of range; write 1 or more, or infinity"};
+const struct conf_value_kind conf_kind_sockets = {tasks_parse, count_format,
+						  "is not a number of sockets; write a number such as 100, or infinity",
+						  "is out of range; write 1 or more, or infinity"};
 const struct conf_value_kind conf_kind_count = {count_parse, count_format, "is not a number; write one such as 1000000",
 						"is out of range; write 1 or more"};
 

@@ -65,6 +65,7 @@ static int policy_convert(struct conf_context *context, const char *text, size_t
 	conf_patterns_convert(context, texts, policy);
 	match_check(context, &policy->match, context->n_before);
 	limits_check(context, texts, &policy->limits);
+	conf_connect_check(context, &texts->connect, &policy->connect);
 	if (context->error)
 		return context->error;
 	return conf_has_complained(context) ? -EINVAL : 0;

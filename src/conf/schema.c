@@ -66,6 +66,30 @@ static const cyaml_schema_field_t tasks_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t connect_fields[] = {
+	TEXT_FIELD("rate", struct conf_connect_text, rate),
+	TEXT_FIELD("burst", struct conf_connect_text, burst),
+	TEXT_FIELD("per", struct conf_connect_text, per),
+	TEXT_FIELD("max_delay", struct conf_connect_text, max_delay),
+	TEXT_FIELD("on_excess", struct conf_connect_text, on_excess),
+	TEXT_FIELD("udp", struct conf_connect_text, udp),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t breaker_fields[] = {
+	TEXT_FIELD("failures", struct conf_breaker_text, failures),
+	TEXT_FIELD("factor", struct conf_breaker_text, factor),
+	TEXT_FIELD("max_interval", struct conf_breaker_text, max_interval),
+	TEXT_FIELD("stable_after", struct conf_breaker_text, stable_after),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t sockets_fields[] = {
+	TEXT_FIELD("max", struct conf_sockets_text, max),
+	TEXT_FIELD("new_rate", struct conf_sockets_text, new_rate),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t stop_fields[] = {
 	TEXT_FIELD("signal", struct conf_stop_text, signal),
 	TEXT_FIELD("grace", struct conf_stop_text, grace),
@@ -81,6 +105,9 @@ static const cyaml_schema_field_t policy_fields[] = {
 	MAP_FIELD("memory", struct conf_policy_text, memory, memory_fields),
 	MAP_FIELD("cpu", struct conf_policy_text, cpu, cpu_fields),
 	MAP_FIELD("tasks", struct conf_policy_text, tasks, tasks_fields),
+	MAP_FIELD("connect", struct conf_policy_text, connect, connect_fields),
+	MAP_FIELD("breaker", struct conf_policy_text, breaker, breaker_fields),
+	MAP_FIELD("sockets", struct conf_policy_text, sockets, sockets_fields),
 	MAP_FIELD("stop", struct conf_policy_text, stop, stop_fields),
 	TEXT_FIELD("priority", struct conf_policy_text, priority),
 	TEXT_FIELD("protect", struct conf_policy_text, protect),
@@ -95,6 +122,7 @@ static const cyaml_schema_field_t incidents_fields[] = {
 
 static const cyaml_schema_field_t host_fields[] = {
 	MAP_FIELD("incidents", struct conf_host_text, incidents, incidents_fields),
+	TEXT_FIELD("watch_strangers", struct conf_host_text, watch_strangers),
 	LIST_FIELD("protect", struct conf_host_text, protect),
 	CYAML_FIELD_END,
 };

@@ -40,6 +40,15 @@ struct conf_policy_text {
 	struct conf_tasks_text {
 		char *max;
 	} tasks;
+	struct conf_connect_text {
+		char *rate, *burst, *per, *max_delay, *on_excess, *udp;
+	} connect;
+	struct conf_breaker_text {
+		char *failures, *factor, *max_interval, *stable_after;
+	} breaker;
+	struct conf_sockets_text {
+		char *max, *new_rate;
+	} sockets;
 	struct conf_stop_text {
 		char *signal, *grace;
 	} stop;
@@ -50,6 +59,7 @@ struct conf_host_text {
 	struct conf_incidents_text {
 		char *keep, *max;
 	} incidents;
+	char *watch_strangers;
 	struct conf_strings protect;
 };
 

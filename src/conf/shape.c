@@ -253,6 +253,34 @@ static int copy_value(struct shape *shape, const yaml_node_t *node, const struct
 	return copy_map(shape, node, key->path);
 }
 
+static bool map_has(struct shape *shape, const yaml_node_t *map, const char *name)
+{
+	for (yaml_node_pair_t *p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top; p++) {
+		const yaml_node_t *key = node_at(shape, p->key);
+
+		if (key->type == YAML_SCALAR_NODE && streq(scalar_text(key), name))
+			return true;
+	}
+	return false;
+}
+
+static int add_implied(struct shape *shape, int map, const yaml_node_t *node, const char *path)
+{
+	for (size_t i = 0; i < shape->keys->n_implied; i++) {
+		const struct conf_implied *implied = &shape->keys->implied[i];
+		const struct conf_key *key = conf_key_find(shape->keys, implied->path);
+		const char *name = child_name(key, path);
+
+		if (!name || map_has(shape, node, name))
+			continue;
+		if (!implied->text)
+			conf_complain(shape->context, implied->path, NULL, "is missing; %s", key->wanted);
+		else if (add_pair(&shape->to, map, name, add_scalar(&shape->to, implied->text)) < 0)
+			return -ENOMEM;
+	}
+	return map;
+}
+
 static int copy_map(struct shape *shape, const yaml_node_t *node, const char *path)
 {
 	int map = made(yaml_document_add_mapping(&shape->to, NULL, YAML_FLOW_MAPPING_STYLE));
@@ -279,7 +307,7 @@ static int copy_map(struct shape *shape, const yaml_node_t *node, const char *pa
 		if (value < 0 || (value > 0 && add_pair(&shape->to, map, child_name(key, path), value) < 0))
 			return -ENOMEM;
 	}
-	return map;
+	return add_implied(shape, map, node, path);
 }
 
 int conf_shape_normalize(struct conf_context *context, yaml_document_t *document, const struct conf_keys *keys,

@@ -20,6 +20,18 @@ static const struct conf_value policy_values[] = {
 	VALUE("cpu.weight", cpu.weight, limits.cpu_weight, "default", conf_kind_weight),
 	VALUE("cpu.max", cpu.max, limits.cpu_max_pct, "infinity", conf_kind_cpu),
 	VALUE("tasks.max", tasks.max, limits.tasks_max, "infinity", conf_kind_tasks),
+	VALUE("connect.rate", connect.rate, connect.rate_count, "infinity", conf_kind_rate),
+	VALUE("connect.burst", connect.burst, connect.burst, "5", conf_kind_burst),
+	VALUE("connect.per", connect.per, connect.per, "destination", conf_kind_per),
+	VALUE("connect.max_delay", connect.max_delay, connect.max_delay_ns, "30s", conf_kind_delay),
+	VALUE("connect.on_excess", connect.on_excess, connect.on_excess, "refuse", conf_kind_excess),
+	VALUE("connect.udp", connect.udp, connect.udp, "count", conf_kind_udp),
+	VALUE("breaker.failures", breaker.failures, breaker.failures, "infinity", conf_kind_failures),
+	VALUE("breaker.factor", breaker.factor, breaker.factor_milli, "2", conf_kind_factor),
+	VALUE("breaker.max_interval", breaker.max_interval, breaker.max_interval_ns, "1min", conf_kind_interval),
+	VALUE("breaker.stable_after", breaker.stable_after, breaker.stable_after_ns, "30s", conf_kind_stable),
+	VALUE("sockets.max", sockets.max, sockets.max, "infinity", conf_kind_sockets),
+	VALUE("sockets.new_rate", sockets.new_rate, sockets.new_count, "infinity", conf_kind_new_rate),
 	VALUE("stop.signal", stop.signal, stop_signal, "TERM", conf_kind_signal),
 	VALUE("stop.grace", stop.grace, stop_grace_ns, "10s", conf_kind_grace),
 	VALUE("priority", priority, priority, "0", conf_kind_priority),
@@ -42,6 +54,8 @@ static const struct conf_value host_values[] = {
 	 offsetof(struct host_config, incidents_keep_ns), "30d", &conf_kind_keep},
 	{"incidents.max", offsetof(struct conf_host_text, incidents.max), offsetof(struct host_config, incidents_max),
 	 "1000000", &conf_kind_count},
+	{"watch_strangers", offsetof(struct conf_host_text, watch_strangers),
+	 offsetof(struct host_config, watch_strangers), "false", &conf_kind_bool},
 };
 
 static const struct conf_list host_lists[] = {

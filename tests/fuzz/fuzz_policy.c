@@ -20,6 +20,18 @@ static struct policy *load(const char *text, size_t length)
 	return policy;
 }
 
+static void check_connect(const struct policy_connect *connect, const struct policy_connect *back)
+{
+	if (connect->rate_count != back->rate_count || connect->rate_per_ns != back->rate_per_ns ||
+	    connect->burst != back->burst || connect->per != back->per || connect->max_delay_ns != back->max_delay_ns ||
+	    connect->on_excess != back->on_excess || connect->udp != back->udp)
+		abort();
+	/* What is let through would shut the agent out, or can't be held. */
+	if (connect->max_delay_ns > POLICY_DELAY_MAX_NS ||
+	    (connect->rate_count && connect->rate_per_ns / connect->rate_count > connect->max_delay_ns))
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct policy *policy = load((const char *)data, size), *back;
@@ -32,8 +44,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	back = load(first, strlen(first));
 	if (!back || conf_policy_dump(back, &second) < 0 || !streq(first, second))
 		abort();
-	if (memcmp(&policy->limits, &back->limits, sizeof(policy->limits)) != 0)
+	if (memcmp(&policy->limits, &back->limits, sizeof(policy->limits)) != 0 ||
+	    memcmp(&policy->breaker, &back->breaker, sizeof(policy->breaker)) != 0 ||
+	    memcmp(&policy->sockets, &back->sockets, sizeof(policy->sockets)) != 0)
 		abort();
+	check_connect(&policy->connect, &back->connect);
 	free(first);
 	free(second);
 	policy_unref(policy);

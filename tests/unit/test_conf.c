@@ -22,24 +22,28 @@ static struct policy *parse_good(const char *text)
 	return policy;
 }
 
-static const char full[] = "match:\n"
-			   "  exe: [/opt/bots/**/claude, \"/a b/[c]*\"]\n"
-			   "  script: /srv/agents/*.py\n"
-			   "  args: [\"--room=\\\\S+\", \"a: b # c\"]\n"
-			   "  env: {pm_exec_path: \"*/agent.js\", ROOM: [\"*\", \"~\"]}\n"
-			   "  user: [root, 12345]\n"
-			   "  cgroup: /system.slice/*\n"
-			   "  parent: uvicorn\n"
-			   "key: {args: \"--room=(\\\\S+)\"}\n"
-			   "mode: observe\n"
-			   "hold: never\n"
-			   "allow: {users: root, groups: [root]}\n"
-			   "memory: {high: 400M, max: 25%, swap_max: 0}\n"
-			   "cpu: {weight: 50, max: 150%}\n"
-			   "tasks: {max: 512}\n"
-			   "stop: {signal: SIGINT, grace: 1min 30s}\n"
-			   "priority: -5\n"
-			   "protect: true\n";
+static const char full[] =
+	"match:\n"
+	"  exe: [/opt/bots/**/claude, \"/a b/[c]*\"]\n"
+	"  script: /srv/agents/*.py\n"
+	"  args: [\"--room=\\\\S+\", \"a: b # c\"]\n"
+	"  env: {pm_exec_path: \"*/agent.js\", ROOM: [\"*\", \"~\"]}\n"
+	"  user: [root, 12345]\n"
+	"  cgroup: /system.slice/*\n"
+	"  parent: uvicorn\n"
+	"key: {args: \"--room=(\\\\S+)\"}\n"
+	"mode: observe\n"
+	"hold: never\n"
+	"allow: {users: root, groups: [root]}\n"
+	"memory: {high: 400M, max: 25%, swap_max: 0}\n"
+	"cpu: {weight: 50, max: 150%}\n"
+	"tasks: {max: 512}\n"
+	"connect: {rate: 5/min, burst: 3, per: port, max_delay: 1min, on_excess: delay, udp: refuse}\n"
+	"breaker: {failures: 7, factor: 1.25, max_interval: 90s, stable_after: 2min}\n"
+	"sockets: {max: 100, new_rate: 10/s}\n"
+	"stop: {signal: SIGINT, grace: 1min 30s}\n"
+	"priority: -5\n"
+	"protect: true\n";
 
 Test(conf, every_key_is_read)
 {
@@ -72,6 +76,20 @@ Test(conf, every_key_is_read)
 	cr_expect_eq(p->limits.cpu_weight, 50);
 	cr_expect_eq(p->limits.cpu_max_pct, 150);
 	cr_expect_eq(p->limits.tasks_max, 512);
+	cr_expect_eq(p->connect.rate_count, 5);
+	cr_expect_eq(p->connect.rate_per_ns, 60 * NSEC_PER_SEC);
+	cr_expect_eq(p->connect.burst, 3);
+	cr_expect_eq(p->connect.per, POLICY_PER_PORT);
+	cr_expect_eq(p->connect.max_delay_ns, 60 * NSEC_PER_SEC);
+	cr_expect_eq(p->connect.on_excess, POLICY_EXCESS_DELAY);
+	cr_expect_eq(p->connect.udp, POLICY_UDP_REFUSE);
+	cr_expect_eq(p->breaker.failures, 7);
+	cr_expect_eq(p->breaker.factor_milli, 1250);
+	cr_expect_eq(p->breaker.max_interval_ns, 90 * NSEC_PER_SEC);
+	cr_expect_eq(p->breaker.stable_after_ns, 120 * NSEC_PER_SEC);
+	cr_expect_eq(p->sockets.max, 100);
+	cr_expect_eq(p->sockets.new_count, 10);
+	cr_expect_eq(p->sockets.new_per_ns, NSEC_PER_SEC);
 	cr_expect_eq(p->stop_signal, SIGINT);
 	cr_expect_eq(p->stop_grace_ns, 90 * NSEC_PER_SEC);
 	cr_expect_eq(p->priority, -5);
@@ -92,12 +110,103 @@ Test(conf, defaults)
 	cr_expect_eq(p->limits.cpu_max_pct, 0);
 	cr_expect_eq(p->limits.tasks_max, UNIT_INFINITY);
 	cr_expect_eq(p->stop_signal, SIGTERM);
+	cr_expect_eq(p->connect.rate_count, 0);
+	cr_expect_eq(p->breaker.failures, 0);
+	cr_expect_eq(p->sockets.max, UNIT_INFINITY);
+	cr_expect_eq(p->sockets.new_count, 0);
 	cr_expect_eq(p->stop_grace_ns, 10 * NSEC_PER_SEC);
 	cr_expect_eq(p->priority, 0);
 	cr_expect_not(p->protect);
 	cr_expect_null(p->key_args);
 	cr_expect_null(p->key_env);
 	policy_unref(p);
+}
+
+Test(conf, defaults_of_connect_breaker_and_sockets)
+{
+	struct policy *p = parse_good("match: {exe: claude}\nconnect: {rate: 2/s}\nbreaker: {}\nsockets: {}\n");
+
+	cr_expect_eq(p->connect.rate_count, 2);
+	cr_expect_eq(p->connect.rate_per_ns, NSEC_PER_SEC);
+	cr_expect_eq(p->connect.burst, 5);
+	cr_expect_eq(p->connect.per, POLICY_PER_DESTINATION);
+	cr_expect_eq(p->connect.max_delay_ns, 30 * NSEC_PER_SEC);
+	cr_expect_eq(p->connect.on_excess, POLICY_EXCESS_REFUSE);
+	cr_expect_eq(p->connect.udp, POLICY_UDP_COUNT);
+	cr_expect_eq(p->breaker.failures, 5);
+	cr_expect_eq(p->breaker.factor_milli, 2000);
+	cr_expect_eq(p->breaker.max_interval_ns, 60 * NSEC_PER_SEC);
+	cr_expect_eq(p->breaker.stable_after_ns, 30 * NSEC_PER_SEC);
+	cr_expect_eq(p->sockets.max, UNIT_INFINITY);
+	cr_expect_eq(p->sockets.new_count, 0);
+	policy_unref(p);
+
+	p = parse_good("match: {exe: claude}\nbreaker: {factor: 3, failures: infinity}\nsockets: {max: 7}\n");
+	cr_expect_eq(p->connect.rate_count, 0);
+	cr_expect_eq(p->breaker.failures, 0);
+	cr_expect_eq(p->breaker.factor_milli, 3000);
+	cr_expect_eq(p->sockets.max, 7);
+	policy_unref(p);
+}
+
+/* The limits of what is right. */
+Test(conf, extremes_of_connect)
+{
+	struct policy *p = parse_good("match: {exe: claude}\nconnect: {rate: 30/h, max_delay: 120s, burst: 10000}\n"
+				      "breaker: {factor: 1, max_interval: 1s, stable_after: 1ms, failures: 1}\n");
+
+	cr_expect_eq(p->connect.rate_per_ns / p->connect.rate_count, POLICY_DELAY_MAX_NS);
+	cr_expect_eq(p->breaker.factor_milli, 1000);
+	policy_unref(p);
+	p = parse_good("match: {exe: claude}\nconnect: {rate: 1000000/s, max_delay: 1us, burst: 1}\n"
+		       "breaker: {factor: 100.000}\nsockets: {new_rate: 1/d}\n");
+	cr_expect_eq(p->breaker.factor_milli, 100000);
+	cr_expect_eq(p->sockets.new_per_ns, 86400 * NSEC_PER_SEC);
+	policy_unref(p);
+}
+
+Test(conf, show_has_all_defaults_of_connect)
+{
+	struct policy *p = parse_good("match: {exe: claude}\nconnect: {rate: 120/min}\nbreaker: {factor: 1.5}\n");
+	_cleanup_free_ char *text = NULL;
+
+	cr_assert_eq(conf_policy_dump(p, &text), 0);
+	cr_expect_not_null(strstr(text, "connect:\n"
+					"  rate: 120/min\n"
+					"  burst: 5\n"
+					"  per: destination\n"
+					"  max_delay: 30s\n"
+					"  on_excess: refuse\n"
+					"  udp: count\n"
+					"breaker:\n"
+					"  failures: 5\n"
+					"  factor: 1.5\n"
+					"  max_interval: 1min\n"
+					"  stable_after: 30s\n"
+					"sockets:\n"
+					"  max: infinity\n"
+					"  new_rate: infinity\n"),
+			   "%s", text);
+	policy_unref(p);
+	p = parse_good("match: {exe: claude}\n");
+	free(text);
+	cr_assert_eq(conf_policy_dump(p, &text), 0);
+	cr_expect_not_null(strstr(text, "connect:\n  rate: infinity\n"), "%s", text);
+	cr_expect_not_null(strstr(text, "breaker:\n  failures: infinity\n"), "%s", text);
+	policy_unref(p);
+}
+
+static void expect_same_connects(const struct policy *a, const struct policy *b)
+{
+	cr_expect_eq(a->connect.rate_count, b->connect.rate_count);
+	cr_expect_eq(a->connect.rate_per_ns, b->connect.rate_per_ns);
+	cr_expect_eq(a->connect.burst, b->connect.burst);
+	cr_expect_eq(a->connect.per, b->connect.per);
+	cr_expect_eq(a->connect.max_delay_ns, b->connect.max_delay_ns);
+	cr_expect_eq(a->connect.on_excess, b->connect.on_excess);
+	cr_expect_eq(a->connect.udp, b->connect.udp);
+	cr_expect_eq(memcmp(&a->breaker, &b->breaker, sizeof(a->breaker)), 0);
+	cr_expect_eq(memcmp(&a->sockets, &b->sockets, sizeof(a->sockets)), 0);
 }
 
 static void expect_same_dump(const struct policy *policy)
@@ -110,6 +219,7 @@ static void expect_same_dump(const struct policy *policy)
 	cr_assert_eq(conf_policy_dump(back, &second), 0);
 	cr_expect_str_eq(first, second);
 	cr_expect_eq(memcmp(&policy->limits, &back->limits, sizeof(policy->limits)), 0, "%s", first);
+	expect_same_connects(policy, back);
 	cr_expect_eq(policy->stop_signal, back->stop_signal);
 	cr_expect_eq(policy->stop_grace_ns, back->stop_grace_ns);
 	cr_expect_eq(policy->priority, back->priority);

@@ -72,9 +72,9 @@ static const struct bad_case bad_cases[] = {
 	 "bots.yaml: memory.on_oom: is not supported by this version of govd; leave it out\n"},
 	{"match: {exe: /x}\nmemroy: {high: 1G}\n",
 	 "bots.yaml: memroy: unknown key; did you mean memory? known here: match, key, mode, hold, allow, memory, cpu, "
-	 "tasks, stop, priority, protect\n"},
+	 "tasks, connect, breaker, sockets, stop, priority, protect\n"},
 	{"match: {exe: /x}\nxyzzy: 1\n", "bots.yaml: xyzzy: unknown key; known here: match, key, mode, hold, allow, "
-					 "memory, cpu, tasks, stop, priority, protect\n"},
+					 "memory, cpu, tasks, connect, breaker, sockets, stop, priority, protect\n"},
 	{"match: {exe: /x}\nmemory.high: 1G\n", "bots.yaml: memory.high: unknown key; write memory: {high: ...}\n"},
 	{"match: {exe: /x}\ncpu: {weight: 0}\n",
 	 "bots.yaml: cpu.weight: \"0\" is out of range; write a number from 1 to 10000, such as 100\n"},
@@ -116,12 +116,90 @@ static const struct bad_case bad_cases[] = {
 	 "bots.yaml: placement: is not supported by this version of govd; leave it out\n"},
 	{"match: {exe: /x}\ntools: {memory_max: 1G}\n",
 	 "bots.yaml: tools: is not supported by this version of govd; leave it out\n"},
-	{"match: {exe: /x}\nconnect: {rate: 5/min}\n",
-	 "bots.yaml: connect: is not supported by this version of govd; leave it out\n"},
-	{"match: {exe: /x}\nbreaker: {}\n",
-	 "bots.yaml: breaker: is not supported by this version of govd; leave it out\n"},
-	{"match: {exe: /x}\nsockets: {}\n",
-	 "bots.yaml: sockets: is not supported by this version of govd; leave it out\n"},
+	{"match: {exe: /x}\nconnect: {}\n", "bots.yaml: connect.rate: is missing; write a rate such as 5/min\n"},
+	{"match: {exe: /x}\nconnect: {burst: 3}\n",
+	 "bots.yaml: connect.rate: is missing; write a rate such as 5/min\n"},
+	{"match: {exe: /x}\nconnect: 5/min\n", "bots.yaml: connect: is a single value; write how often they may "
+					       "connect, such as connect: {rate: 5/min, burst: 5}\n"},
+	{"match: {exe: /x}\nconnect: {rate: 5}\n",
+	 "bots.yaml: connect.rate: \"5\" is not a rate; write a number per s, min or h, such as 5/min or 2/s\n"},
+	{"match: {exe: /x}\nconnect: {rate: 5/m}\n",
+	 "bots.yaml: connect.rate: \"5/m\" is not a rate; write a number per s, min or h, such as 5/min or 2/s\n"},
+	{"match: {exe: /x}\nconnect: {rate: 0/s}\n",
+	 "bots.yaml: connect.rate: \"0/s\" is out of range; write 30/h, one in the longest time that the kernel can "
+	 "hold a connect, to 1000000/s, or infinity\n"},
+	{"match: {exe: /x}\nconnect: {rate: 29/h, max_delay: 2min}\n",
+	 "bots.yaml: connect.rate: \"29/h\" is out of range; write 30/h, one in the longest time that the kernel can "
+	 "hold a connect, to 1000000/s, or infinity\n"},
+	{"match: {exe: /x}\nconnect: {rate: 1000001/s}\n",
+	 "bots.yaml: connect.rate: \"1000001/s\" is out of range; write 30/h, one in the longest time that the kernel "
+	 "can hold a connect, to 1000000/s, or infinity\n"},
+	{"match: {exe: /x}\nconnect: {rate: [1/s]}\n",
+	 "bots.yaml: connect.rate: is a list; write a rate such as 5/min\n"},
+	{"match: {exe: /x}\nconnect: {rate: 1/s, burst: 0}\n",
+	 "bots.yaml: connect.burst: \"0\" is out of range; write 1 to 10000, such as 5\n"},
+	{"match: {exe: /x}\nconnect: {rate: 1/s, burst: some}\n",
+	 "bots.yaml: connect.burst: \"some\" is not a number; write one such as 5\n"},
+	{"match: {exe: /x}\nconnect: {rate: 1/s, per: host}\n",
+	 "bots.yaml: connect.per: \"host\" is not what a budget can be for; write destination, port or agent\n"},
+	{"match: {exe: /x}\nconnect: {rate: 1/s, max_delay: 121s}\n",
+	 "bots.yaml: connect.max_delay: \"121s\" is out of range; write more than 0 and at most 2min, the longest that "
+	 "the kernel can hold a connect\n"},
+	{"match: {exe: /x}\nconnect: {rate: 1/s, max_delay: 0}\n",
+	 "bots.yaml: connect.max_delay: \"0\" is out of range; write more than 0 and at most 2min, the longest that "
+	 "the kernel can hold a connect\n"},
+	{"match: {exe: /x}\nconnect: {rate: 1/min, max_delay: soon}\n",
+	 "bots.yaml: connect.max_delay: \"soon\" is not a time; write a number with ms, s, min or h, such as 30s or "
+	 "1min\n"},
+	{"match: {exe: /x}\nconnect: {rate: 1/min}\n",
+	 "bots.yaml: connect.max_delay: \"30s\" is less than the time between two connects at 1/min, so that all but "
+	 "the burst would be refused; write 1min to 2min, or a higher rate\n"},
+	{"match: {exe: /x}\nconnect: {rate: 7/min, max_delay: 8571ms}\n",
+	 "bots.yaml: connect.max_delay: \"8571ms\" is less than the time between two connects at 7/min, so that all "
+	 "but the burst would be refused; write 9s to 2min, or a higher rate\n"},
+	{"match: {exe: /x}\nconnect: {rate: 1/s, on_excess: drop}\n",
+	 "bots.yaml: connect.on_excess: \"drop\" is not what can be done beyond max_delay; write refuse or delay\n"},
+	{"match: {exe: /x}\nconnect: {rate: 1/s, udp: delay}\n",
+	 "bots.yaml: connect.udp: \"delay\" is not what can be done with UDP; write count or refuse\n"},
+	{"match: {exe: /x}\nconnect: {rate: 1/s, brust: 2}\n",
+	 "bots.yaml: connect.brust: unknown key; did you mean burst? known here: rate, burst, per, max_delay, "
+	 "on_excess, udp\n"},
+	{"match: {exe: /x}\nbreaker: 5\n", "bots.yaml: breaker: is a single value; write when it opens, such as "
+					   "breaker: {failures: 5, max_interval: 1min}\n"},
+	{"match: {exe: /x}\nbreaker: {failures: 0}\n", "bots.yaml: breaker.failures: \"0\" is out of range; write 1 to "
+						       "1000000, such as 5, or infinity for no breaker\n"},
+	{"match: {exe: /x}\nbreaker: {failures: never}\n",
+	 "bots.yaml: breaker.failures: \"never\" is not a number; write one such as 5, or infinity for no breaker\n"},
+	{"match: {exe: /x}\nbreaker: {factor: 2x}\n", "bots.yaml: breaker.factor: \"2x\" is not a factor; write a "
+						      "number with at most three decimals, such as 2 or 1.5\n"},
+	{"match: {exe: /x}\nbreaker: {factor: 1.0005}\n",
+	 "bots.yaml: breaker.factor: \"1.0005\" is not a factor; write a number with at most three decimals, such as 2 "
+	 "or 1.5\n"},
+	{"match: {exe: /x}\nbreaker: {factor: 0.5}\n",
+	 "bots.yaml: breaker.factor: \"0.5\" is out of range; write 1 to 100, such as 2\n"},
+	{"match: {exe: /x}\nbreaker: {factor: 101}\n",
+	 "bots.yaml: breaker.factor: \"101\" is out of range; write 1 to 100, such as 2\n"},
+	{"match: {exe: /x}\nbreaker: {max_interval: 5min}\n",
+	 "bots.yaml: breaker.max_interval: \"5min\" is out of range; write 1s to 2min, the longest that the kernel can "
+	 "hold a connect\n"},
+	{"match: {exe: /x}\nbreaker: {max_interval: 500ms}\n",
+	 "bots.yaml: breaker.max_interval: \"500ms\" is out of range; write 1s to 2min, the longest that the kernel "
+	 "can hold a connect\n"},
+	{"match: {exe: /x}\nbreaker: {stable_after: 0}\n",
+	 "bots.yaml: breaker.stable_after: \"0\" is out of range; write more than 0 and at most 1d, such as 30s\n"},
+	{"match: {exe: /x}\nbreaker: {stable_after: 30}\n",
+	 "bots.yaml: breaker.stable_after: \"30\" is not a time; write a number with ms, s, min or h, such as 30s or "
+	 "1min\n"},
+	{"match: {exe: /x}\nsockets: {max: 0}\n",
+	 "bots.yaml: sockets.max: \"0\" is out of range; write 1 or more, or infinity\n"},
+	{"match: {exe: /x}\nsockets: {max: few}\n",
+	 "bots.yaml: sockets.max: \"few\" is not a number of sockets; write a number such as 100, or infinity\n"},
+	{"match: {exe: /x}\nsockets: {new_rate: 10}\n", "bots.yaml: sockets.new_rate: \"10\" is not a rate; write a "
+							"number per s, min, h or d, such as 10/s, or infinity\n"},
+	{"match: {exe: /x}\nsockets: {new_rate: 0/s}\n",
+	 "bots.yaml: sockets.new_rate: \"0/s\" is out of range; write 1/d to 1000000/s, or infinity\n"},
+	{"match: {exe: /x}\nsockets: []\n",
+	 "bots.yaml: sockets: is a list; write what is worth an alert, such as sockets: {max: 100, new_rate: 10/s}\n"},
 	{"match: {exe: /x}\nrestart: {}\n",
 	 "bots.yaml: restart: is not supported by this version of govd; leave it out\n"},
 	{"match: {exe: /x}\nlifecycle: {idle: 5min}\n",
@@ -224,8 +302,9 @@ static const struct bad_case bad_cases[] = {
 	 "bots.yaml: stop.signal: \"X\" is not a signal; write a name such as TERM, INT, QUIT or SIGTERM\n"
 	 "bots.yaml: stop.grace: \"soon\" is not a time; write a number with ms, s, min or h, such as 10s or 2min\n"
 	 "bots.yaml: protect: \"7\" is neither true nor false; write one of them\n"},
-	{"match: {exe: /x}\n\"a\\nb\": c\n", "bots.yaml: a\\x0ab: unknown key; known here: match, key, mode, hold, "
-					     "allow, memory, cpu, tasks, stop, priority, protect\n"},
+	{"match: {exe: /x}\n\"a\\nb\": c\n",
+	 "bots.yaml: a\\x0ab: unknown key; known here: match, key, mode, hold, allow, memory, cpu, tasks, connect, "
+	 "breaker, sockets, stop, priority, protect\n"},
 	{"match: {exe: /x}\nmode: \"\\e[31mred\"\n",
 	 "bots.yaml: mode: \"\\x1b[31mred\" is not a mode; write enforce or observe\n"},
 	{"match: {exe: /x}: y\n",

@@ -119,7 +119,7 @@ Test(conf_files, directories_override_mask_and_keep)
 	put("usr/.hidden.yaml", "nonsense");
 	put("usr/z.yaml~", "nonsense");
 	put("usr/bad.yaml", "nonsense: 1\nmatch: {exe: /b}\n");
-	put("govd.yaml", "protect: /usr/sbin/sshd\nincidents: {keep: 1d}\n");
+	put("govd.yaml", "protect: /usr/sbin/sshd\nincidents: {keep: 1d}\nwatch_strangers: true\n");
 	set = load_all(NULL, &errors);
 	cr_assert_eq(errors.n, 1);
 	cr_assert_eq(set->n, 2);
@@ -132,6 +132,7 @@ Test(conf_files, directories_override_mask_and_keep)
 	cr_expect_str_eq(set->env_names[0], "pm_exec_path");
 	cr_expect_eq(set->host.incidents_keep_ns, 86400 * NSEC_PER_SEC);
 	cr_expect_eq(set->host.incidents_max, 1000000);
+	cr_expect(set->host.watch_strangers);
 	cr_assert_eq(set->host.protect.n, 1);
 
 	/* A change that is wrong leaves what was in force there; what is gone goes. */
@@ -145,6 +146,7 @@ Test(conf_files, directories_override_mask_and_keep)
 	cr_expect_eq(next->policies[0], set->policies[0]);
 	cr_assert_eq(next->host.protect.n, 1);
 	cr_expect_str_eq(next->host.protect.globs[0], "/usr/sbin/sshd");
+	cr_expect(next->host.watch_strangers);
 	policy_set_unref(set);
 	cr_expect_str_eq(next->policies[0]->match.exe.globs[0], "/etc/a", "the set has references of its own");
 	policy_set_unref(next);
@@ -159,6 +161,7 @@ Test(conf_files, nothing_at_all_is_fine)
 	cr_expect_eq(errors.n, 0);
 	cr_expect_eq(set->n, 0);
 	cr_expect_eq(set->host.incidents_keep_ns, 30 * 86400 * NSEC_PER_SEC);
+	cr_expect_not(set->host.watch_strangers);
 	policy_set_unref(set);
 }
 
@@ -190,7 +193,9 @@ Test(conf_files, host_errors)
 		{"incidents: {max: 0}\n", "incidents.max: \"0\" is out of range; write 1 or more"},
 		{"emergency: {kills_per_min: 3}\n",
 		 "emergency: is not supported by this version of govd; leave it out"},
-		{"protct: [/x]\n", "protct: unknown key; did you mean protect? known here: incidents, protect"},
+		{"watch_strangers: some\n", "watch_strangers: \"some\" is neither true nor false; write one of them"},
+		{"protct: [/x]\n",
+		 "protct: unknown key; did you mean protect? known here: incidents, watch_strangers, protect"},
 	};
 
 	for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
