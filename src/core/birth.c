@@ -290,13 +290,17 @@ void step_hold(struct state *state, const struct event *event, struct actions *a
 
 void step_fork(struct state *state, const struct event *event, struct actions *actions)
 {
+	const struct agent *there = event->fork.cgroup_id ? idmap_get(&state->by_cgroup, event->fork.cgroup_id) : NULL;
 	struct agent *agent =
 		event->fork.agent ? state_get(state, event->fork.agent) : state_by_mark(state, event->fork.mark);
 
 	/* A child that was held has become an agent of its own before its fork's record was read. */
 	if (state_by_root(state, event->fork.pid, event->fork.start_ticks))
 		return;
-	if (agent && !(event->fork.cgroup_id && event->fork.cgroup_id == agent->cgroup_id))
+	if (!agent || there == agent)
+		return;
+	/* By its mark it leaves no group but that in which the agent began: another's has got it in another way. */
+	if (event->fork.agent || !there || there->handle == agent->parent)
 		join_agent(state, agent, event->fork.pid, event->fork.start_ticks, actions);
 }
 

@@ -139,12 +139,16 @@ static struct task *task_new(struct kernel *kernel)
 				      .start = ++kernel->next_start,
 				      .exe = EXE_CAT,
 				      .cage = -1,
-				      .born_cage = -1,
 				      .node = -1,
 				      .life = node_new(kernel, -1, -1)};
 		return task;
 	}
 	return NULL;
+}
+
+bool mark_counts_inside(const struct kernel *kernel, const struct task *task)
+{
+	return task->mark > kernel->settled_mark && task->mark < MARK_OF_CORE && !task->is_quiet;
 }
 
 static void task_fork(struct kernel *kernel, const struct task *parent)
@@ -156,10 +160,10 @@ static void task_fork(struct kernel *kernel, const struct task *parent)
 		return;
 	child->ppid = parent->pid;
 	child->exe = parent->exe;
-	child->cage = child->born_cage = parent->cage;
+	child->cage = parent->cage;
 	child->node = parent->node;
 	kernel->nodes[child->life].parent = parent->life;
-	if (!parent->mark || child->cage >= 0)
+	if (!parent->mark || (child->cage >= 0 && !mark_counts_inside(kernel, parent)))
 		return;
 	child->mark = parent->mark;
 	child->mark_root = parent->mark_root;
@@ -265,8 +269,6 @@ void kernel_act(struct kernel *kernel)
 		act_tasks(kernel);
 	else if (what < 780)
 		edge_deliver(kernel);
-	else if (what < 860)
-		edge_pending(kernel);
 	else if (what < 900)
 		edge_empty(kernel);
 	else if (what < 940)
@@ -286,22 +288,20 @@ void kernel_settle(struct kernel *kernel)
 	/* Bounded: a core that goes round in circles fails the test. */
 	for (unsigned i = 0; i < 200; i++) {
 		edge_drain(kernel);
-		while (kernel->n_pending)
-			edge_pending(kernel);
 		edge_empty(kernel);
 		if (kernel->census_wanted)
 			edge_census(kernel);
 		else if (kernel->timer_ns != UINT64_MAX)
 			edge_tick(kernel);
-		else if (!kernel->n_ring && !kernel->n_pending && !kernel->lost && i > 3)
+		else if (!kernel->n_ring && !kernel->lost && i > 3)
 			return;
 	}
 	cr_assert(false, "it doesn't come to rest");
 }
 
-void kernel_init(struct kernel *kernel, uint64_t seed, bool is_async)
+void kernel_init(struct kernel *kernel, uint64_t seed)
 {
-	*kernel = (struct kernel){.random = seed, .is_async = is_async, .now_ns = NSEC_PER_SEC, .timer_ns = UINT64_MAX};
+	*kernel = (struct kernel){.random = seed, .now_ns = NSEC_PER_SEC, .timer_ns = UINT64_MAX};
 	kernel->failures_pct = 3;
 	for (size_t i = 0; i < 3; i++) {
 		kernel->tasks[i] = (struct task){.lives = true,
@@ -328,5 +328,4 @@ void kernel_done(struct kernel *kernel)
 	free(kernel->cages);
 	free(kernel->overflow);
 	free(kernel->jobs);
-	free(kernel->pending);
 }

@@ -6,7 +6,8 @@
 
 /*
  * A simulated kernel with govd's edges around step(): processes with marks and groups, a ring that loses records, a
- * census, results that come later, and a truth of its own of whose lineage each process is.
+ * census, results that come at once, as those of the native backend do, and a truth of its own of whose lineage each
+ * process is.
  */
 
 #define TASKS 40
@@ -24,7 +25,7 @@ struct task {
 	uint64_t mark;
 	pid_t mark_root;
 	bool is_quiet;
-	int cage, born_cage; /* -1: outside */
+	int cage; /* -1: outside */
 	int node;
 	int life; /* a node for the process itself, below its parent's */
 	bool is_released, told_guard, has_executed;
@@ -74,7 +75,7 @@ struct kernel {
 	struct state *state;
 	struct actions actions;
 	struct policy_set *set;
-	bool observe, is_async;
+	bool observe;
 	uint64_t random, now_ns, timer_ns, next_start, next_mark, next_token, next_request, hash;
 	struct task tasks[TASKS];
 	struct node *nodes;
@@ -83,12 +84,13 @@ struct kernel {
 	int n_owners, size_owners;
 	struct cage *cages;
 	int n_cages, size_cages;
-	int by_handle[HANDLES]; /* owner + 1 */
+	int by_handle[HANDLES];				   /* owner + 1 */
+	uint64_t settled_mark, handled_mark, drained_mark; /* as in src/govd/sensors.c */
 	struct record ring[RING], *overflow;
 	size_t n_ring, n_overflow, size_overflow;
 	uint64_t lost;
-	struct job *jobs, *pending; /* at once, and later */
-	size_t n_jobs, size_jobs, n_pending, size_pending;
+	struct job *jobs;
+	size_t n_jobs, size_jobs;
 	bool census_wanted, census_scans, in_census;
 	unsigned failures_pct;
 	unsigned char answered[REQUESTS], let_go[REQUESTS];
@@ -97,7 +99,7 @@ struct kernel {
 extern const char *const exe_paths[EXES];
 
 uint32_t kernel_random(struct kernel *kernel, uint32_t below);
-void kernel_init(struct kernel *kernel, uint64_t seed, bool is_async);
+void kernel_init(struct kernel *kernel, uint64_t seed);
 void kernel_done(struct kernel *kernel);
 /* What may happen on a host, at random. */
 void kernel_act(struct kernel *kernel);
@@ -110,7 +112,6 @@ void edge_reload(struct kernel *kernel);
 void edge_restart(struct kernel *kernel);
 void edge_deliver(struct kernel *kernel);
 void edge_drain(struct kernel *kernel);
-void edge_pending(struct kernel *kernel);
 void edge_empty(struct kernel *kernel);
 void edge_tick(struct kernel *kernel);
 void edge_census(struct kernel *kernel);
@@ -124,6 +125,8 @@ void learn_agents(struct kernel *kernel, int node);
 void job_do(struct kernel *kernel, struct job *job);
 
 /* kernel.c, for the edge */
+/* What it forks in a group inherits its mark. */
+bool mark_counts_inside(const struct kernel *kernel, const struct task *task);
 struct task *task_find(struct kernel *kernel, pid_t pid, uint64_t start);
 void task_exec(struct kernel *kernel, struct task *task, enum exe exe);
 void task_exit(struct kernel *kernel, struct task *task);

@@ -26,14 +26,11 @@ struct proc edge_proc(const struct kernel *kernel, const struct task *task)
 	};
 }
 
-static struct job *job_add(struct kernel *kernel, const struct event *event, bool later)
+static struct job *job_add(struct kernel *kernel, const struct event *event)
 {
-	struct job **jobs = later ? &kernel->pending : &kernel->jobs;
-	size_t *n = later ? &kernel->n_pending : &kernel->n_jobs;
-
-	*jobs = grow(*jobs, *n, later ? &kernel->size_pending : &kernel->size_jobs, sizeof(**jobs));
-	(*jobs)[*n] = (struct job){.event = *event};
-	return &(*jobs)[(*n)++];
+	kernel->jobs = grow(kernel->jobs, kernel->n_jobs, &kernel->size_jobs, sizeof(*kernel->jobs));
+	kernel->jobs[kernel->n_jobs] = (struct job){.event = *event};
+	return &kernel->jobs[kernel->n_jobs++];
 }
 
 /* ---- actions ---- */
@@ -46,7 +43,7 @@ static void on_result_action(struct kernel *kernel, const struct action *action)
 	cr_assert(!action->agent->is_observed, "%s of an observed agent", action_kind_name(action->kind));
 	event.result.action = action->kind;
 	event.result.agent = action->agent->handle;
-	job = job_add(kernel, &event, kernel->is_async);
+	job = job_add(kernel, &event);
 	job->pid = action->kind == ACTION_PLACE ? action->process.pid : action->agent->root_pid;
 	job->start = action->kind == ACTION_PLACE ? action->process.start_ticks : action->agent->root_start_ticks;
 	if (action->kind == ACTION_PLACE) {
@@ -55,8 +52,7 @@ static void on_result_action(struct kernel *kernel, const struct action *action)
 		cr_assert(!task || (!task->is_guardian && !task->told_guard), "a protected process is placed");
 	}
 	/* Between two events nothing else happens to a group. */
-	if (!kernel->is_async)
-		job_do(kernel, job);
+	job_do(kernel, job);
 }
 
 static void on_move(struct kernel *kernel, const struct action *action)
@@ -106,7 +102,7 @@ static void on_release(struct kernel *kernel, const struct action *action)
 		event.released.pid = task->pid;
 		event.released.start_ticks = task->start;
 		task->is_released |= !action->agent->stop_rule;
-		job_add(kernel, &event, false);
+		job_add(kernel, &event);
 	}
 	on_result_action(kernel, action);
 }
@@ -221,10 +217,10 @@ static void on_sweep(struct kernel *kernel, const struct action *action)
 		event.fork.ppid = proc.ppid;
 		event.fork.start_ticks = proc.start_ticks;
 		event.fork.cgroup_id = proc.cgroup_id;
-		job_add(kernel, &event, false);
+		job_add(kernel, &event);
 		end.swept.moved++;
 	}
-	job_add(kernel, &end, false);
+	job_add(kernel, &end);
 }
 
 static void on_census(struct kernel *kernel, const struct action *action)
@@ -288,19 +284,4 @@ void edge_send(struct kernel *kernel, struct event *event, int node)
 		step_once(kernel, &next, -1);
 	}
 	kernel->n_jobs = 0;
-}
-
-void edge_pending(struct kernel *kernel)
-{
-	struct job job;
-
-	if (!kernel->n_pending)
-		return;
-	job = kernel->pending[0];
-	memmove(kernel->pending, kernel->pending + 1, --kernel->n_pending * sizeof(job));
-	if (state_agent_by_handle(kernel->state, job.event.result.agent))
-		job_do(kernel, &job);
-	else
-		cr_assert_neq(job.event.result.action, (int)ACTION_PLACE, "an agent ends while it is placed");
-	edge_send(kernel, &job.event, -1);
 }

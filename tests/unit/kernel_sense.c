@@ -22,6 +22,7 @@ static void deliver(struct kernel *kernel, const struct record *record)
 		/* What it executes now, whatever the record tells of. */
 		if (!task)
 			event.exec.proc.exe = event.exec.proc.args = exe_paths[record->exe];
+		kernel->handled_mark = MAX2(kernel->handled_mark, record->mark);
 		event.exec.proc.mark = record->mark;
 		event.exec.parent_mark = record->parent_mark;
 		if (task)
@@ -67,6 +68,10 @@ void edge_deliver(struct kernel *kernel)
 	if (kernel->n_ring)
 		deliver_first(kernel);
 	tell_lost(kernel);
+	if (kernel->n_ring || kernel->census_wanted)
+		return;
+	kernel->settled_mark = kernel->drained_mark;
+	kernel->drained_mark = kernel->handled_mark;
 }
 
 void edge_drain(struct kernel *kernel)
@@ -114,6 +119,24 @@ static void see(struct kernel *kernel, const struct task *task, uint64_t mark)
 	edge_send(kernel, &event, -1);
 }
 
+static void see_inside(struct kernel *kernel, const struct task *task, const struct task *now)
+{
+	struct event event = {.kind = EVENT_FORK};
+
+	if (!mark_counts_inside(kernel, task))
+		return;
+	if (task->pid == task->mark_root) {
+		see(kernel, now, task->mark);
+		return;
+	}
+	event.fork.pid = task->pid;
+	event.fork.ppid = task->ppid;
+	event.fork.start_ticks = task->start;
+	event.fork.mark = task->mark;
+	event.fork.cgroup_id = 1000 + (uint64_t)task->cage;
+	edge_send(kernel, &event, -1);
+}
+
 static void see_marked(struct kernel *kernel)
 {
 	struct task seen[TASKS];
@@ -123,13 +146,14 @@ static void see_marked(struct kernel *kernel)
 		for (size_t i = 0; i < TASKS; i++) {
 			const struct task *task = &seen[i], *now;
 
-			if (!task->lives || !task->mark || task->cage >= 0 ||
-			    (task->pid == task->mark_root) != (roots == 1))
+			if (!task->lives || !task->mark || (task->pid == task->mark_root) != (roots == 1))
 				continue;
 			if (kernel_random(kernel, 20) == 0)
 				kernel_act(kernel);
 			now = task_find(kernel, task->pid, task->start);
-			if (now)
+			if (now && task->cage >= 0)
+				see_inside(kernel, task, now);
+			else if (now)
 				see(kernel, now, task->mark);
 		}
 }
@@ -278,7 +302,16 @@ static void forget_all(struct kernel *kernel)
 	state_free(kernel->state);
 	kernel->state = state_new(kernel_random(kernel, UINT32_MAX));
 	kernel->timer_ns = UINT64_MAX;
-	kernel->n_ring = kernel->n_overflow = kernel->n_pending = 0;
+	/* Only the govd that has died would have been told of them. */
+	for (size_t i = 0; i < kernel->n_ring; i++) {
+		struct task *child = task_find(kernel, kernel->ring[i].pid, kernel->ring[i].start);
+
+		if (kernel->ring[i].kind != EVENT_FORK || !child)
+			continue;
+		child->node = node_new(kernel, child->node, child->life);
+		kernel->nodes[child->node].is_lax = true;
+	}
+	kernel->n_ring = kernel->n_overflow = 0;
 	kernel->lost = 0;
 	kernel->census_wanted = kernel->census_scans = false;
 	memset(kernel->by_handle, 0, sizeof(kernel->by_handle));

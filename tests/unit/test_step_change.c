@@ -186,3 +186,32 @@ Test(step_change, release_by_mode_is_not_hurried)
 	EXPECT(&world, "mark pace record");
 	world_done(&world);
 }
+
+/* A nested agent's first children are born in its parent's group; from any other group a mark takes nobody away. */
+Test(step_change, mark_moves_out_of_the_parents_group_only)
+{
+	const struct world_policy both[] = {bot, {.name = "tool", .exe = "/opt/tool"}};
+	struct proc nested = world_proc(101, "/opt/tool");
+	struct event fork = {.kind = EVENT_FORK};
+	struct world world;
+	uint64_t agent, other;
+
+	world_init(&world, both, 2);
+	agent = place_bot(&world, 100, 7);
+	other = place_bot(&world, 200, 8);
+	nested.mark = 9;
+	nested.cgroup_id = 1000 + agent;
+	world_exec(&world, &nested, 7);
+	EXPECT(&world, "place");
+	world_placed(&world, 0);
+	fork.fork.pid = 102;
+	fork.fork.start_ticks = 1020;
+	fork.fork.mark = 9;
+	fork.fork.cgroup_id = 1000 + agent;
+	world_step(&world, &fork);
+	EXPECT(&world, "move");
+	fork.fork.cgroup_id = 1000 + other;
+	world_step(&world, &fork);
+	EXPECT(&world, "");
+	world_done(&world);
+}
