@@ -91,11 +91,26 @@ void doctor_check_btf(struct doctor *doctor)
 			      strerror(errno));
 }
 
+/* What is lost without a program; where that isn't all of govd, it goes on. */
+static const struct {
+	const char *prefix;
+	enum doctor_status status;
+	const char *loss;
+} program_losses[] = {
+	{"connect_", DOCTOR_WARN, "connects aren't paced"},
+	{"census_socket", DOCTOR_WARN, "sockets aren't counted, and connects aren't paced"},
+	{"watch_", DOCTOR_WARN, "connects outside of the slice aren't seen, and none are paced"},
+	{"", DOCTOR_FAIL, "govd doesn't see agents start"},
+};
+
 static void report_program(const char *program, int error, const char *detail, void *userdata)
 {
 	struct doctor *doctor = userdata;
 	char check[sizeof(doctor->rows[0].check)];
+	size_t i = 0;
 
+	while (strncmp(program, program_losses[i].prefix, strlen(program_losses[i].prefix)) != 0)
+		i++;
 	snprintf(check, sizeof(check), "bpf %s", program);
 	if (!error)
 		doctor_report(doctor, check, DOCTOR_OK, "loads");
@@ -103,8 +118,8 @@ static void report_program(const char *program, int error, const char *detail, v
 		doctor_report(doctor, check, DOCTOR_FAIL,
 			      "not permitted: run as root; where root is, /sys/kernel/security/lockdown forbids it");
 	else
-		doctor_report(doctor, check, DOCTOR_FAIL, "%s%s%s: without it govd doesn't see agents start",
-			      strerror(-error), str_empty(detail) ? "" : ": ", detail ? detail : "");
+		doctor_report(doctor, check, program_losses[i].status, "%s%s%s: without it %s", strerror(-error),
+			      str_empty(detail) ? "" : ": ", detail ? detail : "", program_losses[i].loss);
 }
 
 void doctor_check_bpf(struct doctor *doctor)

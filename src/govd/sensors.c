@@ -351,17 +351,20 @@ static int open_groups(struct manager *manager)
 
 static int open_bpf(struct manager *manager)
 {
+	const struct bpf_sense_options options = {.ring_bytes = manager->options.ring_bytes};
 	struct gov_config config = {.self_pid = (uint32_t)getpid()};
 	char why[512] = "";
 	int r;
 
 	config.slice_id = groups_slice_id(manager->groups);
 	config.slice_level = groups_slice_level(manager->groups);
-	r = bpf_sense_new(manager->options.ring_bytes, &manager->bpf, why, sizeof(why));
+	r = bpf_sense_new(&options, &manager->bpf, why, sizeof(why));
 	if (r < 0) {
 		log_err("can't load the BPF programs: %s (%s); `govctl doctor` tells more", strerror(-r), why);
 		return r;
 	}
+	if (*why)
+		log_warning("connect pacing: %s", why);
 	r = bpf_sense_set_config(manager->bpf, &config);
 	if (r < 0)
 		log_err("can't set up the BPF programs: %s", strerror(-r));

@@ -2,19 +2,8 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "base/text.h"
 #include "sense/bpf_private.h"
-
-/* Ids of adopted roots' marks: apart from those that the exec program counts up from 1. */
-
-struct bpf_sense {
-	int fds[BPF_FDS];
-	struct bpf_ring ring;
-	struct gov_config config;	      /* what is in the map */
-	struct gov_candidate_key *candidates; /* what is in the map, sorted */
-	size_t n_candidates;
-	struct gov_count *counts; /* one kind on all CPUs, for reading */
-	size_t n_cpus;
-};
 
 static int new_parts(struct bpf_sense *sense, size_t ring_bytes)
 {
@@ -29,35 +18,62 @@ static int new_parts(struct bpf_sense *sense, size_t ring_bytes)
 	return bpf_ring_init(&sense->ring, sense->fds[BPF_FD_RING], ring_bytes);
 }
 
-int bpf_sense_new(size_t ring_bytes, struct bpf_sense **ret_sense, char *error, size_t error_size)
+static int check_ring_bytes(size_t bytes, char *error, size_t error_size)
 {
-	_cleanup_(bpf_sense_freep) struct bpf_sense *sense = NULL;
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	if (bytes >= page && (bytes & (bytes - 1)) == 0 && bytes <= UINT32_MAX / 4)
+		return 0;
+	snprintf(error, error_size, "the ring's size must be a power of two of at least %zu", page);
+	return -EINVAL;
+}
+
+static int sense_load(struct bpf_sense *sense, size_t ring_bytes, const char *pin_dir, char words[BPF_WORDS_MAX])
+{
+	_cleanup_free_ struct bpf_load_result *result = calloc(1, sizeof(*result));
 	int r;
 
-	if (error && error_size > 0)
-		error[0] = '\0';
-	if (ring_bytes == 0)
-		ring_bytes = GOV_RING_BYTES;
-	if (ring_bytes < page || (ring_bytes & (ring_bytes - 1)) || ring_bytes > UINT32_MAX / 4) {
-		if (error)
-			snprintf(error, error_size, "the ring's size must be a power of two of at least %zu", page);
-		return -EINVAL;
-	}
-	sense = calloc(1, sizeof(*sense));
-	if (!sense)
+	if (!result)
 		return -ENOMEM;
-	for (size_t i = 0; i < BPF_FDS; i++)
-		sense->fds[i] = -EBADF;
-	r = bpf_load(ring_bytes, sense->fds, error, error_size);
+	r = bpf_load(ring_bytes, pin_dir, result);
+	memcpy(sense->fds, result->fds, sizeof(sense->fds));
+	if (r < 0) {
+		text_copy(words, BPF_WORDS_MAX, result->words);
+		return r;
+	}
+	sense->connect.error = result->connect_error;
+	text_copy(sense->connect.words, sizeof(sense->connect.words), result->connect_words);
+	text_copy(words, BPF_WORDS_MAX, result->connect_words);
+	r = new_parts(sense, ring_bytes);
+	if (r < 0)
+		snprintf(words, BPF_WORDS_MAX, "mapping the ring: %s", strerror(-r));
+	return r;
+}
+
+int bpf_sense_new(const struct bpf_sense_options *options, struct bpf_sense **ret_sense, char *error, size_t error_size)
+{
+	_cleanup_(bpf_sense_freep) struct bpf_sense *sense = NULL;
+	size_t ring_bytes = options && options->ring_bytes ? options->ring_bytes : GOV_RING_BYTES;
+	const char *pin_dir = options ? options->pin_dir : NULL;
+	char words[BPF_WORDS_MAX] = "";
+	int r;
+
+	r = check_ring_bytes(ring_bytes, words, sizeof(words));
+	if (r == 0) {
+		sense = calloc(1, sizeof(*sense));
+		if (!sense)
+			return -ENOMEM;
+		for (size_t i = 0; i < BPF_FDS; i++)
+			sense->fds[i] = -EBADF;
+		bpf_connect_clear(sense);
+		r = sense_load(sense, ring_bytes, pin_dir, words);
+	}
+	if (r == 0)
+		r = bpf_connect_init(sense, pin_dir);
+	if (error)
+		text_copy(error, error_size, words);
 	if (r < 0)
 		return r;
-	r = new_parts(sense, ring_bytes);
-	if (r < 0) {
-		if (error)
-			snprintf(error, error_size, "mapping the ring: %s", strerror(-r));
-		return r;
-	}
 	*ret_sense = TAKE_PTR(sense);
 	return 0;
 }
@@ -67,6 +83,7 @@ struct bpf_sense *bpf_sense_free(struct bpf_sense *sense)
 	if (!sense)
 		return NULL;
 	bpf_ring_done(&sense->ring);
+	bpf_connect_done(sense);
 	/* The links last come first: no program runs on when its maps go. */
 	for (size_t i = BPF_FDS; i-- > 0;)
 		if (sense->fds[i] >= 0)
@@ -307,7 +324,8 @@ int bpf_sense_counts(const struct bpf_sense *sense, struct gov_count ret_counts[
 		uint64_t misses = 0;
 		int r = bpf_map_lookup_elem(sense->fds[BPF_FD_COUNTS], &kind, sense->counts);
 
-		if (r == 0)
+		/* The kernel leaves out no runs of a cgroup's programs. */
+		if (r == 0 && kind != GOV_RECORD_CONNECT)
 			r = program_misses(sense->fds[BPF_FD_PROG_EXEC + kind], &misses);
 		if (r < 0)
 			return r;

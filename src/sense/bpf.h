@@ -14,8 +14,16 @@ struct bpf_sense;
 typedef void (*bpf_record_fn)(const struct gov_record_head *record, void *userdata);
 typedef void (*bpf_census_fn)(const struct gov_census_task *task, void *userdata);
 
-/* ring_bytes: 0 for GOV_RING_BYTES. error: in words, for the log (may be NULL). */
-int bpf_sense_new(size_t ring_bytes, struct bpf_sense **ret_sense, char *error, size_t error_size) _must_check_;
+struct bpf_sense_options {
+	size_t ring_bytes; /* 0: GOV_RING_BYTES */
+	const char
+		*pin_dir; /* on a bpffs, no dots in its names there; where connect pacing is pinned (sense/connect.h) */
+};
+
+/* options: NULL for the defaults: nothing is pinned. error: in words, for the log (may be NULL); not empty after
+ * success too, when connect pacing can't be loaded or what was pinned can't be taken over. */
+int bpf_sense_new(const struct bpf_sense_options *options, struct bpf_sense **ret_sense, char *error,
+		  size_t error_size) _must_check_;
 struct bpf_sense *bpf_sense_free(struct bpf_sense *sense);
 DEFINE_CLEANUP(struct bpf_sense *, bpf_sense_free)
 
@@ -49,7 +57,7 @@ int bpf_sense_drain_overflow(struct bpf_sense *sense, bpf_record_fn fn, void *us
 int bpf_sense_counts(const struct bpf_sense *sense, struct gov_count ret_counts[GOV_RECORD_KINDS]) _must_check_;
 
 /* For doctor: tries each program by itself. fn is called with the program's name, 0 or -errno, and the verifier's last
- * line. */
+ * line. Programs of a cgroup are only loaded. */
 int bpf_sense_probe(void (*fn)(const char *program, int error, const char *detail, void *userdata),
 		    void *userdata) _must_check_;
 

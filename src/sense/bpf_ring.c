@@ -31,6 +31,8 @@ bool bpf_record_is_valid(const void *bytes, size_t size)
 		return size == sizeof(struct gov_record_fork);
 	case GOV_RECORD_EXIT:
 		return size == sizeof(struct gov_record_exit);
+	case GOV_RECORD_CONNECT:
+		return size == sizeof(struct gov_record_connect);
 	default:
 		return false;
 	}

@@ -7,11 +7,17 @@
 
 /*
  * The connect programs and their maps. Maps and links are pinned below the directory that bpf_sense_new() was given, so
- * that pacing goes on when govd doesn't.
+ * that pacing goes on when govd doesn't. Its last part is the version of the maps, `v1`; directories `vN` beside it are
+ * of other versions and go when this one is attached. Where the programs can't be loaded, all but attach and words say
+ * -EBADF.
  */
 
+/* Why bpf_connect_attach() says -EOPNOTSUPP, or what was pinned and couldn't be taken over; "" nothing. */
+const char *bpf_connect_words(const struct bpf_sense *sense);
+
 /* Attaches the programs to the slice (descriptor of its v2 directory), in the place of those that an earlier govd has
- * left there: never two at once, never none. 0, or -errno; -EOPNOTSUPP: this kernel can't (see doctor). */
+ * left there: never two at once, never none. Where it fails, all is as it was. The config must be set
+ * (bpf_sense_set_config()). 0, or -errno; -EOPNOTSUPP: this kernel can't (see doctor). */
 int bpf_connect_attach(struct bpf_sense *sense, int slice_fd) _must_check_;
 /* Detaches and unpins all: nothing is paced any more. What waits leaves at its time. */
 int bpf_connect_detach(struct bpf_sense *sense) _must_check_;
@@ -41,6 +47,9 @@ int bpf_connect_stranger(struct bpf_sense *sense, const struct gov_stranger_key 
 /* Every TCP socket of a group below the slice, by the kernel's TCP iterator. */
 typedef void (*bpf_connect_socket_fn)(const struct gov_census_socket *socket, void *userdata);
 int bpf_connect_sockets(struct bpf_sense *sense, bpf_connect_socket_fn fn, void *userdata) _must_check_;
+
+/* Whether connects are counted that nobody governs, and those of agents that are only observed. Never pinned. */
+int bpf_connect_watch(struct bpf_sense *sense, bool is_wanted) _must_check_;
 
 /* `192.0.2.1:443`, `[2001:db8::1]:443`; `port 443`, `agent`, `others` for the other kinds. */
 void bpf_connect_format(char *text, size_t size, const struct gov_connect_key *key);

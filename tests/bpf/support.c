@@ -12,6 +12,7 @@
 
 void bench_open(struct bench *bench, size_t ring_bytes)
 {
+	const struct bpf_sense_options options = {.ring_bytes = ring_bytes};
 	char error[256] = "";
 
 	*bench = (struct bench){};
@@ -21,7 +22,7 @@ void bench_open(struct bench *bench, size_t ring_bytes)
 	/* Short enough that 11 characters of a comm are left. */
 	snprintf(bench->tag, sizeof(bench->tag), "%s", bench->dir + strlen(bench->dir) - 4);
 	bench_copy(bench, "/bin/sh", "sh", bench->shell);
-	cr_assert_eq(bpf_sense_new(ring_bytes, &bench->sense, error, sizeof(error)), 0, "%s", error);
+	cr_assert_eq(bpf_sense_new(&options, &bench->sense, error, sizeof(error)), 0, "%s", error);
 }
 
 void bench_close(struct bench *bench)

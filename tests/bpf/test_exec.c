@@ -202,10 +202,11 @@ Test(exec, long_arguments_are_cut_and_flagged)
 
 Test(exec, ring_sizes_that_cannot_be_are_refused)
 {
+	const struct bpf_sense_options options = {.ring_bytes = 5000};
 	struct bpf_sense *sense = NULL;
 	char error[128] = "";
 
-	cr_expect_eq(bpf_sense_new(5000, &sense, error, sizeof(error)), -EINVAL);
+	cr_expect_eq(bpf_sense_new(&options, &sense, error, sizeof(error)), -EINVAL);
 	cr_expect_neq(error[0], '\0');
 	cr_expect_null(sense);
 }
