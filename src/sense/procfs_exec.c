@@ -13,6 +13,10 @@
 /*
  * A process held in execve: still its old image, the new one's arguments are where the system call's pointers point.
  * That the memory is shared (vfork) doesn't matter.
+ *
+ * Reading faults its pages in, as reading /proc/PID/cmdline and environ does. Where these are of a FUSE mount or under
+ * userfaultfd(2), whoever serves those decides how long it takes: only SIGKILL ends the wait. govd-hold lets the
+ * process go at its deadline, and what ends a govd that hangs is the service manager's watchdog (WATCHDOG_USEC).
  */
 
 #define PEEK_BLOCK 4096U /* at most a page of any machine, so that a block is readable or not as a whole */
