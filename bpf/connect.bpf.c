@@ -206,7 +206,7 @@ int connect_egress(struct __sk_buff *skb)
 
 /* ---- beyond what may wait, and UDP ------------------------------------------------------------------------------- */
 
-/* With the lock of another entry not held: when could a connect leave by this one? */
+/* When could a connect leave by this one? */
 static __always_inline __u64 tcp_peek(struct gov_connect_entry *entry, struct gov_pace_rate rate, __u64 latest_ns)
 {
 	__u32 random = bpf_get_prandom_u32();
@@ -222,24 +222,27 @@ static __always_inline __u64 tcp_peek(struct gov_connect_entry *entry, struct go
 }
 
 /* Would this connect have to wait longer than it may? Reserves nothing: the route isn't known. */
-GLOBAL_FUNCTION int tcp_is_excess(struct gov_connect_key *key)
+GLOBAL_FUNCTION int tcp_is_excess(struct gov_connect_key *of)
 {
 	const struct gov_connect_agent *agent;
+	struct gov_connect_key key, shared;
 	struct gov_connect_entry *entry;
-	struct gov_connect_key shared;
 	__u64 latest_ns;
 
-	agent = key ? bpf_map_lookup_elem(&gov_connect_agents, &key->owner) : NULL;
+	if (!of)
+		return 0;
+	key = *of;
+	agent = bpf_map_lookup_elem(&gov_connect_agents, &key.owner);
 	if (!agent)
 		return 0;
 	latest_ns = gov_pace_add(bpf_ktime_get_ns(), agent->max_delay_ns);
 	if (connect_is_shared(agent)) {
-		connect_shared_key(&shared, key, agent);
+		connect_shared_key(&shared, &key, agent);
 		entry = bpf_map_lookup_elem(&gov_connect_entries, &shared);
 		if (entry && tcp_peek(entry, agent->rate, latest_ns) > latest_ns)
 			return 1;
 	}
-	entry = bpf_map_lookup_elem(&gov_connect_entries, key);
+	entry = bpf_map_lookup_elem(&gov_connect_entries, &key);
 	return entry && tcp_peek(entry, connect_own_rate(agent), latest_ns) > latest_ns;
 }
 

@@ -8,7 +8,8 @@
 
 /*
  * What connect.bpf.c (agents' groups) and watch.bpf.c (those who are only observed) have in common. The large functions
- * are global ones: the verifier looks at each by itself, once; inlined their paths multiply beyond its limit.
+ * are global ones: the verifier looks at each by itself, once; inlined their paths multiply beyond its limit. That
+ * of 6.1 takes no map key in memory that such a function was handed: they copy keys.
  */
 
 #ifndef BPF_NOEXIST
@@ -106,22 +107,27 @@ static __always_inline void connect_count(__u64 *counter)
 
 /* Makes the entry of key if there is none; where there are too many, key becomes that of the one that all further ones
  * share. */
-GLOBAL_FUNCTION int connect_make_entry(struct gov_connect_key *key, __u32 slot)
+GLOBAL_FUNCTION int connect_make_entry(struct gov_connect_key *of, __u32 slot)
 {
 	struct gov_connect_stats *stats = bpf_map_lookup_elem(&gov_connect_stats, &slot);
+	struct gov_connect_key key;
 
-	if (!key || !stats || bpf_map_lookup_elem(&gov_connect_entries, key))
+	if (!of || !stats)
+		return 0;
+	key = *of;
+	if (bpf_map_lookup_elem(&gov_connect_entries, &key))
 		return 0;
 	if (stats->destinations < GOV_CONNECT_DESTINATIONS_MAX &&
-	    bpf_map_update_elem(&gov_connect_entries, key, connect_nothing, BPF_NOEXIST) == 0) {
+	    bpf_map_update_elem(&gov_connect_entries, &key, connect_nothing, BPF_NOEXIST) == 0) {
 		connect_count(&stats->destinations);
 		return 0;
 	}
-	__builtin_memset(key->address, 0, sizeof(key->address));
-	key->port = 0;
-	key->kind = GOV_CONNECT_OTHERS;
-	if (bpf_map_update_elem(&gov_connect_entries, key, connect_nothing, BPF_NOEXIST) == 0)
-		connect_tell(key, 0, GOV_REASON_FULL);
+	__builtin_memset(key.address, 0, sizeof(key.address));
+	key.port = 0;
+	key.kind = GOV_CONNECT_OTHERS;
+	*of = key;
+	if (bpf_map_update_elem(&gov_connect_entries, &key, connect_nothing, BPF_NOEXIST) == 0)
+		connect_tell(&key, 0, GOV_REASON_FULL);
 	return 0;
 }
 
@@ -183,15 +189,18 @@ GLOBAL_FUNCTION int connect_reserve_shared(struct connect_turn *turn)
 {
 	const struct gov_connect_agent *agent;
 	struct gov_connect_entry *entry;
-	struct gov_connect_key key;
+	struct gov_connect_key own, key;
 	__u64 now_ns, depart_ns, slot_ns;
 	struct gov_pace_rate rate;
 
-	agent = turn ? bpf_map_lookup_elem(&gov_connect_agents, &turn->key.owner) : NULL;
+	if (!turn)
+		return 0;
+	own = turn->key;
+	agent = bpf_map_lookup_elem(&gov_connect_agents, &own.owner);
 	if (!agent)
 		return 0;
 	rate = agent->rate;
-	connect_shared_key(&key, &turn->key, agent);
+	connect_shared_key(&key, &own, agent);
 	connect_make_entry(&key, agent->slot);
 	entry = bpf_map_lookup_elem(&gov_connect_entries, &key);
 	if (!entry)
@@ -239,11 +248,15 @@ GLOBAL_FUNCTION int connect_reserve(struct connect_turn *turn)
 	__u64 now_ns, latest_ns, depart_ns, slot_ns;
 	struct gov_connect_entry *entry;
 	__u32 random, reasons = 0;
+	struct gov_connect_key key;
 	struct gov_pace_rate rate;
 	bool waits;
 
-	agent = turn ? bpf_map_lookup_elem(&gov_connect_agents, &turn->key.owner) : NULL;
-	entry = turn ? bpf_map_lookup_elem(&gov_connect_entries, &turn->key) : NULL;
+	if (!turn)
+		return 0;
+	key = turn->key;
+	agent = bpf_map_lookup_elem(&gov_connect_agents, &key.owner);
+	entry = bpf_map_lookup_elem(&gov_connect_entries, &key);
 	if (!agent || !entry)
 		return 0;
 	now_ns = bpf_ktime_get_ns();
@@ -252,10 +265,8 @@ GLOBAL_FUNCTION int connect_reserve(struct connect_turn *turn)
 	depart_ns = gov_pace_max(turn->depart_ns, now_ns);
 	rate = connect_own_rate(agent);
 	bpf_spin_lock(&entry->lock);
-	if (entry->breaker.interval_ns && gov_breaker_is_stable(&entry->breaker, &agent->breaker, now_ns)) {
-		gov_breaker_close(&entry->breaker);
+	if (gov_breaker_settle(&entry->breaker, &agent->breaker, now_ns))
 		reasons |= GOV_REASON_BREAKER;
-	}
 	rate = gov_breaker_rate(&entry->breaker, &rate, random);
 	slot_ns = connect_take(&entry->pace, &rate, now_ns, latest_ns, &depart_ns);
 	waits = depart_ns > now_ns + WAIT_MIN_NS;
@@ -287,16 +298,19 @@ GLOBAL_FUNCTION int connect_refund(struct connect_sock *sock)
 {
 	const struct gov_connect_agent *agent;
 	struct gov_connect_entry *entry;
-	struct gov_connect_key key;
+	struct gov_connect_key own, key;
 	__u64 slot_ns, now_ns = bpf_ktime_get_ns();
 	struct gov_pace_rate rate;
 
-	agent = sock ? bpf_map_lookup_elem(&gov_connect_agents, &sock->key.owner) : NULL;
+	if (!sock)
+		return 0;
+	own = sock->key;
+	agent = bpf_map_lookup_elem(&gov_connect_agents, &own.owner);
 	if (!agent)
 		return 0;
 	rate = connect_own_rate(agent);
 	slot_ns = sock->slot_ns;
-	entry = bpf_map_lookup_elem(&gov_connect_entries, &sock->key);
+	entry = bpf_map_lookup_elem(&gov_connect_entries, &own);
 	if (entry && slot_ns) {
 		bpf_spin_lock(&entry->lock);
 		/* An open breaker's slots are its own: the next comes by its interval. */
@@ -307,7 +321,7 @@ GLOBAL_FUNCTION int connect_refund(struct connect_sock *sock)
 	slot_ns = sock->shared_slot_ns;
 	if (!slot_ns)
 		return 0;
-	connect_shared_key(&key, &sock->key, agent);
+	connect_shared_key(&key, &own, agent);
 	rate = agent->rate;
 	entry = bpf_map_lookup_elem(&gov_connect_entries, &key);
 	if (!entry)
@@ -323,13 +337,17 @@ GLOBAL_FUNCTION int connect_learn(struct connect_sock *sock, __u32 outcome)
 {
 	const struct gov_connect_agent *agent;
 	struct gov_connect_entry *entry;
+	struct gov_connect_key key;
 	struct gov_pace_rate none = {}, rate;
 	__u64 left_ns, now_ns = bpf_ktime_get_ns();
 	__u32 random = bpf_get_prandom_u32();
 	bool has_changed;
 
-	agent = sock ? bpf_map_lookup_elem(&gov_connect_agents, &sock->key.owner) : NULL;
-	entry = sock ? bpf_map_lookup_elem(&gov_connect_entries, &sock->key) : NULL;
+	if (!sock)
+		return 0;
+	key = sock->key;
+	agent = bpf_map_lookup_elem(&gov_connect_agents, &key.owner);
+	entry = bpf_map_lookup_elem(&gov_connect_entries, &key);
 	if (!agent || !entry)
 		return 0;
 	left_ns = sock->left_ns;
@@ -350,7 +368,7 @@ GLOBAL_FUNCTION int connect_learn(struct connect_sock *sock, __u32 outcome)
 	}
 	bpf_spin_unlock(&entry->lock);
 	if (has_changed)
-		connect_tell(&sock->key, 0, GOV_REASON_BREAKER);
+		connect_tell(&key, 0, GOV_REASON_BREAKER);
 	return 0;
 }
 
@@ -370,10 +388,13 @@ GLOBAL_FUNCTION int connect_state(struct connect_sock *sock, int from, int to, i
 {
 	const struct gov_connect_agent *agent;
 	struct gov_connect_stats *stats;
-	__u64 now_ns = bpf_ktime_get_ns();
+	__u64 owner, now_ns = bpf_ktime_get_ns();
 	enum gov_outcome outcome;
 
-	agent = sock ? bpf_map_lookup_elem(&gov_connect_agents, &sock->key.owner) : NULL;
+	if (!sock)
+		return 0;
+	owner = sock->key.owner;
+	agent = bpf_map_lookup_elem(&gov_connect_agents, &owner);
 	stats = agent ? bpf_map_lookup_elem(&gov_connect_stats, &agent->slot) : NULL;
 	if (!stats)
 		return 0;
