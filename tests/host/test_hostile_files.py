@@ -54,7 +54,7 @@ class PolicyFileTest(GovdTest):
             "aliases": (ALIASES, "alias"),
             "deep": ("match: " + "[" * 100000, "deep.yaml"),
             "list": ("match: {exe: [" + "/x, " * 100000 + "/y]}\n", "list.yaml"),
-            "unknown": ("match: {exe: /x}\nconnect: {rate: 5/min}\n", "connect"),
+            "unknown": ("match: {exe: /x}\nconect: {rate: 5/min}\n", "connect"),
             "escape": ('match: {exe: "/x\\e[31m"}\n"\\e]0;x\\a": 1\n', "escape.yaml"),
         }
         for name, (text, words) in bad.items():
