@@ -44,6 +44,7 @@ void agent_write(struct manager *manager, struct bus_writer *writer, const struc
 	bus_write_double(writer, "since_s", seconds(since(agent->since_ns)));
 	bus_write_double(writer, "idle_s", seconds(since(agent->active_ns)));
 	bus_write_bool(writer, "observed", agent->is_observed);
+	connects_write(manager, writer, agent);
 	if (!agent->is_placed || groups_stats(manager->groups, agent->handle, &stats) < 0)
 		return;
 	bus_write_u64(writer, "memory_bytes", stats.memory_bytes);

@@ -33,6 +33,8 @@ void manager_enqueue(struct manager *manager, const struct event *event)
 		text_copy(queued->cgroup, sizeof(queued->cgroup), event->result.cgroup);
 		text_copy(queued->origin, sizeof(queued->origin), event->result.origin);
 	}
+	if (event->kind == EVENT_CONNECTS)
+		text_copy(queued->cgroup, sizeof(queued->cgroup), event->connects.exe);
 }
 
 /* What people may see of an event; the flood of forks, samples and ticks stays out. */
@@ -117,6 +119,8 @@ void manager_dispatch(struct manager *manager, struct event *event)
 			now.event.result.cgroup = now.cgroup;
 			now.event.result.origin = now.origin;
 		}
+		if (now.event.kind == EVENT_CONNECTS)
+			now.event.connects.exe = now.cgroup;
 		manager_step(manager, &now.event);
 	}
 	manager->is_dispatching = false;
@@ -136,9 +140,12 @@ void manager_count_lost(struct manager *manager)
 		sum += lost[i];
 		manager->seen_counts[i] = counts[i];
 	}
-	if (!sum)
-		return;
 	manager->counts.lost += sum;
+	/* Of connects only hints are lost: where they would have pointed to can be looked at. */
+	if (lost[GOV_RECORD_CONNECT])
+		connects_look_all(manager);
+	if (sum == lost[GOV_RECORD_CONNECT])
+		return;
 	event.lost.execs = lost[GOV_RECORD_EXEC];
 	event.lost.forks = lost[GOV_RECORD_FORK];
 	event.lost.exits = lost[GOV_RECORD_EXIT];

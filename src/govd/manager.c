@@ -224,6 +224,8 @@ int manager_new(const struct manager_options *options, struct manager **ret_mana
 	r = groups_restore(manager->groups);
 	if (r < 0)
 		log_warning("can't look for agents of an earlier govd: %s", strerror(-r));
+	else
+		connects_drop_lost(manager);
 	*ret_manager = TAKE_PTR(manager);
 	return 0;
 }
@@ -237,11 +239,13 @@ struct manager *manager_free(struct manager *manager)
 	sd_event_source_disable_unref(manager->recorder_source);
 	sd_event_source_disable_unref(manager->tick_source);
 	sd_event_source_disable_unref(manager->census_source);
+	sd_event_source_disable_unref(manager->sockets_source);
 	bus_free(manager->bus);
 	hold_free(manager->hold);
 	bpf_sense_free(manager->bpf);
 	procfs_free(manager->procfs);
 	groups_free(manager->groups);
+	sockets_done(manager);
 	recorder_free(manager->recorder);
 	journal_done(&manager->journal);
 	actions_done(&manager->actions);
@@ -267,5 +271,8 @@ int manager_run(struct manager *manager)
 	malloc_trim(0);
 	log_info("ready");
 	sd_notify(0, "READY=1\nSTATUS=Governing.");
-	return sd_event_loop(manager->event);
+	r = sd_event_loop(manager->event);
+	if (r >= 0)
+		connects_close(manager);
+	return r;
 }

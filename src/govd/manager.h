@@ -7,6 +7,7 @@
 #include "act/group.h"
 #include "conf/conf.h"
 #include "core/step.h"
+#include "govd/connects.h"
 #include "out/bus.h"
 #include "out/journal.h"
 #include "out/recorder.h"
@@ -44,7 +45,7 @@ struct manager_counts {
 struct manager {
 	struct manager_options options;
 	sd_event *event;
-	sd_event_source *tick_source, *hold_source, *hold_timer, *recorder_source, *census_source;
+	sd_event_source *tick_source, *hold_source, *hold_timer, *recorder_source, *census_source, *sockets_source;
 	struct state *state;
 	struct actions actions;
 	struct queued_event *queue; /* a ring */
@@ -54,6 +55,8 @@ struct manager {
 	struct conf_errors policy_errors;
 	struct conf_host host;
 	struct bpf_sense *bpf;
+	struct manager_connects connects;
+	struct manager_sockets sockets;
 	struct procfs *procfs;
 	struct hold *hold;
 	struct groups *groups;

@@ -88,6 +88,12 @@ static void perform_record(struct manager *manager, const struct action *action)
 		  incident->result);
 }
 
+static void perform_forget(struct manager *manager, const struct action *action)
+{
+	connects_unpace(manager, action);
+	perform_group(manager, action);
+}
+
 static void perform_sweep(struct manager *manager, const struct action *action)
 {
 	manager_sweep(manager, action->agent);
@@ -113,18 +119,18 @@ static void perform_timer(struct manager *manager, const struct action *action)
 void manager_perform(struct manager *manager, const struct action *action)
 {
 	static void (*const performers[ACTION_KINDS])(struct manager *, const struct action *) = {
-		[ACTION_PLACE] = perform_group,	     [ACTION_MOVE] = perform_group,
-		[ACTION_EVICT] = perform_group,	     [ACTION_LIMIT] = perform_group,
-		[ACTION_MARK] = perform_mark,	     [ACTION_RELEASE] = perform_release,
-		[ACTION_FREEZE] = perform_group,     [ACTION_THAW] = perform_group,
-		[ACTION_SIGNAL] = perform_group,     [ACTION_SIGNAL_ALL] = perform_group,
-		[ACTION_KILL] = perform_group,	     [ACTION_REMOVE] = perform_group,
-		[ACTION_REPLY] = perform_reply,	     [ACTION_HOLD_ANSWER] = perform_hold_answer,
-		[ACTION_SWEEP] = perform_sweep,	     [ACTION_RECORD] = perform_record,
-		[ACTION_TIMER] = perform_timer,	     [ACTION_CENSUS] = perform_census,
-		[ACTION_FORGET] = perform_group,
+		[ACTION_PLACE] = perform_group,	 [ACTION_MOVE] = perform_group,
+		[ACTION_EVICT] = perform_group,	 [ACTION_LIMIT] = perform_group,
+		[ACTION_MARK] = perform_mark,	 [ACTION_RELEASE] = perform_release,
+		[ACTION_FREEZE] = perform_group, [ACTION_THAW] = perform_group,
+		[ACTION_SIGNAL] = perform_group, [ACTION_SIGNAL_ALL] = perform_group,
+		[ACTION_KILL] = perform_group,	 [ACTION_REMOVE] = perform_group,
+		[ACTION_REPLY] = perform_reply,	 [ACTION_HOLD_ANSWER] = perform_hold_answer,
+		[ACTION_SWEEP] = perform_sweep,	 [ACTION_RECORD] = perform_record,
+		[ACTION_TIMER] = perform_timer,	 [ACTION_CENSUS] = perform_census,
+		[ACTION_PACE] = connects_pace,	 [ACTION_UNPACE] = connects_unpace,
+		[ACTION_LOOK] = connects_look,	 [ACTION_FORGET] = perform_forget,
 	};
 
-	if (performers[action->kind])
-		performers[action->kind](manager, action);
+	performers[action->kind](manager, action);
 }

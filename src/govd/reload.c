@@ -40,6 +40,8 @@ static void take_set(struct manager *manager, struct policy_set *set)
 	procfs_set_env_names(manager->procfs, set->env_names, set->n_env_names);
 	procfs_set_parent_wanted(manager->procfs, set_wants_parent(set));
 	recorder_set_keep(manager->recorder, set->host.incidents_keep_ns, set->host.incidents_max);
+	if (connects_set_config(manager, set->host.watch_strangers) < 0)
+		manager->counts.actions_failed++;
 	event.policies.set = set;
 	event.policies.observe = manager->options.observe;
 	manager_dispatch(manager, &event);

@@ -59,6 +59,9 @@ static void got_record(const struct gov_record_head *head, void *userdata)
 		event.exit.exit_code = ((const struct gov_record_exit *)head)->exit_code;
 		event.exit.has_code = true;
 		break;
+	case GOV_RECORD_CONNECT:
+		connects_got_record(manager, (const struct gov_record_connect *)head);
+		return;
 	default:
 		return;
 	}
@@ -154,7 +157,9 @@ static void census_inside(struct manager *manager, const struct gov_census_task 
 	if (bpf_sense_is_settled(manager->bpf, task->mark))
 		return;
 	if (task->pid == task->root_pid) {
-		census_see(manager, (pid_t)task->pid, task);
+		/* Known by its record: in a storm most are. */
+		if (!state_agent_of(manager->state, 0, (pid_t)task->pid))
+			census_see(manager, (pid_t)task->pid, task);
 		return;
 	}
 	event.fork.pid = (pid_t)task->pid;
@@ -351,13 +356,17 @@ static int open_groups(struct manager *manager)
 
 static int open_bpf(struct manager *manager)
 {
-	const struct bpf_sense_options options = {.ring_bytes = manager->options.ring_bytes};
-	struct gov_config config = {.self_pid = (uint32_t)getpid()};
+	struct bpf_sense_options options = {.ring_bytes = manager->options.ring_bytes,
+					    .pin_dir = manager->connects.pins};
 	char why[512] = "";
 	int r;
 
-	config.slice_id = groups_slice_id(manager->groups);
-	config.slice_level = groups_slice_level(manager->groups);
+	r = connects_find_pins(manager);
+	if (r < 0) {
+		log_warning("can't make %s (%s): connects are paced only while govd runs", manager->connects.base,
+			    strerror(-r));
+		options.pin_dir = NULL;
+	}
 	r = bpf_sense_new(&options, &manager->bpf, why, sizeof(why));
 	if (r < 0) {
 		log_err("can't load the BPF programs: %s (%s); `govctl doctor` tells more", strerror(-r), why);
@@ -365,10 +374,13 @@ static int open_bpf(struct manager *manager)
 	}
 	if (*why)
 		log_warning("connect pacing: %s", why);
-	r = bpf_sense_set_config(manager->bpf, &config);
-	if (r < 0)
+	r = connects_set_config(manager, false);
+	if (r < 0) {
 		log_err("can't set up the BPF programs: %s", strerror(-r));
-	return r;
+		return r;
+	}
+	connects_attach(manager);
+	return sockets_open(manager);
 }
 
 int manager_open_sensors(struct manager *manager)

@@ -10,8 +10,10 @@ static uint64_t or_unknown(uint64_t value)
 	return value ? value : UINT64_MAX;
 }
 
-static void write_limits(struct bus_writer *writer, const struct policy_limits *limits)
+static void write_limits(struct bus_writer *writer, const struct policy *policy)
 {
+	const struct policy_limits *limits = &policy->limits;
+
 	bus_begin_dict(writer, "limits");
 	bus_write_u64(writer, "memory_high_bytes", limits->memory_high_bytes);
 	bus_write_u64(writer, "memory_max_bytes", limits->memory_max_bytes);
@@ -19,6 +21,7 @@ static void write_limits(struct bus_writer *writer, const struct policy_limits *
 	bus_write_u64(writer, "cpu_weight", or_unknown(limits->cpu_weight));
 	bus_write_u64(writer, "cpu_max_pct", or_unknown(limits->cpu_max_pct));
 	bus_write_u64(writer, "tasks_max", limits->tasks_max);
+	connects_write_limits(writer, policy);
 	bus_end(writer);
 }
 
@@ -72,8 +75,10 @@ int call_show(sd_bus_message *reply, const char *id, sd_bus_error *error, void *
 	agent_write(manager, &writer, agent);
 	bus_write_string(&writer, "how", agent->how);
 	bus_write_string(&writer, "parent", parent ? parent->id : NULL);
-	write_limits(&writer, &agent->policy->limits);
+	write_limits(&writer, agent->policy);
 	write_tools(manager, &writer, agent);
+	connects_write_sockets(manager, &writer, agent);
+	connects_write_destinations(manager, &writer, agent);
 	agent_write_next(&writer, agent);
 	bus_end(&writer);
 	return writer.error;
