@@ -151,18 +151,24 @@ static void reuse_maps(struct gov *skeleton, const char *pin_dir, char *words)
 
 /* ---- loading ----------------------------------------------------------------------------------------------------- */
 
-/* message: what was amiss with the pins, NULL: without connect pacing. */
-static int load_object(const struct child_request *request, struct child_message *message, struct gov **ret_skeleton)
+enum load_extent {
+	LOAD_TAKE_OVER, /* with the maps that are pinned */
+	LOAD_ANEW,
+	LOAD_WITHOUT_CONNECT,
+};
+
+static int load_object(const struct child_request *request, enum load_extent extent, char *pin_words,
+		       struct gov **ret_skeleton)
 {
 	struct gov *skeleton = gov__open();
 	int r;
 
 	if (!skeleton)
 		return -errno;
-	if (!message)
+	if (extent == LOAD_TAKE_OVER)
+		reuse_maps(skeleton, request->pin_dir, pin_words);
+	else if (extent == LOAD_WITHOUT_CONNECT)
 		leave_out_connect(skeleton);
-	else if (request->pin_dir)
-		reuse_maps(skeleton, request->pin_dir, message->connect_text);
 	/* Attached when it is asked for. */
 	bpf_program__set_autoattach(skeleton->progs.watch_state, false);
 	r = bpf_map__set_max_entries(skeleton->maps.gov_ring, (uint32_t)request->ring_bytes);
@@ -176,6 +182,29 @@ static int load_object(const struct child_request *request, struct child_message
 	}
 	*ret_skeleton = skeleton;
 	return 0;
+}
+
+/* With connect pacing if the kernel can: with the maps that are pinned, or where that fails (they look right, but the
+ * verifier says no) with new ones. */
+static int load_with_connect(const struct child_request *request, struct child_message *message,
+			     struct gov **ret_skeleton)
+{
+	char words[BPF_WORDS_MAX] = "";
+	int r;
+
+	if (request->pin_dir) {
+		printed = words;
+		r = load_object(request, LOAD_TAKE_OVER, message->connect_text, ret_skeleton);
+		if (r == 0)
+			return 0;
+	}
+	printed = message->connect_text;
+	message->connect_text[0] = '\0';
+	r = load_object(request, LOAD_ANEW, NULL, ret_skeleton);
+	if (r == 0 && request->pin_dir)
+		snprintf(message->connect_text, sizeof(message->connect_text),
+			 "what is pinned can't be taken over, begun anew: %.400s", words);
+	return r;
 }
 
 static void send_loaded(int socket_fd, const struct child_message *message, const struct gov *skeleton)
@@ -219,15 +248,12 @@ static void run_load(int socket_fd, const struct child_request *request)
 {
 	struct child_message message = {};
 	struct gov *skeleton = NULL;
-	char words[BPF_WORDS_MAX] = "";
 
 	libbpf_set_print(print_keep);
-	printed = words;
-	message.connect_error = load_object(request, &message, &skeleton);
+	message.connect_error = load_with_connect(request, &message, &skeleton);
 	if (message.connect_error < 0) {
-		memcpy(message.connect_text, words, sizeof(words));
 		printed = message.text;
-		message.error = load_object(request, NULL, &skeleton);
+		message.error = load_object(request, LOAD_WITHOUT_CONNECT, NULL, &skeleton);
 	}
 	if (message.error < 0)
 		bpf_child_send(socket_fd, &message, NULL);

@@ -239,6 +239,13 @@ static uint64_t client_stop(void)
 	return (uint64_t)stage.tally->made;
 }
 
+static void expect_all_counted(struct bpf_sense *sense, const char *agent)
+{
+	uint64_t made = client_stop();
+
+	cr_expect_eq(connects_of(sense, agent), made);
+}
+
 /* ---- pins -------------------------------------------------------------------------------------------------------- */
 
 static int pin_open(const char *name)
@@ -381,7 +388,7 @@ Test(pins, a_killed_owner_leaves_all_running)
 	sense = sense_open();
 	attach(sense, stage.slice);
 	client_go_on(100);
-	cr_expect_eq(connects_of(sense, stage.agent) - client_stop(), 0);
+	expect_all_counted(sense, stage.agent);
 	bpf_sense_free(sense);
 }
 
@@ -428,7 +435,7 @@ Test(pins, a_link_of_another_group_is_replaced)
 	cr_expect_eq(connects_of(next, stage.agent), 0, "the first group isn't paced any more");
 	client_start(stage.agent_b);
 	client_go_on(50);
-	cr_expect_eq(connects_of(next, stage.agent_b) - client_stop(), 0);
+	expect_all_counted(next, stage.agent_b);
 	bpf_sense_free(next);
 }
 
@@ -446,7 +453,7 @@ Test(pins, a_link_whose_group_is_gone_is_replaced)
 	attach(sense, stage.slice_b);
 	client_start(stage.agent_b);
 	client_go_on(50);
-	cr_expect_eq(connects_of(sense, stage.agent_b) - client_stop(), 0);
+	expect_all_counted(sense, stage.agent_b);
 	bpf_sense_free(sense);
 }
 
@@ -493,9 +500,30 @@ Test(pins, a_pin_that_does_not_fit_is_begun_anew)
 	cr_expect_eq(bpf_connect_get_agent(sense, id_of(stage.agent), &agent), 0);
 	client_start(stage.agent);
 	client_go_on(50);
-	cr_expect_eq(connects_of(sense, stage.agent) - client_stop(), 0);
+	expect_all_counted(sense, stage.agent);
 	bpf_sense_free(sense);
 	/* And fits now. */
+	bpf_sense_free(sense_open());
+}
+
+/* Without the types of its values the verifier finds no lock in it. */
+Test(pins, a_pin_that_only_looks_right_is_begun_anew)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
+	_cleanup_close_ int other = bpf_map_create(BPF_MAP_TYPE_HASH, "gov_connect_ent", sizeof(struct gov_connect_key),
+						   sizeof(struct gov_connect_entry), GOV_CONNECT_ENTRIES_MAX, &options);
+	struct bpf_sense *sense;
+	char words[512] = "";
+	uint32_t id;
+
+	cr_assert(other >= 0);
+	pin_put(stage.pins, "gov_connect_entries", other);
+	id = pin_id("gov_connect_entries");
+	sense = sense_open_at(stage.slice, words, sizeof(words));
+	cr_expect_neq(words[0], '\0');
+	attach(sense, stage.slice);
+	cr_expect_neq(pin_id("gov_connect_entries"), id);
+	bpf_sense_free(sense);
 	bpf_sense_free(sense_open());
 }
 
