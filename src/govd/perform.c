@@ -40,6 +40,7 @@ static void perform_mark(struct manager *manager, const struct action *action)
 	_cleanup_close_ int pidfd = pidfd_open(action->process.pid, 0);
 	struct gov_mark mark;
 	uint64_t start_ticks;
+	int r;
 
 	if (pidfd < 0 || procfs_start_ticks(action->process.pid, &start_ticks) < 0 ||
 	    start_ticks != action->process.start_ticks)
@@ -52,7 +53,9 @@ static void perform_mark(struct manager *manager, const struct action *action)
 		mark = (struct gov_mark){0};
 	if (action->process.is_quiet)
 		mark.flags |= GOV_MARK_QUIET;
-	if (bpf_sense_set_mark(manager->bpf, pidfd, &mark) < 0)
+	r = bpf_sense_set_mark(manager->bpf, pidfd, &mark);
+	/* ESRCH: ended meanwhile, as processes do. */
+	if (r < 0 && r != -ESRCH)
 		manager->counts.actions_failed++;
 }
 
