@@ -174,6 +174,18 @@ void format_duration(const json_t *value, char *buffer, size_t size)
 		format_text(value, buffer, size);
 }
 
+void format_rate(const json_t *value, char *buffer, size_t size)
+{
+	double per_s = json_is_number(value) ? json_number_value(value) : -1;
+
+	if (per_s > 0 && per_s < 1)
+		snprintf(buffer, size, "%.3g/min", per_s * 60);
+	else if (per_s >= 0)
+		snprintf(buffer, size, "%.4g/s", per_s);
+	else
+		format_text(value, buffer, size);
+}
+
 void format_time(const json_t *value, char *buffer, size_t size)
 {
 	struct tm utc = {}, local;
@@ -211,6 +223,8 @@ void format_field(const char *field, const json_t *value, char *buffer, size_t s
 {
 	if (has_suffix(field, "_bytes"))
 		format_size(value, buffer, size);
+	else if (has_suffix(field, "_per_s"))
+		format_rate(value, buffer, size);
 	else if (has_suffix(field, "_s"))
 		format_duration(value, buffer, size);
 	else

@@ -14,9 +14,10 @@
 void format_text(const json_t *value, char *buffer, size_t size);
 void format_size(const json_t *value, char *buffer, size_t size);     /* of bytes */
 void format_duration(const json_t *value, char *buffer, size_t size); /* of seconds */
+void format_rate(const json_t *value, char *buffer, size_t size);     /* of so many a second */
 void format_time(const json_t *value, char *buffer, size_t size);     /* RFC 3339 -> local time */
 void format_pairs(const json_t *value, char *buffer, size_t size);    /* {a: 1, b: 2} -> `a=1 b=2` */
-/* By the unit in the field's name (_bytes, _s), or the value's type. */
+/* By the unit in the field's name (_bytes, _s, _per_s), or the value's type. */
 void format_field(const char *field, const json_t *value, char *buffer, size_t size);
 
 /* As text_escape, and also the characters that turn the direction of text or can't be seen. */

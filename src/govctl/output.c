@@ -75,14 +75,16 @@ void output_text(const char *text)
 /* `memory_max_bytes` -> `memory max`: the words have the unit. */
 static void block_name(char *buffer, size_t size, const char *field)
 {
-	static const char *const units[] = {"_bytes", "_s"};
+	static const char *const units[] = {"_bytes", "_per_s", "_s"};
 	size_t length;
 
 	format_escape(buffer, size, field);
 	length = strlen(buffer);
 	for (size_t i = 0; i < ELEMENTSOF(units); i++)
-		if (length > strlen(units[i]) && streq(buffer + length - strlen(units[i]), units[i]))
+		if (length > strlen(units[i]) && streq(buffer + length - strlen(units[i]), units[i])) {
 			buffer[length - strlen(units[i])] = '\0';
+			break;
+		}
 	for (char *c = buffer; *c; c++)
 		if (*c == '_')
 			*c = ' ';

@@ -13,7 +13,9 @@ static const struct shape_field status_fields[] = {
 	{"mode", NULL},
 	{"kernel", NULL},
 	{"policies", NULL},
+	{"pacing", NULL},
 	{"agents", FIELDS("total", "held", "frozen")},
+	{"connects", FIELDS("total", "delayed", "refused")},
 	{"events", FIELDS("received", "lost", "resyncs")},
 	{"incidents", NULL},
 	{"log", FIELDS("emitted", "dropped")},
@@ -29,7 +31,12 @@ static const struct shape_field status_fields[] = {
 
 static const struct shape_field agent_fields[] = {AGENT_FIELDS};
 static const struct shape_field agent_full_fields[] = {
-	AGENT_FIELDS, {"limits", NULL}, {"tools", NULL}, {"next", FIELDS("action", "in_s")}, {"incidents", NULL},
+	AGENT_FIELDS,
+	{"limits", NULL},
+	{"tools", NULL},
+	{"destinations", NULL},
+	{"next", FIELDS("action", "in_s")},
+	{"incidents", NULL},
 };
 static const struct shape_field policy_fields[] = {
 	{"name", NULL}, {"file", NULL}, {"mode", NULL}, {"agents", NULL}, {"state", NULL}, {"error", NULL},

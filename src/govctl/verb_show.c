@@ -12,6 +12,40 @@ static const struct column tool_columns[] = {
 	{.title = "EXE", .field = "exe", .min_width = 12},
 };
 
+/* `open 12s`: how its breaker stands. */
+static void format_breaker(const json_t *value, char *buffer, size_t size)
+{
+	char interval[FORMAT_MAX];
+	double interval_s = json_number_value(json_object_get(value, "interval_s"));
+
+	format_text(json_object_get(value, "state"), buffer, size);
+	if (interval_s <= 0)
+		return;
+	format_duration(json_object_get(value, "interval_s"), interval, sizeof(interval));
+	snprintf(buffer + strlen(buffer), size - strlen(buffer), " %.32s", interval);
+}
+
+static const char *storm_colour(const char *words)
+{
+	return streq(words, "yes") ? COLOUR_YELLOW : NULL;
+}
+
+static const struct column destination_columns[] = {
+	{.title = "DESTINATION", .field = "destination", .min_width = 12},
+	{.title = "PROTOCOL", .field = "protocol", .expendable = 9},
+	{.title = "ATTEMPTS", .field = "attempts", .is_right = true},
+	{.title = "DELAYED", .field = "delayed", .expendable = 1, .is_right = true},
+	{.title = "REFUSED", .field = "refused", .expendable = 4, .is_right = true},
+	{.title = "ESTABLISHED", .field = "established", .expendable = 8, .is_right = true},
+	{.title = "FAILED", .field = "failed", .expendable = 5, .is_right = true},
+	{.title = "DROPPED", .field = "dropped", .expendable = 6, .is_right = true},
+	{.title = "OPEN", .field = "open", .expendable = 7, .is_right = true},
+	{.title = "RATE", .field = "rate_per_s", .expendable = 3, .is_right = true},
+	{.title = "STORM", .field = "storm", .expendable = 2, .colour = storm_colour},
+	{.title = "BREAKER", .field = "breaker", .expendable = 2, .format = format_breaker},
+	{.title = "NEXT", .field = "next_in_s", .expendable = 3, .is_right = true},
+};
+
 static const struct column incident_columns[] = {
 	{.title = "TIME", .field = "time", .format = format_time},
 	{.title = "KIND", .field = "kind"},
@@ -48,7 +82,8 @@ static void part_print(const char *title, const json_t *rows, const struct colum
 
 static void show_print(const json_t *agent)
 {
-	static const char *const skip[] = {"id", "policy", "key", "state", "limits", "tools", "incidents", NULL};
+	static const char *const skip[] = {"id",    "policy",	    "key",	 "state", "limits",
+					   "tools", "destinations", "incidents", NULL};
 	const json_t *limits = json_object_get(agent, "limits");
 	struct style style = style_get();
 	const char *colour;
@@ -65,6 +100,8 @@ static void show_print(const json_t *agent)
 		block_print(limits, NULL, 4);
 	}
 	part_print("Tools", json_object_get(agent, "tools"), tool_columns, ELEMENTSOF(tool_columns));
+	part_print("Destinations", json_object_get(agent, "destinations"), destination_columns,
+		   ELEMENTSOF(destination_columns));
 	part_print("Recent incidents", json_object_get(agent, "incidents"), incident_columns,
 		   ELEMENTSOF(incident_columns));
 }

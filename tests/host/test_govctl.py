@@ -158,7 +158,9 @@ class Json(GovctlTest):
         for mode in ("--json", "--json=short", "--json=pretty"):
             got = json.loads(self.govctl("status", mode).stdout)
             wanted = json.loads(json.dumps(status))
-            wanted["events"]["resyncs"] = None  # promised, and null when missing
+            # Promised, and null when missing.
+            wanted["events"]["resyncs"] = wanted["pacing"] = None
+            wanted["connects"] = {"total": None, "delayed": None, "refused": None}
             self.assertEqual(got, wanted)
         self.assertEqual(self.govctl("status", "--json").stdout.count("\n"), 1)
         self.assertGreater(self.govctl("status", "--json=pretty").stdout.count("\n"), 20)
@@ -179,7 +181,8 @@ class Json(GovctlTest):
         self.assertEqual({k: v for k, v in agents[0].items() if v is not None}, AGENT)
         self.assertEqual(agents[1]["memory_bytes"], None)
         show = json.loads(self.govctl("show", "1a", "--json").stdout)
-        self.assertEqual(list(show)[:20], LIST_FIELDS + ["limits", "tools", "next", "incidents"])
+        self.assertEqual(list(show)[:21],
+                         LIST_FIELDS + ["limits", "tools", "destinations", "next", "incidents"])
         self.assertEqual(show["next"], {"action": None, "in_s": None})
         status = json.loads(self.govctl("status", "--json").stdout)
         self.assertEqual(status["agents"], {"total": None, "held": None, "frozen": None})

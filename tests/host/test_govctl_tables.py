@@ -46,6 +46,26 @@ class Tables(GovctlTest):
         for words in ("1h 2min", "152.4M", "4.2s", " - "):
             self.assertIn(words, row)
 
+    def test_connects(self):
+        """list has the sums of an agent, show each destination and what the policy allows."""
+        destination = {"destination": "192.0.2.1:443", "protocol": "tcp", "attempts": 1234, "delayed": 1200,
+                       "refused": 3, "established": 9, "failed": 1222, "dropped": 0, "open": 2, "rate_per_s": 0.083333,
+                       "storm": True, "breaker": {"state": "open", "interval_s": 24.0}, "next_in_s": 12.5}
+        agent = {**AGENT, "connects": 4321, "delayed": 1200, "refused": 3, "sockets": 17}
+        full = {**agent, "destinations": [destination, {**destination, "destination": "[2001:db8::1]:80",
+                                                        "rate_per_s": 12.5, "storm": False,
+                                                        "breaker": {"state": "closed", "interval_s": 0.0}}],
+                "limits": {"connect": {"rate_per_s": 0.083333, "burst": 5, "max_delay_s": 30.0}}}
+        self.serve(ListAgents=dicts(agent), ShowAgent=a_dict(full))
+        titles, row = self.govctl("list", env={"COLUMNS": "200"}).stdout.splitlines()
+        for title, words in (("CONNECTS", "4321"), ("DELAYED", "1200"), ("REFUSED", "3"), ("SOCKETS", "17")):
+            end = titles.index(title) + len(title)
+            self.assertEqual(row[:end].split()[-1], words, f"{title}: {row}")
+        text = self.govctl("show", "1a2b3c4d").stdout
+        self.assertRegex(text, r"(?m)^    connect +rate 5/min, burst 5, max delay 30s$")
+        self.assertRegex(text, r"(?m)^192\.0\.2\.1:443 .* 5/min +yes +open 24s +12s$")
+        self.assertRegex(text, r"(?m)^\[2001:db8::1\]:80 .* 12\.5/s +no +closed +12s$")
+
     def test_status(self):
         self.serve(Status=a_dict({"version": "0.1.0", "backend": "native", "mode": "enforce", "kernel": "6.18",
                                   "agents": {"total": 3, "held": 0, "frozen": 1}, "uptime_s": 90, "nothing": "",
