@@ -196,7 +196,7 @@ static int new_slot(struct bpf_sense *sense, uint32_t *ret_slot)
 
 	if (r == 0)
 		r = bpf_connect_map_stats(sense, slot, &stats);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	*stats = (struct gov_connect_stats){};
 	slot_take(&sense->connect, slot);
@@ -280,7 +280,7 @@ int bpf_connect_stats(struct bpf_sense *sense, uint64_t owner, struct gov_connec
 		r = -EBADMSG;
 	if (r == 0)
 		r = bpf_connect_map_stats(sense, agent.slot, &stats);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	/* The kernel counts on: each number for itself is whole. */
 	for (size_t i = 0; i < sizeof(copy) / sizeof(uint64_t); i++) {
