@@ -380,7 +380,8 @@ static int open_bpf(struct manager *manager)
 		return r;
 	}
 	connects_attach(manager);
-	return sockets_open(manager);
+	r = connects_open(manager);
+	return r < 0 ? r : sockets_open(manager);
 }
 
 int manager_open_sensors(struct manager *manager)
