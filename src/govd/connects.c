@@ -1,19 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "govd/manager.h"
 
-#include <fcntl.h>
-#include <linux/magic.h>
-#include <sys/mount.h>
-#include <sys/statfs.h>
 #include <time.h>
 
-#include "base/file.h"
 #include "base/log.h"
-#include "base/text.h"
 
 /* Connect pacing: what policies say to the kernel; what the kernel tells to the core. */
 
-#define BPFFS "/sys/fs/bpf"
+#define LOST_AFTER_US 1000000		  /* from the first hint that was lost to a look at all */
 #define SWEEP_IDLE_NS (60 * NSEC_PER_SEC) /* entries at rest for so long make room for others */
 
 uint64_t connects_owner(const struct agent *agent)
@@ -118,16 +112,49 @@ static void tell_entry(const struct look *look, const struct gov_connect_key *ke
 }
 
 /* Also those that the kernel hasn't heard of since their storm: the core is told what became of it. */
-static void look_entry(const struct gov_connect_key *key, const struct gov_connect_entry *entry, void *userdata)
+static void note_entry(const struct gov_connect_key *key, const struct gov_connect_entry *entry, void *userdata)
 {
-	const struct look *look = userdata;
-	uint32_t new_max = look->rule.new_max;
+	struct manager *manager = userdata;
+	struct manager_connects *connects = &manager->connects;
 
 	if (key->kind != GOV_CONNECT_DESTINATION && key->kind != GOV_CONNECT_OTHERS)
 		return;
-	if (entry->storm_ns || entry->breaker.interval_ns ||
-	    (new_max && MAX2(entry->burst.attempts, entry->burst.last_attempts) >= new_max))
-		tell_entry(look, key, entry);
+	if (!entry->storm_ns && !entry->breaker.interval_ns && !entry->rate_ns)
+		return;
+	if (connects->n_troubled == connects->size_troubled) {
+		size_t size = connects->size_troubled ? connects->size_troubled * 2 : 64;
+		struct troubled_entry *items = reallocarray(connects->troubled, size, sizeof(*items));
+
+		if (!items) {
+			manager->counts.actions_failed++;
+			return;
+		}
+		connects->troubled = items;
+		connects->size_troubled = size;
+	}
+	connects->troubled[connects->n_troubled++] = (struct troubled_entry){.key = *key, .entry = *entry};
+}
+
+/* All that is in trouble, once for all looks of one turn: many agents suffer from the same server at the same time. */
+static void read_troubled(struct manager *manager)
+{
+	struct manager_connects *connects = &manager->connects;
+
+	if (connects->has_troubled || !connects->is_on)
+		return;
+	connects->has_troubled = true;
+	if (bpf_connect_entries(manager->bpf, 0, note_entry, manager) < 0)
+		manager->counts.actions_failed++;
+}
+
+void connects_forget_troubled(struct manager *manager)
+{
+	struct manager_connects *connects = &manager->connects;
+
+	free(connects->troubled);
+	connects->troubled = NULL;
+	connects->n_troubled = connects->size_troubled = 0;
+	connects->has_troubled = false;
 }
 
 static struct look look_of(struct manager *manager, const struct agent *agent)
@@ -138,30 +165,62 @@ static struct look look_of(struct manager *manager, const struct agent *agent)
 	return look;
 }
 
-static void look_at(struct manager *manager, const struct agent *agent)
-{
-	struct look look = look_of(manager, agent);
-	struct event end = {.kind = EVENT_CONNECTS_END};
-	uint64_t owner = connects_owner(agent);
-
-	end.connects_end.agent = agent->handle;
-	if (manager->connects.is_on && owner && bpf_connect_entries(manager->bpf, owner, look_entry, &look) < 0)
-		manager->counts.actions_failed++;
-	manager_dispatch(manager, &end);
-}
-
 void connects_look(struct manager *manager, const struct action *action)
 {
-	look_at(manager, action->agent);
+	const struct manager_connects *connects = &manager->connects;
+	struct look look = look_of(manager, action->agent);
+	struct event end = {.kind = EVENT_CONNECTS_END};
+	uint64_t owner = connects_owner(action->agent);
+
+	read_troubled(manager);
+	for (size_t i = 0; owner && i < connects->n_troubled; i++)
+		if (connects->troubled[i].key.owner == owner)
+			tell_entry(&look, &connects->troubled[i].key, &connects->troubled[i].entry);
+	end.connects_end.agent = action->agent->handle;
+	manager_enqueue(manager, &end);
 }
 
-void connects_look_all(struct manager *manager)
+/* Hints were lost: where they would have pointed to is looked at. */
+static int on_lost(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
-	const struct agent *agent;
-	size_t cursor = 0;
+	struct manager *manager = userdata;
+	struct manager_connects *connects = &manager->connects;
+	_cleanup_free_ struct troubled_entry *items = NULL;
+	size_t n;
 
-	while ((agent = state_agent_next(manager->state, &cursor)))
-		look_at(manager, agent);
+	read_troubled(manager);
+	/* What is dispatched ends a turn, and with it the list. */
+	items = TAKE_PTR(connects->troubled);
+	n = connects->n_troubled;
+	connects_forget_troubled(manager);
+	for (size_t i = 0; i < n; i++) {
+		const struct agent *agent = agent_of_owner(manager, items[i].key.owner);
+		struct look look;
+
+		if (!agent)
+			continue;
+		look = look_of(manager, agent);
+		tell_entry(&look, &items[i].key, &items[i].entry);
+	}
+	return 0;
+}
+
+void connects_lost(struct manager *manager)
+{
+	sd_event_source *source = manager->connects_source;
+
+	if (!manager->connects.is_on || sd_event_source_get_enabled(source, NULL) != 0)
+		return;
+	sd_event_source_set_time(source, manager_now_ns() / NSEC_PER_USEC + LOST_AFTER_US);
+	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+int connects_open(struct manager *manager)
+{
+	int r = sd_event_add_time(manager->event, &manager->connects_source, CLOCK_MONOTONIC, UINT64_MAX, 100000,
+				  on_lost, manager);
+
+	return r < 0 ? r : sd_event_source_set_enabled(manager->connects_source, SD_EVENT_OFF);
 }
 
 /* ---- records ---- */
@@ -205,83 +264,6 @@ void connects_got_record(struct manager *manager, const struct gov_record_connec
 
 /* ---- start and end ---- */
 
-static bool is_bpffs(const char *path)
-{
-	struct statfs fs;
-
-	return statfs(path, &fs) == 0 && fs.f_type == BPF_FS_MAGIC;
-}
-
-/* A bpffs knows no names with dots. */
-static void add_escaped(struct text *text, const char *name, size_t length)
-{
-	for (size_t i = 0; i < length; i++)
-		if (name[i] == '.' || name[i] == '%')
-			text_addf(text, "%%%02x", (unsigned char)name[i]);
-		else
-			text_addf(text, "%c", name[i]);
-}
-
-/* On the host's bpffs, or on one of govd's own where nobody has mounted it. Pins that an earlier govd has left decide.
- */
-static int find_base(struct manager_connects *connects, const struct manager_options *options)
-{
-	struct text base = TEXT_ON(connects->base);
-	int r;
-
-	text_addf(&base, "%s/bpf", options->runtime_dir);
-	connects->is_mount = is_bpffs(connects->base);
-	if (connects->is_mount)
-		return base.truncated ? -ENAMETOOLONG : 0;
-	if (is_bpffs(BPFFS)) {
-		base = TEXT_ON(connects->base);
-		text_add(&base, BPFFS "/govd/");
-		add_escaped(&base, options->slice, strlen(options->slice) - strlen(".slice"));
-		return base.truncated ? -ENAMETOOLONG : file_mkdir_all(connects->base, 0700);
-	}
-	r = file_mkdir_all(connects->base, 0700);
-	if (r < 0)
-		return r;
-	if (mount("bpf", connects->base, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") < 0)
-		return -errno;
-	connects->is_mount = true;
-	return 0;
-}
-
-int connects_find_pins(struct manager *manager)
-{
-	struct manager_connects *connects = &manager->connects;
-	int r = find_base(connects, &manager->options);
-
-	if (r < 0)
-		return r;
-	snprintf(connects->pins, sizeof(connects->pins), "%s/v%d", connects->base, GOV_CONNECT_VERSION);
-	return 0;
-}
-
-static int open_slice(const struct manager *manager)
-{
-	char path[PATH_MAX];
-	int fd;
-
-	if ((size_t)snprintf(path, sizeof(path), "%s%s", groups_v2_root(manager->groups),
-			     groups_slice_path(manager->groups)) >= sizeof(path))
-		return -ENAMETOOLONG;
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
-void connects_attach(struct manager *manager)
-{
-	_cleanup_close_ int slice_fd = open_slice(manager);
-	int r = slice_fd < 0 ? slice_fd : bpf_connect_attach(manager->bpf, slice_fd);
-
-	manager->connects.is_on = r == 0;
-	if (r < 0)
-		log_warning("connects are neither paced nor counted: %s (%s); `govctl doctor` tells more", strerror(-r),
-			    bpf_connect_words(manager->bpf));
-}
-
 struct owners {
 	struct manager *manager;
 	uint64_t *owners;
@@ -317,32 +299,6 @@ void connects_drop_lost(struct manager *manager)
 	for (size_t i = 0; i < list.n; i++)
 		drop_owner(manager, list.owners[i]);
 	free(list.owners);
-}
-
-void connects_close(struct manager *manager)
-{
-	const struct manager_connects *connects = &manager->connects;
-	const struct agent *agent;
-	size_t cursor = 0;
-	int r;
-
-	/* Agents that go on are paced on, by programs that nobody needs to serve. */
-	while ((agent = state_agent_next(manager->state, &cursor)))
-		if (agent->is_placed)
-			return;
-	r = connects->is_on ? bpf_connect_detach(manager->bpf) : 0;
-	if (r < 0)
-		log_warning("can't remove what is pinned in %s: %s", connects->pins, strerror(-r));
-	if (!connects->is_mount) {
-		/* Other instances may have theirs beside it. */
-		if (rmdir(connects->base) == 0)
-			rmdir(BPFFS "/govd");
-		return;
-	}
-	if (umount2(connects->base, MNT_DETACH) < 0)
-		log_warning("can't unmount %s: %m", connects->base);
-	else
-		rmdir(connects->base);
 }
 
 int connects_set_config(struct manager *manager, bool watch_strangers)

@@ -10,14 +10,23 @@
 
 struct manager;
 
-/* connects.c: pacing. */
+/* A destination with a storm, with a breaker that isn't closed, or with many new connections. */
+struct troubled_entry {
+	struct gov_connect_key key;
+	struct gov_connect_entry entry;
+};
+
+/* connects.c, connects_attach.c: pacing. */
 struct manager_connects {
 	bool is_on;
 	bool watch_strangers;
-	char base[PATH_MAX - 16];	/* directory of all versions of the pins */
-	char pins[PATH_MAX];		/* of this one */
-	bool is_mount;			/* base is a bpffs that govd has mounted */
-	struct gov_connect_stats ended; /* sums of agents that have gone */
+	char base[PATH_MAX - 16];	 /* directory of all versions of the pins */
+	char pins[PATH_MAX];		 /* of this one */
+	bool is_mount;			 /* base is a bpffs that govd has mounted */
+	struct gov_connect_stats ended;	 /* sums of agents that have gone */
+	struct troubled_entry *troubled; /* of all agents; for one turn of the event loop */
+	size_t n_troubled, size_troubled;
+	bool has_troubled;
 };
 
 /* Before the BPF objects are loaded: where their pins are. */
@@ -34,8 +43,11 @@ void connects_close(struct manager *manager);
 void connects_pace(struct manager *manager, const struct action *action);
 void connects_unpace(struct manager *manager, const struct action *action);
 void connects_look(struct manager *manager, const struct action *action);
-/* Records were lost. */
-void connects_look_all(struct manager *manager);
+/* The turn is over: what was read for its looks isn't new any more. */
+void connects_forget_troubled(struct manager *manager);
+int connects_open(struct manager *manager) _must_check_;
+/* Records were lost: looks at all, soon. */
+void connects_lost(struct manager *manager);
 void connects_got_record(struct manager *manager, const struct gov_record_connect *record);
 /* By which the kernel knows it; 0: it doesn't. */
 uint64_t connects_owner(const struct agent *agent);

@@ -89,6 +89,7 @@ static void manager_trim(struct manager *manager)
 {
 	uint64_t dropped = manager->actions.dropped;
 
+	connects_forget_troubled(manager);
 	if (manager->actions.size > BURST_MIN) {
 		actions_done(&manager->actions);
 		manager->actions.dropped = dropped;
@@ -143,7 +144,7 @@ void manager_count_lost(struct manager *manager)
 	manager->counts.lost += sum;
 	/* Of connects only hints are lost: where they would have pointed to can be looked at. */
 	if (lost[GOV_RECORD_CONNECT])
-		connects_look_all(manager);
+		connects_lost(manager);
 	if (sum == lost[GOV_RECORD_CONNECT])
 		return;
 	event.lost.execs = lost[GOV_RECORD_EXEC];

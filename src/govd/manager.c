@@ -240,12 +240,14 @@ struct manager *manager_free(struct manager *manager)
 	sd_event_source_disable_unref(manager->tick_source);
 	sd_event_source_disable_unref(manager->census_source);
 	sd_event_source_disable_unref(manager->sockets_source);
+	sd_event_source_disable_unref(manager->connects_source);
 	bus_free(manager->bus);
 	hold_free(manager->hold);
 	bpf_sense_free(manager->bpf);
 	procfs_free(manager->procfs);
 	groups_free(manager->groups);
 	sockets_done(manager);
+	connects_forget_troubled(manager);
 	recorder_free(manager->recorder);
 	journal_done(&manager->journal);
 	actions_done(&manager->actions);

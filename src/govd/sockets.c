@@ -188,9 +188,7 @@ static int on_sockets(sd_event_source *source, uint64_t usec, void *userdata)
 
 void sockets_watch(struct manager *manager)
 {
-	int enabled;
-
-	if (!manager->connects.is_on || sd_event_source_get_enabled(manager->sockets_source, &enabled) != 0)
+	if (!manager->connects.is_on || sd_event_source_get_enabled(manager->sockets_source, NULL) != 0)
 		return;
 	sd_event_source_set_time(manager->sockets_source, manager_now_ns() / NSEC_PER_USEC + WATCH_EVERY_US);
 	sd_event_source_set_enabled(manager->sockets_source, SD_EVENT_ONESHOT);
