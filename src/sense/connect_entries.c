@@ -72,14 +72,18 @@ static void look_for_agent(struct removal *removal, uint64_t owner)
 		removal->agent = (struct gov_connect_agent){};
 }
 
-/* Without an agent there are no rules: its breakers are closed. */
+/* Without an agent there are no rules: its breakers are closed. An open one that nobody has tried for so long (the
+ * longest interval is 2 min) is of no use to anybody. */
+#define BREAKER_KEEP_NS (600 * NSEC_PER_SEC)
+
 static bool entry_is_at_rest(const struct removal *removal, const struct gov_connect_entry *entry)
 {
 	uint64_t now_ns = removal->now_ns;
 
 	if (entry->open || entry->pace.next_ns > now_ns || gov_pace_add(entry->last_ns, removal->idle_ns) > now_ns)
 		return false;
-	return gov_breaker_state(&entry->breaker, &removal->agent.breaker, now_ns) == GOV_BREAKER_CLOSED;
+	return gov_pace_add(entry->last_ns, BREAKER_KEEP_NS) <= now_ns ||
+	       gov_breaker_state(&entry->breaker, &removal->agent.breaker, now_ns) == GOV_BREAKER_CLOSED;
 }
 
 /* As connect_make_entry() has counted it up (bpf/connect.bpf.h). */

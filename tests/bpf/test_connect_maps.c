@@ -184,13 +184,15 @@ static const struct gov_connect_entry busy[] = {
 	{.open = 1},
 	{.pace = {.next_ns = NOW + 1}},
 	{.last_ns = NOW - IDLE + 1},
-	{.breaker = {.interval_ns = SECOND}},
-	{.breaker = {.interval_ns = SECOND, .alive_ns = NOW - 29 * SECOND, .is_probing = 1}},
+	{.breaker = {.interval_ns = SECOND}, .last_ns = NOW - 599 * SECOND},
+	{.breaker = {.interval_ns = SECOND, .alive_ns = NOW - 29 * SECOND, .is_probing = 1},
+	 .last_ns = NOW - 599 * SECOND},
 };
 
 static const struct gov_connect_entry idle[] = {
 	{},
 	{.pace = {.next_ns = NOW}, .last_ns = NOW - IDLE, .storm_ns = 1},
+	{.breaker = {.interval_ns = SECOND}, .last_ns = NOW - 600 * SECOND},
 	/* Closed, which the kernel would notice at the next connect. */
 	{.breaker = {.interval_ns = SECOND, .alive_ns = NOW - 30 * SECOND, .is_probing = 1}},
 };
