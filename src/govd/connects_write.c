@@ -3,7 +3,7 @@
 
 /* Connects and sockets of an agent, for list, show and status. */
 
-#define DESTINATIONS_MAX (2 * GOV_CONNECT_DESTINATIONS_MAX)
+#define DESTINATIONS_MAX ((size_t)2 * GOV_CONNECT_DESTINATIONS_MAX)
 
 static double seconds(uint64_t ns)
 {
@@ -127,9 +127,11 @@ static const struct gov_pace *shared_pace(const struct destinations *list, const
 static uint64_t next_in_ns(const struct destinations *list, const struct destination *destination)
 {
 	const struct gov_pace *shared = shared_pace(list, &destination->key);
-	struct gov_pace_rate rate = shared ? (struct gov_pace_rate){0} : list->rule.rate;
+	struct gov_pace_rate rate = {0};
 	uint64_t depart_ns;
 
+	if (!shared)
+		rate = list->rule.rate;
 	rate = gov_breaker_rate(&destination->entry.breaker, &rate, 0);
 	depart_ns = gov_pace_peek(&destination->entry.pace, &rate, list->now_ns).depart_ns;
 	if (shared)
@@ -193,7 +195,7 @@ void connects_write_sockets(struct manager *manager, struct bus_writer *writer, 
 	bus_write_u64(writer, "open", view->open);
 	bus_write_u64(writer, "listening", view->listening);
 	bus_write_u64(writer, "close_wait", view->close_wait);
-	bus_write_u64(writer, "unread", view->unread_sockets);
+	bus_write_u64(writer, "unread_sockets", view->unread_sockets);
 	bus_write_u64(writer, "unread_bytes", view->unread_bytes);
 	bus_write_string(writer, "top", *view->top ? view->top : NULL);
 	bus_write_u64(writer, "top_open", *view->top ? view->top_open : UINT64_MAX);
