@@ -259,12 +259,15 @@ class LeakTest(GovdTest):
         self.policy("quick", "match: {exe: DIR/bin/agent}\nkey: {args: slice}\nmemory: {max: 64M}\n")
         self.start()
         self.starts(QUICK_STARTS // 5)  # tables have their size
-        rss, descriptors = self.figures()
-        self.starts(QUICK_STARTS)
-        rss_after, descriptors_after = self.figures()
-        self.assertLessEqual(descriptors_after, descriptors + 2)
+        figures = [self.figures()]
+        for _ in range(2):
+            self.starts(QUICK_STARTS // 2)
+            figures.append(self.figures())
+        rss, descriptors = zip(*figures)
+        self.assertLessEqual(descriptors[2], descriptors[0] + 2)
         if not IS_SANITIZED:  # else the sanitizer looks for leaks when govd ends
-            self.assertLess(rss_after, rss + 1024, "KiB")
+            # A leak grows with each start, a queue once: when the machine is busier than ever before.
+            self.assertLess(min(rss[1] - rss[0], rss[2] - rss[1]), 512, f"KiB: {rss}")
         status = self.ctl_json("status")
         self.assertEqual(status["actions"]["failed"], 0, status)
 
