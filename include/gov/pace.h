@@ -39,14 +39,14 @@ GOV_PACE_INLINE __u64 gov_pace_min(__u64 a, __u64 b)
 /* ---- the schedule ------------------------------------------------------------------------------------------------ */
 
 /*
- * Slots lie interval apart; slot s may be used from s - tolerance on. So in any time t there are at most
- * burst + t / interval departures, where tolerance = (burst - 1) * interval.
+ * Slots lie interval apart; a slot may be used from its time on, and until tolerance after it. So in any time t there
+ * are at most burst + t / interval departures, where tolerance = (burst - 1) * interval. A slot's time says nothing of
+ * the tolerance, so that those of before and after a change of the policy are of one measure.
  */
 struct gov_pace_rate {
 	__u64 interval_ns; /* 0: no limit */
 	__u64 tolerance_ns;
-	__u64 lead_ns; /* slots are this far ahead, so that no burst is left: tolerance_ns while a breaker isn't closed
-			*/
+	__u64 lead_ns; /* of the tolerance nothing is left for bursts: tolerance_ns while a breaker isn't closed */
 };
 
 /* Slots that were given back before their time, for those who come next; what doesn't fit here is lost. */
@@ -65,13 +65,12 @@ struct gov_pace_slot {
 	__u64 depart_ns; /* when its owner may leave; now, when at once */
 };
 
-GOV_PACE_INLINE __u64 gov_pace_depart(const struct gov_pace_rate *rate, __u64 slot_ns, __u64 now_ns)
+/* The first slot that isn't over. Never 0, which is none. */
+GOV_PACE_INLINE __u64 gov_pace_first(const struct gov_pace_rate *rate, __u64 now_ns)
 {
-	__u64 from_ns = slot_ns > rate->tolerance_ns ? slot_ns - rate->tolerance_ns : 0;
-
-	if (slot_ns >= GOV_PACE_NEVER)
-		from_ns = slot_ns;
-	return gov_pace_max(from_ns, now_ns);
+	if (now_ns >= GOV_PACE_NEVER)
+		return now_ns;
+	return now_ns > rate->tolerance_ns ? now_ns - rate->tolerance_ns : 1;
 }
 
 /* The slot that who comes now would get. */
@@ -79,7 +78,7 @@ GOV_PACE_INLINE struct gov_pace_slot gov_pace_peek(const struct gov_pace *pace, 
 						   __u64 now_ns)
 {
 	struct gov_pace_slot slot = {0, now_ns};
-	__u64 first_ns = gov_pace_add(gov_pace_max(pace->floor_ns, now_ns), rate->lead_ns);
+	__u64 first_ns = gov_pace_first(rate, gov_pace_add(gov_pace_max(pace->floor_ns, now_ns), rate->lead_ns));
 	__u64 best_ns = gov_pace_max(pace->next_ns, first_ns);
 
 	if (!rate->interval_ns)
@@ -91,7 +90,7 @@ GOV_PACE_INLINE struct gov_pace_slot gov_pace_peek(const struct gov_pace *pace, 
 			best_ns = freed_ns;
 	}
 	slot.slot_ns = best_ns;
-	slot.depart_ns = gov_pace_depart(rate, best_ns, now_ns);
+	slot.depart_ns = gov_pace_max(best_ns, now_ns);
 	return slot;
 }
 
@@ -117,7 +116,9 @@ GOV_PACE_INLINE void gov_pace_take(struct gov_pace *pace, const struct gov_pace_
 GOV_PACE_INLINE void gov_pace_refund(struct gov_pace *pace, const struct gov_pace_rate *rate, __u64 slot_ns,
 				     __u64 now_ns)
 {
-	if (!slot_ns || slot_ns < now_ns)
+	__u64 first_ns = gov_pace_first(rate, now_ns);
+
+	if (!slot_ns || slot_ns < first_ns)
 		return;
 	/* Is it the last one? Of slots that were given at another interval the sum doesn't tell. */
 	if (pace->interval_ns == rate->interval_ns && slot_ns >= pace->steady_ns &&
@@ -126,7 +127,7 @@ GOV_PACE_INLINE void gov_pace_refund(struct gov_pace *pace, const struct gov_pac
 		return;
 	}
 	for (__u32 i = 0; i < GOV_PACE_FREED; i++) {
-		if (pace->freed_ns[i] < now_ns) {
+		if (pace->freed_ns[i] < first_ns) {
 			pace->freed_ns[i] = slot_ns;
 			return;
 		}

@@ -80,7 +80,10 @@ static bool entry_is_at_rest(const struct removal *removal, const struct gov_con
 {
 	uint64_t now_ns = removal->now_ns;
 
-	if (entry->open || entry->pace.next_ns > now_ns || gov_pace_add(entry->last_ns, removal->idle_ns) > now_ns)
+	/* The whole burst may be used again. */
+	if (gov_pace_add(entry->pace.next_ns, removal->agent.rate.tolerance_ns) > now_ns)
+		return false;
+	if (entry->open || gov_pace_add(entry->last_ns, removal->idle_ns) > now_ns)
 		return false;
 	return gov_pace_add(entry->last_ns, BREAKER_KEEP_NS) <= now_ns ||
 	       gov_breaker_state(&entry->breaker, &removal->agent.breaker, now_ns) == GOV_BREAKER_CLOSED;

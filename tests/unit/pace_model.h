@@ -85,8 +85,10 @@ static inline const char *pace_model_check_slot(struct pace_model *model, const 
 		return "leaves before it came";
 	if (!rate->interval_ns)
 		return slot->slot_ns || slot->depart_ns != model->now_ns ? "waits without a limit" : NULL;
-	if (slot->slot_ns < slot->depart_ns)
-		return "leaves after its slot";
+	if (slot->slot_ns > slot->depart_ns)
+		return "leaves before its slot";
+	if (slot->depart_ns > slot->slot_ns + rate->tolerance_ns)
+		return "leaves when its slot is over";
 	if (slot->slot_ns >= GOV_PACE_NEVER)
 		return NULL;
 	for (size_t i = 0; i < model->n; i++)

@@ -175,6 +175,25 @@ Test(pace, a_new_rate_gives_no_slot_twice)
 	cr_expect_null(pace_model_check_windows(&model));
 }
 
+/* Those who come after a change wait for those who came before it, but not for a burst that is no more. */
+Test(pace, a_new_burst_moves_nobody)
+{
+	struct pace_model model;
+
+	pace_model_init(&model, 1000 * SEC, SEC, 30);
+	for (int i = 0; i < 31; i++)
+		cr_assert_null(pace_model_arrive(&model, 0));
+	cr_expect_eq(model.owners[30].depart_ns, model.now_ns + SEC);
+	pace_model_rate(&model, SEC / 20, 1);
+	for (int i = 0; i < 3; i++) {
+		cr_assert_null(pace_model_arrive(&model, 0));
+		cr_expect_eq(model.owners[31 + i].depart_ns, model.now_ns + 2 * SEC + (uint64_t)i * SEC / 20);
+	}
+	pace_model_rate(&model, SEC, 30);
+	cr_assert_null(pace_model_arrive(&model, 0));
+	cr_expect_geq(model.owners[34].depart_ns, model.owners[33].depart_ns + SEC / 20);
+}
+
 /* What was given out before and comes back later isn't given out before that time either. */
 Test(pace, nobody_leaves_before_the_time_that_all_are_put_off_to)
 {
