@@ -362,8 +362,9 @@ install: all $(COMPLETION)
 	$(Q)set -e; for unit in $(UNITS); do $(INSTALL) -D -m 644 -t $(DESTDIR)$(unitdir) $$unit; done
 	$(Q)$(INSTALL) -d -m 755 $(DESTDIR)$(sysconfdir)/govd/policies
 
-# Leaves the administrator's policies and the history.
+# Leaves the administrator's policies and the history. What paces connects goes on without govd, and has to go too.
 uninstall:
+	$(Q)if [ -z "$(DESTDIR)" ]; then umount /run/govd/bpf 2>/dev/null; rm -rf /sys/fs/bpf/govd; fi
 	rm -f $(DESTDIR)$(sbindir)/govd $(DESTDIR)$(bindir)/govctl $(DESTDIR)$(completiondir)/govctl
 	rm -rf $(DESTDIR)$(libexecdir) $(DESTDIR)$(datadir)/govd
 	rm -f $(foreach p,$(notdir $(MAN_PAGES)),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(p)))/$(p))

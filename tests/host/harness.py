@@ -102,9 +102,23 @@ class GovdTest(unittest.TestCase):
             self.govd.wait()
         if os.path.exists(self.path("log")):
             self.assertNotRegex(self.log_text(), SANITIZER_FOUND)
+        self.remove_pins()
         for path in self.leftovers():
             subprocess.run(["find", path, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"], check=False,
                            stderr=subprocess.DEVNULL)
+
+    def pin_dirs(self):
+        """Where this govd pins what paces connects: on the host's bpffs or on its own."""
+        own, host = self.path("run", "bpf"), "/sys/fs/bpf/govd/" + self.slice.removesuffix(".slice")
+        return [path for path in (own, host) if os.path.ismount(path) or path == host and os.path.exists(path)]
+
+    def remove_pins(self):
+        """What a govd that was killed has left."""
+        for path in self.pin_dirs():
+            if os.path.ismount(path):
+                subprocess.run(["umount", path], check=True, timeout=DEADLINE)
+            else:
+                shutil.rmtree(path)
 
     def leftovers(self):
         """Directories of this test's slice, in any hierarchy."""
