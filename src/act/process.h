@@ -19,9 +19,9 @@ struct process_stat {
 int process_read_stat(pid_t pid, struct process_stat *ret_stat) _must_check_;
 
 /*
- * Whom nobody may touch: govd and its ancestors (and PID 1), and govd's helpers. The ancestors are taken once: a process
- * whose parent ends is adopted by one that is an ancestor already (a subreaper) or by PID 1, so no ancestor is ever
- * added.
+ * Whom nobody may touch: govd and its ancestors (and PID 1), and govd's helpers. The ancestors are taken once: a
+ * process whose parent ends is adopted by one that is an ancestor already (a subreaper) or by PID 1, so no ancestor is
+ * ever added.
  */
 #define PROCESS_GUARD_MAX 64
 struct process_guard {

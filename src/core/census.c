@@ -5,15 +5,16 @@
 
 void ask_census(struct state *state, const char *reason, struct actions *actions)
 {
-	bool scans = streq(reason, "policies");
+	bool scans = streq(reason, "policies"), may_wait = streq(reason, "left");
 	struct action *action;
 
-	if (state->census_asked && (state->census_scans || !scans))
+	if (state->census_asked && (state->census_scans || !scans) && (may_wait || !state->census_waits))
 		return;
 	action = actions_add(actions, ACTION_CENSUS, NULL);
 	if (!action)
 		return;
 	action->reason = reason;
+	state->census_waits = may_wait && (state->census_waits || !state->census_asked);
 	state->census_asked = true;
 	state->census_scans |= scans;
 }

@@ -30,6 +30,7 @@ struct state {
 	struct agent *ended;
 	uint64_t lost_execs, lost_forks, lost_exits; /* since the last census */
 	bool census_asked, census_scans;	     /* one is due; and it looks at all of /proc */
+	bool census_waits;			     /* it may be put off, as nothing but "left" asks for it */
 	uint64_t timer_ns;			     /* asked for last; UINT64_MAX: none */
 	struct stranger strangers[STRANGERS_MAX];
 	uint64_t strangers_missed; /* storms of more, since it was recorded */
@@ -88,18 +89,21 @@ void step_swept(struct state *state, const struct event *event, struct actions *
 /* census.c */
 void step_lost(struct state *state, const struct event *event, struct actions *actions);
 void step_census_end(struct state *state, const struct event *event, struct actions *actions);
-/* reason: `policies` asks for a look at every process, not only at marked ones. */
+/* reason: `policies` asks for a look at every process, not only at marked ones; `left` (a root has left its group) may
+ * wait for a second, as one may do that again and again. */
 void ask_census(struct state *state, const char *reason, struct actions *actions);
 
 /* command.c */
 void step_command(struct state *state, const struct event *event, struct actions *actions);
 void reply(struct actions *actions, uint64_t request, enum reply_code code, const struct agent *agent, int error);
 
-/* life.c: results, ends, time */
+/* change.c: a new set of policies */
 /* Its policy's mode, or govd's, isn't any more what it has been treated by. */
 bool mode_changed(const struct state *state, const struct agent *agent);
 void release_by_mode(struct agent *agent, struct actions *actions);
 void step_policies(struct state *state, const struct event *event, struct actions *actions);
+
+/* life.c: results, ends, time */
 /* For good: the scan doesn't take it again, and what it forks isn't of the lineage whose mark it may have inherited. */
 void free_process(struct state *state, pid_t pid, uint64_t start_ticks, struct actions *actions);
 void step_released(struct state *state, const struct event *event, struct actions *actions);

@@ -268,7 +268,7 @@ int manager_run(struct manager *manager)
 	if (r < 0)
 		log_warning("can't keep the service manager's watchdog: %s", strerror(-r));
 	/* What runs already is looked at before govd says that it governs. */
-	manager_ask_census(manager, true);
+	manager_ask_census(manager, "policies");
 	manager_census(manager);
 	malloc_trim(0);
 	log_info("ready");

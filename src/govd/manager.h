@@ -67,6 +67,8 @@ struct manager {
 	struct manager_counts counts;
 	struct gov_count seen_counts[GOV_RECORD_KINDS]; /* at the last look */
 	bool census_wanted, census_scans_proc;
+	uint64_t census_at_us; /* CLOCK_MONOTONIC; of the one that is wanted */
+	uint64_t left_us;      /* when the last census was due that a root asked for by leaving its group */
 	uint64_t handled_mark; /* the highest whose exec was dealt with */
 	uint64_t drained_mark; /* and that of when the ring was empty the last time */
 	bool hold_is_down;
@@ -101,7 +103,12 @@ void manager_perform(struct manager *manager, const struct action *action);
 /* sensors.c: what comes in. */
 int manager_open_sensors(struct manager *manager) _must_check_;
 void manager_drain_ring(struct manager *manager);
-void manager_ask_census(struct manager *manager, bool scans_proc);
+void manager_read_ring(struct manager *manager);
+void manager_got_record(const struct gov_record_head *head, void *userdata);
+
+/* census.c; reason: as of ACTION_CENSUS. */
+int manager_open_census(struct manager *manager) _must_check_;
+void manager_ask_census(struct manager *manager, const char *reason);
 void manager_census(struct manager *manager);
 /* Freshens every agent's CPU time and last sign of life. */
 void manager_sample(struct manager *manager);

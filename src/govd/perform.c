@@ -104,7 +104,7 @@ static void perform_sweep(struct manager *manager, const struct action *action)
 
 static void perform_census(struct manager *manager, const struct action *action)
 {
-	manager_ask_census(manager, streq(action->reason, "policies"));
+	manager_ask_census(manager, action->reason);
 }
 
 static void perform_timer(struct manager *manager, const struct action *action)

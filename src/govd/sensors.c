@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 
-/* What comes in from the kernel: records of the ring, the census, the scan of /proc, the groups. */
+/* What comes in from the kernel: records of the ring, the groups, time. */
 
 #define RING_BATCH 256			  /* records between two looks at the other sources */
 #define SAMPLE_EVERY_US (30 * 1000000ULL) /* signs of life; list and show look at once */
@@ -34,7 +34,7 @@ static void got_exec(struct manager *manager, const struct gov_record_exec *reco
 	hold_next_time(manager, (pid_t)record->head.pid);
 }
 
-static void got_record(const struct gov_record_head *head, void *userdata)
+void manager_got_record(const struct gov_record_head *head, void *userdata)
 {
 	struct manager *manager = userdata;
 	struct event event;
@@ -68,12 +68,12 @@ static void got_record(const struct gov_record_head *head, void *userdata)
 	manager_dispatch(manager, &event);
 }
 
-static void read_ring(struct manager *manager)
+void manager_read_ring(struct manager *manager)
 {
 	int r;
 
 	do
-		r = bpf_sense_read(manager->bpf, RING_BATCH, got_record, manager);
+		r = bpf_sense_read(manager->bpf, RING_BATCH, manager_got_record, manager);
 	while (r == RING_BATCH);
 	if (r < 0)
 		manager->counts.actions_failed++;
@@ -81,7 +81,7 @@ static void read_ring(struct manager *manager)
 
 void manager_drain_ring(struct manager *manager)
 {
-	read_ring(manager);
+	manager_read_ring(manager);
 	manager_count_lost(manager);
 }
 
@@ -102,7 +102,7 @@ static void settle_marks(struct manager *manager)
 static int on_ring(_unused_ sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents, void *userdata)
 {
 	struct manager *manager = userdata;
-	int r = bpf_sense_read(manager->bpf, RING_BATCH, got_record, manager);
+	int r = bpf_sense_read(manager->bpf, RING_BATCH, manager_got_record, manager);
 
 	if (r < 0)
 		manager->counts.actions_failed++;
@@ -110,149 +110,6 @@ static int on_ring(_unused_ sd_event_source *source, _unused_ int fd, _unused_ u
 	if (r < RING_BATCH)
 		settle_marks(manager);
 	return 0;
-}
-
-/* ---- the census ---- */
-
-struct census_list {
-	struct gov_census_task *tasks;
-	size_t n, size;
-};
-
-static void census_collect(const struct gov_census_task *task, void *userdata)
-{
-	struct census_list *list = userdata;
-
-	if (list->n == list->size) {
-		size_t size = list->size ? list->size * 2 : 256;
-		struct gov_census_task *tasks = reallocarray(list->tasks, size, sizeof(*tasks));
-
-		if (!tasks)
-			return;
-		list->tasks = tasks;
-		list->size = size;
-	}
-	list->tasks[list->n++] = *task;
-}
-
-static void census_see(struct manager *manager, pid_t pid, const struct gov_census_task *task)
-{
-	struct event event = {.kind = EVENT_SEEN};
-
-	if (procfs_read(manager->procfs, pid, &event.seen.proc) < 0)
-		return;
-	if (task) {
-		if (event.seen.proc.start_ticks != procfs_ticks_of_ns(task->start_ns))
-			return;
-		event.seen.proc.mark = task->mark;
-	}
-	manager_dispatch(manager, &event);
-}
-
-/* In the slice only what isn't settled: the root may be an agent, the others are to be where it is. */
-static void census_inside(struct manager *manager, const struct gov_census_task *task)
-{
-	struct event event = {.kind = EVENT_FORK};
-
-	if (bpf_sense_is_settled(manager->bpf, task->mark))
-		return;
-	if (task->pid == task->root_pid) {
-		/* Known by its record: in a storm most are. */
-		if (!state_agent_of(manager->state, 0, (pid_t)task->pid))
-			census_see(manager, (pid_t)task->pid, task);
-		return;
-	}
-	event.fork.pid = (pid_t)task->pid;
-	event.fork.ppid = (pid_t)task->ppid;
-	event.fork.start_ticks = procfs_ticks_of_ns(task->start_ns);
-	event.fork.mark = task->mark;
-	event.fork.cgroup_id = task->cgroup_id;
-	manager_dispatch(manager, &event);
-}
-
-/* Roots first, so that a lineage is known by its own root where that lives. */
-static void census_marked(struct manager *manager)
-{
-	struct census_list list = {0};
-
-	if (bpf_sense_census(manager->bpf, census_collect, &list) < 0)
-		manager->counts.actions_failed++;
-	for (int roots = 1; roots >= 0; roots--)
-		for (size_t i = 0; i < list.n; i++) {
-			const struct gov_census_task *task = &list.tasks[i];
-
-			if ((task->pid == task->root_pid) != (roots == 1))
-				continue;
-			if (task->flags & GOV_RECORD_IN_SLICE)
-				census_inside(manager, task);
-			else
-				census_see(manager, (pid_t)task->pid, task);
-		}
-	free(list.tasks);
-}
-
-static int scan_one(pid_t pid, void *userdata)
-{
-	census_see(userdata, pid, NULL);
-	return 0;
-}
-
-/* The exit records of roots may be among those that were lost. */
-static void census_roots(struct manager *manager)
-{
-	size_t n = 0, cursor = 0, size = state_agent_count(manager->state);
-	_cleanup_free_ struct event *ended = calloc(size ? size : 1, sizeof(*ended));
-	const struct agent *agent;
-
-	while (ended && (agent = state_agent_next(manager->state, &cursor))) {
-		uint64_t start_ticks;
-
-		if (!agent->has_root ||
-		    (procfs_start_ticks(agent->root_pid, &start_ticks) == 0 && start_ticks == agent->root_start_ticks))
-			continue;
-		ended[n] = (struct event){.kind = EVENT_EXIT};
-		ended[n].exit.pid = agent->root_pid;
-		ended[n++].exit.start_ticks = agent->root_start_ticks;
-	}
-	for (size_t i = 0; i < n; i++)
-		manager_dispatch(manager, &ended[i]);
-}
-
-void manager_census(struct manager *manager)
-{
-	struct event end = {.kind = EVENT_CENSUS_END};
-	bool scans_proc = manager->census_scans_proc;
-
-	manager->census_wanted = false;
-	manager->census_scans_proc = false;
-	manager->counts.resyncs++;
-	manager_drain_ring(manager);
-	if (bpf_sense_drain_overflow(manager->bpf, got_record, manager) < 0)
-		manager->counts.actions_failed++;
-	census_marked(manager);
-	if (scans_proc && procfs_scan(scan_one, manager) < 0)
-		manager->counts.actions_failed++;
-	/* What was sent meanwhile is a part of this census; what was lost meanwhile asks for the next one. */
-	read_ring(manager);
-	census_roots(manager);
-	manager_dispatch(manager, &end);
-	manager_count_lost(manager);
-}
-
-static int on_census(_unused_ sd_event_source *source, void *userdata)
-{
-	struct manager *manager = userdata;
-
-	if (manager->census_wanted)
-		manager_census(manager);
-	return 0;
-}
-
-void manager_ask_census(struct manager *manager, bool scans_proc)
-{
-	manager->census_wanted = true;
-	manager->census_scans_proc |= scans_proc;
-	sd_event_source_set_enabled(manager->census_source, SD_EVENT_ONESHOT);
 }
 
 /* ---- the groups ---- */
@@ -409,10 +266,9 @@ int manager_open_sensors(struct manager *manager)
 	r = sd_event_add_io(manager->event, NULL, groups_fd(manager->groups), EPOLLIN, on_groups, manager);
 	if (r < 0)
 		return r;
-	r = sd_event_add_defer(manager->event, &manager->census_source, on_census, manager);
+	r = manager_open_census(manager);
 	if (r < 0)
 		return r;
-	sd_event_source_set_enabled(manager->census_source, SD_EVENT_OFF);
 	r = sd_event_add_time(manager->event, &manager->tick_source, CLOCK_MONOTONIC, UINT64_MAX, 1000, on_tick,
 			      manager);
 	if (r < 0)

@@ -215,3 +215,27 @@ Test(step_change, mark_moves_out_of_the_parents_group_only)
 	EXPECT(&world, "");
 	world_done(&world);
 }
+
+/* A root may leave its group as often as it likes; what else is missing isn't kept waiting for that. */
+Test(step_change, census_after_lost_records_does_not_wait_for_the_one_after_a_root_has_left)
+{
+	struct event lost = {.kind = EVENT_LOST, .lost = {.forks = 1}};
+	struct world world;
+	uint64_t agent;
+
+	world_init(&world, &bot, 1);
+	agent = place_bot(&world, 100, 7);
+	world_empty(&world, agent);
+	EXPECT(&world, "census");
+	cr_expect_str_eq(world_action(&world, ACTION_CENSUS, 0)->reason, "left");
+	world_empty(&world, agent);
+	EXPECT(&world, "");
+	world_step(&world, &lost);
+	EXPECT(&world, "census");
+	cr_expect_str_eq(world_action(&world, ACTION_CENSUS, 0)->reason, "lost");
+	world_step(&world, &lost);
+	EXPECT(&world, "");
+	world_empty(&world, agent);
+	EXPECT(&world, "");
+	world_done(&world);
+}
