@@ -341,7 +341,7 @@ GLOBAL_FUNCTION int connect_learn(struct connect_sock *sock, __u32 outcome)
 	struct gov_pace_rate none = {}, rate;
 	__u64 left_ns, now_ns = bpf_ktime_get_ns();
 	__u32 random = bpf_get_prandom_u32();
-	bool has_changed;
+	bool has_changed, is_probe;
 
 	if (!sock)
 		return 0;
@@ -366,8 +366,10 @@ GLOBAL_FUNCTION int connect_learn(struct connect_sock *sock, __u32 outcome)
 		rate = gov_breaker_rate(&entry->breaker, &none, random);
 		gov_pace_push(&entry->pace, gov_pace_add(now_ns, rate.interval_ns));
 	}
+	/* The first that has come through: half-open, until it has lived or not. */
+	is_probe = outcome == GOV_OUTCOME_ESTABLISHED && entry->breaker.interval_ns && entry->breaker.alive == 1;
 	bpf_spin_unlock(&entry->lock);
-	if (has_changed)
+	if (has_changed || is_probe)
 		connect_tell(&key, 0, GOV_REASON_BREAKER);
 	return 0;
 }
