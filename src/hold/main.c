@@ -34,10 +34,15 @@ static int find_govd(pid_t *ret_pid)
 
 static void find_home(char *home, size_t size)
 {
-	if (file_own_directory(home, size - 1) < 0)
+	size_t length;
+
+	if (file_own_directory(home, size - 1) < 0) {
 		home[0] = '\0';
-	else
-		strcat(home, "/");
+		return;
+	}
+	length = strlen(home);
+	home[length] = '/';
+	home[length + 1] = '\0';
 }
 
 static int start(void)

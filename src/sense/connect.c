@@ -46,7 +46,7 @@ static int batch_resize(struct batch *batch, const struct bpf_hash *hash, uint32
 
 int bpf_hash_each(const struct bpf_hash *hash, bpf_hash_fn fn, void *userdata)
 {
-	LIBBPF_OPTS(bpf_map_batch_opts, options, .elem_flags = hash->flags);
+	const struct bpf_map_batch_opts options = {.sz = sizeof(options), .elem_flags = hash->flags};
 	_cleanup_(batch_done) struct batch batch = {};
 	uint32_t cursor = 0, next = 0;
 	bool is_first = true;
