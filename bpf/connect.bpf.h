@@ -9,12 +9,15 @@
 /*
  * What connect.bpf.c (agents' groups) and watch.bpf.c (those who are only observed) have in common. The large functions
  * are global ones: the verifier looks at each by itself, once; inlined their paths multiply beyond its limit. That
- * of 6.1 takes no map key in memory that such a function was handed: they copy keys.
+ * of 6.1 takes no map key in memory that such a function was handed: they copy keys. All of this runs in every connect
+ * of an agent: what was looked up once is handed on, but for entries, whose lock must not be in memory that is handed
+ * on.
  */
 
 #ifndef BPF_NOEXIST
 #define BPF_NOEXIST 1
 #endif
+#define EEXIST 17
 #ifndef BPF_SK_STORAGE_GET_F_CREATE
 #define BPF_SK_STORAGE_GET_F_CREATE 1
 #endif
@@ -111,16 +114,20 @@ GLOBAL_FUNCTION int connect_make_entry(struct gov_connect_key *of, __u32 slot)
 {
 	struct gov_connect_stats *stats = bpf_map_lookup_elem(&gov_connect_stats, &slot);
 	struct gov_connect_key key;
+	long r;
 
 	if (!of || !stats)
 		return 0;
 	key = *of;
 	if (bpf_map_lookup_elem(&gov_connect_entries, &key))
 		return 0;
-	if (stats->destinations < GOV_CONNECT_DESTINATIONS_MAX &&
-	    bpf_map_update_elem(&gov_connect_entries, &key, connect_nothing, BPF_NOEXIST) == 0) {
-		connect_count(&stats->destinations);
-		return 0;
+	if (stats->destinations < GOV_CONNECT_DESTINATIONS_MAX) {
+		r = bpf_map_update_elem(&gov_connect_entries, &key, connect_nothing, BPF_NOEXIST);
+		if (r == 0)
+			connect_count(&stats->destinations);
+		/* -EEXIST: another processor's connect was first. */
+		if (r == 0 || r == -EEXIST)
+			return 0;
 	}
 	__builtin_memset(key.address, 0, sizeof(key.address));
 	key.port = 0;
@@ -166,6 +173,7 @@ enum connect_turn_flags {
 /* One connect, or one new flow of UDP. */
 struct connect_turn {
 	struct gov_connect_key key; /* becomes that of the entry */
+	__u64 now_ns;
 	__u64 depart_ns, slot_ns, shared_slot_ns;
 	__u32 flags;
 	__u32 reasons;
@@ -185,27 +193,23 @@ static __always_inline __u64 connect_take(struct gov_pace *pace, const struct go
 }
 
 /* The slot of the schedule that is shared. */
-GLOBAL_FUNCTION int connect_reserve_shared(struct connect_turn *turn)
+GLOBAL_FUNCTION int connect_reserve_shared(struct connect_turn *turn, const struct gov_connect_agent *agent)
 {
-	const struct gov_connect_agent *agent;
 	struct gov_connect_entry *entry;
 	struct gov_connect_key own, key;
 	__u64 now_ns, depart_ns, slot_ns;
 	struct gov_pace_rate rate;
 
-	if (!turn)
+	if (!turn || !agent)
 		return 0;
 	own = turn->key;
-	agent = bpf_map_lookup_elem(&gov_connect_agents, &own.owner);
-	if (!agent)
-		return 0;
 	rate = agent->rate;
 	connect_shared_key(&key, &own, agent);
 	connect_make_entry(&key, agent->slot);
 	entry = bpf_map_lookup_elem(&gov_connect_entries, &key);
 	if (!entry)
 		return 0;
-	now_ns = depart_ns = bpf_ktime_get_ns();
+	now_ns = depart_ns = turn->now_ns;
 	bpf_spin_lock(&entry->lock);
 	slot_ns = connect_take(&entry->pace, &rate, now_ns, gov_pace_add(now_ns, agent->max_delay_ns), &depart_ns);
 	entry->last_ns = now_ns;
@@ -241,10 +245,10 @@ static __always_inline __u32 connect_note(struct gov_connect_entry *entry, const
 	return reasons;
 }
 
-/* When may this connect leave? Fills turn, whose depart_ns is the earliest by other schedules (0: none). */
-GLOBAL_FUNCTION int connect_reserve(struct connect_turn *turn)
+/* When may this connect leave? Fills turn, whose depart_ns is the earliest by other schedules (0: none). -1: it has no
+ * entry yet. */
+GLOBAL_FUNCTION int connect_reserve(struct connect_turn *turn, const struct gov_connect_agent *agent)
 {
-	const struct gov_connect_agent *agent;
 	__u64 now_ns, latest_ns, depart_ns, slot_ns;
 	struct gov_connect_entry *entry;
 	__u32 random, reasons = 0;
@@ -252,15 +256,14 @@ GLOBAL_FUNCTION int connect_reserve(struct connect_turn *turn)
 	struct gov_pace_rate rate;
 	bool waits;
 
-	if (!turn)
+	if (!turn || !agent)
 		return 0;
 	key = turn->key;
-	agent = bpf_map_lookup_elem(&gov_connect_agents, &key.owner);
 	entry = bpf_map_lookup_elem(&gov_connect_entries, &key);
-	if (!agent || !entry)
-		return 0;
-	now_ns = bpf_ktime_get_ns();
-	random = bpf_get_prandom_u32();
+	if (!entry)
+		return -1;
+	now_ns = turn->now_ns;
+	random = entry->breaker.interval_ns ? bpf_get_prandom_u32() : 0;
 	latest_ns = gov_pace_add(now_ns, agent->max_delay_ns);
 	depart_ns = gov_pace_max(turn->depart_ns, now_ns);
 	rate = connect_own_rate(agent);
@@ -286,28 +289,26 @@ static __always_inline void connect_enter(struct connect_turn *turn, const struc
 					  struct gov_connect_stats *stats)
 {
 	if (connect_is_shared(agent))
-		connect_reserve_shared(turn);
-	connect_make_entry(&turn->key, agent->slot);
-	connect_reserve(turn);
+		connect_reserve_shared(turn, agent);
+	if (connect_reserve(turn, agent) < 0) {
+		connect_make_entry(&turn->key, agent->slot);
+		connect_reserve(turn, agent);
+	}
 	connect_count(&stats->connects);
 	connect_tell(&turn->key, 0, turn->reasons);
 }
 
 /* Gives back what a connect has reserved that never left. */
-GLOBAL_FUNCTION int connect_refund(struct connect_sock *sock)
+GLOBAL_FUNCTION int connect_refund(struct connect_sock *sock, const struct gov_connect_agent *agent)
 {
-	const struct gov_connect_agent *agent;
 	struct gov_connect_entry *entry;
 	struct gov_connect_key own, key;
 	__u64 slot_ns, now_ns = bpf_ktime_get_ns();
 	struct gov_pace_rate rate;
 
-	if (!sock)
+	if (!sock || !agent)
 		return 0;
 	own = sock->key;
-	agent = bpf_map_lookup_elem(&gov_connect_agents, &own.owner);
-	if (!agent)
-		return 0;
 	rate = connect_own_rate(agent);
 	slot_ns = sock->slot_ns;
 	entry = bpf_map_lookup_elem(&gov_connect_entries, &own);
@@ -333,23 +334,25 @@ GLOBAL_FUNCTION int connect_refund(struct connect_sock *sock)
 }
 
 /* What has come of it (enum gov_outcome), to the entry and to its breaker. */
-GLOBAL_FUNCTION int connect_learn(struct connect_sock *sock, __u32 outcome)
+GLOBAL_FUNCTION int connect_learn(struct connect_sock *sock, const struct gov_connect_agent *agent, __u32 outcome,
+				  __u64 now_ns)
 {
-	const struct gov_connect_agent *agent;
 	struct gov_connect_entry *entry;
 	struct gov_connect_key key;
 	struct gov_pace_rate none = {}, rate;
-	__u64 left_ns, now_ns = bpf_ktime_get_ns();
-	__u32 random = bpf_get_prandom_u32();
+	__u32 random = 0;
+	__u64 left_ns;
 	bool has_changed, is_probe;
 
-	if (!sock)
+	if (!sock || !agent)
 		return 0;
 	key = sock->key;
-	agent = bpf_map_lookup_elem(&gov_connect_agents, &key.owner);
 	entry = bpf_map_lookup_elem(&gov_connect_entries, &key);
-	if (!agent || !entry)
+	if (!entry)
 		return 0;
+	/* Only these stretch an interval. */
+	if (outcome == GOV_OUTCOME_FAILED || outcome == GOV_OUTCOME_DROPPED)
+		random = bpf_get_prandom_u32();
 	left_ns = sock->left_ns;
 	bpf_spin_lock(&entry->lock);
 	entry->established += outcome == GOV_OUTCOME_ESTABLISHED;
@@ -384,29 +387,36 @@ static __always_inline void connect_count_outcome(struct gov_connect_stats *stat
 		connect_count(&stats->dropped);
 }
 
+/* Is there an outcome in a change from this state? Later ones only end what is over. */
+static __always_inline bool connect_is_news(int from)
+{
+	return from == TCP_SYN_SENT || from == TCP_ESTABLISHED;
+}
+
 /* A change of state (include/net/tcp_states.h). error: sk_err; a peer's RST sets it before the socket is closed, the
  * application's own end doesn't. */
 GLOBAL_FUNCTION int connect_state(struct connect_sock *sock, int from, int to, int error)
 {
 	const struct gov_connect_agent *agent;
 	struct gov_connect_stats *stats;
-	__u64 owner, now_ns = bpf_ktime_get_ns();
 	enum gov_outcome outcome;
+	__u64 owner, now_ns;
 
-	if (!sock)
+	if (!sock || !connect_is_news(from))
 		return 0;
 	owner = sock->key.owner;
 	agent = bpf_map_lookup_elem(&gov_connect_agents, &owner);
 	stats = agent ? bpf_map_lookup_elem(&gov_connect_stats, &agent->slot) : NULL;
 	if (!stats)
 		return 0;
+	now_ns = bpf_ktime_get_ns();
 	if (from == TCP_SYN_SENT && to == TCP_ESTABLISHED) {
 		sock->since_ns = now_ns;
 		outcome = GOV_OUTCOME_ESTABLISHED;
 	} else if (from == TCP_SYN_SENT) {
 		if (!sock->left_ns) {
 			connect_count(&stats->abandoned);
-			return connect_refund(sock);
+			return connect_refund(sock, agent);
 		}
 		outcome = GOV_OUTCOME_FAILED;
 	} else if (from == TCP_ESTABLISHED && sock->since_ns) {
@@ -421,7 +431,7 @@ GLOBAL_FUNCTION int connect_state(struct connect_sock *sock, int from, int to, i
 		return 0;
 	}
 	connect_count_outcome(stats, outcome);
-	return connect_learn(sock, outcome);
+	return connect_learn(sock, agent, outcome, now_ns);
 }
 
 #endif

@@ -40,6 +40,7 @@ static __always_inline void watch_agent(struct connect_turn *turn, const struct 
 	sock = bpf_sk_storage_get(&gov_connect_socks, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!stats || !sock)
 		return;
+	turn->now_ns = bpf_ktime_get_ns();
 	connect_enter(turn, agent, stats);
 	if ((turn->flags & TURN_EXCESS) && (agent->flags & GOV_CONNECT_REFUSE))
 		connect_count(&stats->refused);
@@ -47,7 +48,7 @@ static __always_inline void watch_agent(struct connect_turn *turn, const struct 
 		connect_count(&stats->delayed);
 	__builtin_memset(sock, 0, sizeof(*sock));
 	sock->key = turn->key;
-	sock->left_ns = bpf_ktime_get_ns();
+	sock->left_ns = turn->now_ns;
 }
 
 static __always_inline struct gov_stranger *stranger_of(const struct gov_connect_key *key, __u32 pid, bool may_create)
@@ -132,7 +133,7 @@ int BPF_PROG(watch_state, const struct sock *const_sk, int from, int to)
 			watch_begin(sk, config);
 		return 0;
 	}
-	if (from != TCP_SYN_SENT && from != TCP_ESTABLISHED)
+	if (!connect_is_news(from))
 		return 0;
 	sock = bpf_sk_storage_get(&gov_connect_socks, sk, NULL, 0);
 	if (!sock)

@@ -230,6 +230,7 @@ static void send_loaded(int socket_fd, const struct child_message *message, cons
 		[BPF_FD_STRANGERS] = bpf_map__fd(skeleton->maps.gov_connect_strangers),
 		[BPF_FD_SOCKS] = bpf_map__fd(skeleton->maps.gov_connect_socks),
 		[BPF_FD_FLOWS] = bpf_map__fd(skeleton->maps.gov_connect_flows),
+		[BPF_FD_SEATS] = bpf_map__fd(skeleton->maps.gov_connect_seats),
 		[BPF_FD_PROG_SOCKOPS] = bpf_program__fd(skeleton->progs.connect_sockops),
 		[BPF_FD_PROG_EGRESS] = bpf_program__fd(skeleton->progs.connect_egress),
 		[BPF_FD_PROG_ADDR4] = bpf_program__fd(skeleton->progs.connect_addr4),

@@ -32,6 +32,7 @@ enum bpf_fd {
 	BPF_FD_STRANGERS,
 	BPF_FD_SOCKS,
 	BPF_FD_FLOWS,
+	BPF_FD_SEATS,
 	BPF_FD_PROG_SOCKOPS,
 	BPF_FD_PROG_EGRESS,
 	BPF_FD_PROG_ADDR4,
@@ -108,7 +109,7 @@ struct bpf_pinned_map {
 	const char *name;
 	enum bpf_fd fd;
 };
-#define BPF_PINNED_MAPS 5
+#define BPF_PINNED_MAPS 6
 extern const struct bpf_pinned_map bpf_pinned_maps[BPF_PINNED_MAPS];
 
 /* DIR/NAME; size BPF_PIN_PATH_MAX. -ENAMETOOLONG. */

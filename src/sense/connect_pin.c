@@ -11,7 +11,7 @@
 const struct bpf_pinned_map bpf_pinned_maps[BPF_PINNED_MAPS] = {
 	{"gov_connect_agents", BPF_FD_AGENTS},	 {"gov_connect_stats", BPF_FD_STATS},
 	{"gov_connect_entries", BPF_FD_ENTRIES}, {"gov_connect_socks", BPF_FD_SOCKS},
-	{"gov_connect_flows", BPF_FD_FLOWS},
+	{"gov_connect_flows", BPF_FD_FLOWS},	 {"gov_connect_seats", BPF_FD_SEATS},
 };
 
 int bpf_pin_path(char *path, const char *dir, const char *name)

@@ -24,12 +24,12 @@
 
 #define LINKS 6
 #define RING_BYTES 65536
-#define MAPS 5
+#define MAPS 6
 
 static const char *const link_names[LINKS] = {"connect_egress", "connect_addr4", "connect_addr6",
 					      "connect_send4",	"connect_send6", "connect_sockops"};
 static const char *const map_names[MAPS] = {"gov_connect_agents", "gov_connect_stats", "gov_connect_entries",
-					    "gov_connect_socks", "gov_connect_flows"};
+					    "gov_connect_socks",  "gov_connect_flows", "gov_connect_seats"};
 
 /* Shared with the client. */
 struct tally {
