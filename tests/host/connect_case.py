@@ -103,6 +103,13 @@ class ConnectTest(GovdTest):
         words = ["incidents", "--kind", kind] + (["--agent", agent_id] if agent_id else [])
         return self.ctl_json(*words)
 
+    @staticmethod
+    def bpftool(*words):
+        # Debian has it in sbin, which isn't in everybody's PATH.
+        done = subprocess.run(["bpftool", *words], stdout=subprocess.PIPE, check=True, text=True, timeout=30,
+                              env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin"})
+        return done.stdout
+
     def cpu_ns(self, agent):
         with open(self.v2_path(agent["cgroup"]) + "/cpu.stat", encoding="ascii") as file:
             return int(file.readline().split()[1]) * 1000

@@ -113,12 +113,6 @@ class LifeTest(ConnectTest):
         # The kernel frees them a little later.
         wait_until(lambda: not programs & self.all_programs(), "govd's programs are gone")
 
-    @staticmethod
-    def bpftool(*words):
-        done = subprocess.run(["bpftool", *words], stdout=subprocess.PIPE, check=True, text=True, timeout=30,
-                              env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin"})
-        return done.stdout
-
     def programs(self):
         """Ids of the programs attached to the slice."""
         path = next(path for path in self.leftovers() if path.startswith(self.v2_path("/")))

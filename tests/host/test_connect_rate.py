@@ -57,7 +57,7 @@ class RateTest(ConnectTest):
         for kind in CLIENTS:
             pct, connects = self.ungoverned_pct(kind)
             print(f"\nungoverned {kind}: {connects} connects in a second, {pct:.0f} % CPU", end="", flush=True)
-            self.assertGreater(pct, 10, kind)
+            self.assertGreater(pct, 5, kind)
 
     def start_storms(self):
         """[(what, rate, server, port, client)] of all clients, rates, families, networks."""
@@ -103,13 +103,13 @@ class RateTest(ConnectTest):
                 rate = self.assert_rate(server.accepts(port), per_s, BURST, SECONDS, what)
                 self.assertLess(cpu_pct, CPU_MAX_PCT, what)
                 kind = what.split()[0]
-                worst[kind] = max(worst.get(kind, (0, 0)), (abs(rate / per_s - 1) * 100, cpu_pct))
+                worst[kind] = [max(pair) for pair in zip(worst.get(kind, (0, 0)), (abs(rate / per_s - 1) * 100, cpu_pct))]
                 self.assertIsNone(client.poll(), what)
                 if kind in ("block", "poll"):
                     self.assertEqual(self.report_of(client)["errors"], {}, what)
                 else:
                     self.assertEqual(self.output_of(client), "", what)
-        print("\nfurthest from its rate, and CPU of that: " + ", ".join(
+        print("\nfurthest from the rate, and most CPU: " + ", ".join(
             f"{kind} {off:.2f} % {cpu:.2f} %" for kind, (off, cpu) in worst.items()), flush=True)
 
 
