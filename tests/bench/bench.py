@@ -180,8 +180,8 @@ def ratio_of(a, b):
 
 
 class Table:
-    def __init__(self):
-        self.rows, self.missed = [], 0
+    def __init__(self, head=("", "govd", "beside", "ratio", "goal", "")):
+        self.head, self.rows, self.missed = head, [], 0
 
     def add(self, what, govd, peer="", ratio="", goal="", met=None):
         self.missed += met is False
@@ -189,9 +189,8 @@ class Table:
         self.rows.append((what, govd, peer, ratio, goal, said))
 
     def show(self):
-        head = ("", "govd", "beside", "ratio", "goal", "")
-        widths = [max(len(row[i]) for row in [head] + self.rows) for i in range(len(head))]
-        for row in [head] + self.rows:
+        widths = [max(len(row[i]) for row in [self.head] + self.rows) for i in range(len(self.head))]
+        for row in [self.head] + self.rows:
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
 
 
@@ -267,16 +266,16 @@ def strangers(bench, table):
             is_goal = word == "CPU"
             table.add(f"stranger's exec, {name}: {word}", f"{statistics.median(b) / 1000:.2f} us",
                       f"{statistics.median(a) / 1000:.2f} us", f"{statistics.median(ratios):.4f} ({low:.4f} .. {high:.4f})",
-                      f"<= {EXEC_GOAL}" if is_goal else "", verdict(low, high) if is_goal else None)
+                      f"<= {EXEC_GOAL}" if is_goal else "", verdict(low, high, EXEC_GOAL) if is_goal else None)
         own = statistics.median(stats[name])
         share = own / statistics.median(pair[1] for pair in without)
         table.add(f"stranger's exec, {name}: govd's programs", f"{own:.0f} ns", "", f"{1 + share:.4f}",
                   f"<= {EXEC_GOAL}", 1 + share <= EXEC_GOAL)
 
 
-def verdict(low, high):
+def verdict(low, high, goal):
     """Of an interval: None when it has the goal inside, so that this machine's noise decides nothing."""
-    return True if high <= EXEC_GOAL else False if low > EXEC_GOAL else None
+    return True if high <= goal else False if low > goal else None
 
 
 def interval(ratios):
