@@ -147,7 +147,8 @@ class Govd:
         os.mkdir(policies)
         for row in rows:
             with open(os.path.join(policies, row.name + ".yaml"), "w", encoding="utf-8") as file:
-                file.write(textwrap.dedent(row.policy).replace("DIR", self.dir).replace("CAP", str(CAP)))
+                file.write(textwrap.dedent(row.policy).replace("DIR", self.dir).replace("CAP", str(CAP))
+                           .replace("SCRIPT", row.script_name))
         with open(self.log, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 [GOVD, "--policy-dir", policies, "--runtime-dir", os.path.join(self.dir, "run"), "--state-dir",
@@ -239,6 +240,7 @@ class Run:
         self.agent, self.moved, self.how, self.incidents = None, 0, "", []
         self.groups, self.alive_before, self.left = {}, [], []
         side.before()
+        row.begin(self)
         self.root = subprocess.Popen([*row.command, os.path.join(directory, row.script_name), self.facts_path],
                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                      start_new_session=True, preexec_fn=prepare_agent)
@@ -262,6 +264,7 @@ class Run:
             return self.row.is_ready(self)
 
         wait_until(is_ready, f"{self.row.name} has started all that it starts")
+        self.row.observed(self)
         self.side.started(self)
         self.alive_before = [pid for pid in self.pids() if is_alive(pid)]
         self.groups = {pid: v2_group_of(pid) for pid in self.alive_before}

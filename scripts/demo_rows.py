@@ -5,11 +5,17 @@
 To add one: a subclass of Row with its script, its policy and its lines, and its name in ROWS.
 """
 
+import shutil
 import signal
 import sys
+import time
+
+from demo_server import Server
+from proc_files import cpu_s_of
 
 MIB = 1 << 20
 CAP = 64 * MIB  # of the hoarder's policy
+NODE = shutil.which("node")
 
 
 def mib(bytes_):
@@ -25,9 +31,19 @@ class Row:
     script = ""  # gets a file to write facts to as its argument
     policy = ""  # DIR is the demo's directory
 
+    def values(self):
+        """What stands in the script for what is known only now."""
+        return {}
+
+    def begin(self, run):
+        """Before it starts."""
+
+    def observed(self, run):
+        """What was to be seen has been seen."""
+
     @property
     def script_name(self):
-        return self.name + (".py" if self.command[0] == sys.executable else ".sh")
+        return self.name + {sys.executable: ".py", NODE: ".js"}.get(self.command[0], ".sh")
 
     def is_ready(self, run):
         """All its processes have started, and what is to be seen has happened."""
@@ -173,4 +189,107 @@ class Hoarder(Row):
         return mib(cap) + " for the whole agent"
 
 
-ROWS = [Worker, Shell, Hoarder]
+class Reconnecter(Row):
+    """Its server drops each connection at once. It is looked at for some seconds, after the policy's burst."""
+
+    name = "reconnect"
+    title = "Python asyncio client, dropped and back at once"
+    command = (sys.executable,)
+    script = """
+        import asyncio, sys
+        errors = 0
+        def tell():
+            with open(sys.argv[1], "a") as facts:
+                facts.write(f"errors {errors}\\n")
+        async def main():
+            global errors
+            while True:
+                try:
+                    reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
+                except OSError:
+                    errors += 1
+                    tell()
+                    continue
+                await reader.read()
+                writer.close()
+        tell()
+        asyncio.run(main())
+        """
+    policy = """
+        match: {script: DIR/SCRIPT}
+        connect: {rate: 5/s, burst: 5}
+        stop: {signal: TERM, grace: 2s}
+        """
+    SETTLE_S, LOOK_S = {True: 1.5, False: 0.5}, {True: 3.0, False: 1.5}  # governed, or not
+
+    def __init__(self):
+        self.server = Server()
+        self.begun_s, self.look = None, None
+
+    def values(self):
+        return {"PORT": str(self.server.port)}
+
+    def begin(self, run):
+        self.server.serve()
+        self.begun_s, self.look = None, None
+
+    def observed(self, run):
+        """The next row has the machine for itself: who connects now waits for a server."""
+        self.server.stop()
+
+    def is_ready(self, run):
+        now = (time.monotonic(), self.server.seen(), cpu_s_of(run.root.pid))
+        if not self.begun_s and now[1]:
+            self.begun_s = now[0]
+        if not self.begun_s or now[0] - self.begun_s < self.SETTLE_S[run.side.is_governed]:
+            return False
+        self.look = self.look or now
+        past_s, connects, cpu_s = (after - before for before, after in zip(self.look, now))
+        if past_s < self.LOOK_S[run.side.is_governed]:
+            return False
+        run.rate, run.cpu_pct = connects / past_s, cpu_s * 100 / past_s
+        return True
+
+    def lines(self, run):
+        errors = int(run.facts()["errors"][0])
+        is_paced = run.rate < 6
+        rate = f"{run.rate:.1f}" if is_paced else f"{run.rate:,.0f}"
+        cpu = "under 1" if run.cpu_pct < 1 else f"{run.cpu_pct:.0f}"
+        look = "good" if is_paced else "bad"
+        lines = [("the server saw", (f"{rate} connects a second", look)),
+                 ("the client's CPU", (f"{cpu} % of a core", look)),
+                 ("connects that failed", (str(errors), "bad" if errors else "good" if is_paced else None)),
+                 ("incident", self.incident_cell(run))]
+        return lines if NODE else lines + [("the same in node", "there is no node here")]
+
+    @staticmethod
+    def incident_cell(run):
+        if not run.side.is_governed:
+            return "-"
+        storm = next((incident for incident in run.incidents if incident["kind"] == "storm"), None)
+        if not storm:
+            return ("none", "bad")
+        return ("a storm, delayed" if storm["action"] == "delay" else f"a storm, {storm['action']}", "good")
+
+
+class NodeReconnecter(Reconnecter):
+    name = "reconnect-node"
+    title = "node client, dropped and back at once"
+    command = (NODE,)
+    script = """
+        const net = require("net"), fs = require("fs");
+        let errors = 0;
+        function tell() { fs.appendFileSync(process.argv[2], `errors ${errors}\\n`); }
+        function again() {
+            let isConnected = false;
+            const socket = net.connect(PORT, "127.0.0.1", () => { isConnected = true; });
+            socket.on("error", () => { if (!isConnected) { errors++; tell(); } });
+            socket.on("close", again);
+            socket.resume();
+        }
+        tell();
+        again();
+        """
+
+
+ROWS = [Worker, Shell, Hoarder, Reconnecter] + ([NodeReconnecter] if NODE else [])

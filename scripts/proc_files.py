@@ -21,6 +21,12 @@ def is_alive(pid):
     return bool(fields) and fields[0] not in "ZX"
 
 
+def cpu_s_of(pid):
+    """CPU time, user and system, of all its threads; 0 when it has gone."""
+    fields = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+
 def cgroups_of(pid):
     """{controllers: path}; "" is the v2 tree. {} when the process has gone."""
     lines = [line.split(":", 2) for line in read(f"/proc/{pid}/cgroup").splitlines()]

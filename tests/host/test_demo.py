@@ -4,6 +4,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import unittest
@@ -52,6 +53,11 @@ class DemoTest(unittest.TestCase):
             self.assertRegex(cells[1], r"^(\d) of \1 tools live on$")
         self.assertRegex(text, r"its 3 tools\s+3 there, as is all else\s+all 3 in it")
         self.assertRegex(text, r"its 4 tools\s+4 there, as is all else\s+all 4 in it")
+        clients = 2 if shutil.which("node") else 1
+        for paced in (r"the server saw +[\d,]{2,} connects a second +[45]\.\d connects a second",
+                      r"the client's CPU +\d+ % of a core +(?:under 1|\d) % of a core", r"connects that failed +\d+ +0",
+                      r"incident +- +a storm, delayed"):
+            self.assertEqual(len(re.findall(f"(?m)^  {paced}$", text)), clients, f"{paced}: {text}")
         self.assertRegex(text, r"(?m)^\$ govctl list$")
         self.assert_nothing_is_left(directory, slice_name)
 
