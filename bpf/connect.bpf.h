@@ -314,9 +314,8 @@ GLOBAL_FUNCTION int connect_refund(struct connect_sock *sock, const struct gov_c
 	entry = bpf_map_lookup_elem(&gov_connect_entries, &own);
 	if (entry && slot_ns) {
 		bpf_spin_lock(&entry->lock);
-		/* An open breaker's slots are its own: the next comes by its interval. */
-		if (!entry->breaker.interval_ns)
-			gov_pace_refund(&entry->pace, &rate, slot_ns, now_ns);
+		/* Also an open breaker's: else whose own timeout is shorter than its interval would never leave. */
+		gov_pace_refund(&entry->pace, &rate, slot_ns, now_ns);
 		bpf_spin_unlock(&entry->lock);
 	}
 	slot_ns = sock->shared_slot_ns;

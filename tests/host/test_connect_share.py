@@ -78,9 +78,13 @@ class ShareTest(ConnectTest):
         failed = [self.destinations(agent)[f"127.0.0.1:{server.ports[0]}"]["failed"]
                   for agent, server in zip(agents, servers)]
         self.assertEqual(failed, [0, 0], "what was given up before its SYN left hasn't failed")
-        abandoned, reports = self.abandoned(), [self.report_of(client) for client in clients]
-        # Reports are of a little later.
-        self.assertAlmostEqual(abandoned, sum(report["timeouts"] for report in reports), delta=6)
+        abandoned = []
+        with self.subTest("counted as given up"):
+            abandoned.append(self.abandoned())
+        reports = [self.report_of(client) for client in clients]
+        for n in abandoned:
+            # The reports are of a little later.
+            self.assertAlmostEqual(n, sum(report["timeouts"] for report in reports), delta=6)
         for report, server in zip(reports, servers):
             times = server.accepts()
             print(f"\n{len(times)} connects, {report['timeouts']} timeouts in {SECONDS} s", flush=True)
@@ -91,6 +95,24 @@ class ShareTest(ConnectTest):
             self.assertGreater(report["timeouts"], SECONDS)
             self.assertEqual(report["errors"], {})
             self.assertLess(report["worst_ms"], 600)
+
+    def test_given_up_while_open(self):
+        """Of a breaker that is open too: else who never waits for its interval would never learn that all is well."""
+        self.policy("short", """match: {exe: DIR/bin/short}
+connect: {rate: 10/s, burst: 5}
+breaker: {failures: 2, max_interval: 2s, stable_after: 1s}
+""")
+        self.start()
+        server = Server(self, "keep")
+        server.stop()
+        client = self.client("short", "--how", "poll", "--timeout", 300, "--keep", "127.0.0.1", server.ports[0])
+        agent, where = self.agent_of(client.pid)["id"], f"127.0.0.1:{server.ports[0]}"
+        wait_until(lambda: self.destinations(agent)[where]["failed"] >= 5, "attempts that fail")
+        server = Server(self, "keep", port=server.ports[0])
+        wait_until(server.accepts, "it is back", 6)
+        report = self.report_of(client)
+        self.assertEqual(list(report["errors"]), ["ECONNREFUSED"])
+        self.assertGreater(report["timeouts"], 5)
 
 
 if __name__ == "__main__":
