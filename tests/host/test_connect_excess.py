@@ -5,6 +5,7 @@
 import unittest
 
 from connect_case import ConnectTest, Server
+from harness import wait_until
 
 UDP_PORT = 40053  # nobody needs to listen
 
@@ -56,11 +57,21 @@ connect: {{rate: 1/s, burst: 1, max_delay: 2s, on_excess: {on_excess}}}
             self.assertEqual(self.udp("udp-connect", 53)["connects"], 10)
 
     def test_udp_count(self):
+        """Only counted: those beyond the rate as delayed, which they weren't."""
         self.udp_policy("count")
-        client = self.client("flows", "--how", "udp-send", "--count", 10, "--keep", "127.0.0.1", UDP_PORT)
-        agent = self.agent_of(client.pid)
-        self.assertEqual(self.udp("udp-send", UDP_PORT)["errors"], {})
-        self.assertEqual(agent["refused"], 0)
+        client = self.client("flows", "--how", "udp-send", "--pause", 50, "127.0.0.1", UDP_PORT)
+        agent = self.agent_of(client.pid)["id"]
+        where = f"127.0.0.1:{UDP_PORT}"
+
+        def counted():
+            line = self.destinations(agent).get(where)
+            return line if line and line["attempts"] >= 10 else None
+
+        line = wait_until(counted, "flows are counted")
+        self.assertEqual((line["protocol"], line["refused"]), ("udp", 0))
+        report = self.report_of(client)
+        self.assertEqual(report["errors"], {})
+        self.assertGreaterEqual(report["connects"], 10)
 
 
 if __name__ == "__main__":
