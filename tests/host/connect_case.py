@@ -45,7 +45,8 @@ class Server:
     def __init__(self, test, after="close", ports=1, addresses=("127.0.0.1",), port=0, prefix=()):
         self.path = test.path(f"server-{len(test.started)}")
         with open(self.path, "w", encoding="utf-8") as file:
-            self.process = test.spawn(*prefix, program("accepts"), after, str(port), str(ports), *addresses, stdout=file)
+            self.process = test.spawn(*prefix, program("accepts"), after, str(port), str(ports), *addresses,
+                                      stdout=file)
         wait_until(lambda: "ready\n" in self.read() or self.process.poll() is not None, "the server listens")
         self.ports = [int(line) for line in self.read().split("ready\n")[0].split()]
         test.assertEqual(len(self.ports), ports, "the server doesn't listen")

@@ -104,7 +104,8 @@ class RateTest(ConnectTest):
                 rate = self.assert_rate(server.accepts(port), per_s, BURST, SECONDS, what)
                 self.assertLess(cpu_pct, CPU_MAX_PCT, what)
                 kind = what.split()[0]
-                worst[kind] = [max(pair) for pair in zip(worst.get(kind, (0, 0)), (abs(rate / per_s - 1) * 100, cpu_pct))]
+                here = abs(rate / per_s - 1) * 100, cpu_pct
+                worst[kind] = [max(pair) for pair in zip(worst.get(kind, (0, 0)), here)]
                 self.assertIsNone(client.poll(), what)
                 if kind in ("block", "poll"):
                     self.assertEqual(self.report_of(client)["errors"], {}, what)
