@@ -1,0 +1,32 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""govd --doctor on this host."""
+
+import json
+import os
+import subprocess
+import unittest
+
+from harness import BUILD, GovdTest, wait_until
+
+
+class DoctorTest(GovdTest):
+    def rows(self):
+        done = subprocess.run([os.path.join(BUILD, "govd"), "--doctor", "--json"], stdout=subprocess.PIPE, text=True,
+                              timeout=120, check=False)
+        rows = {row["check"]: row for row in json.loads(done.stdout)}
+        self.assertEqual(done.returncode, int(any(row["status"] == "fail" for row in rows.values())), rows)
+        return rows
+
+    def test_daemons_that_do_the_same_are_told_by_name(self):
+        self.assertNotIn("earlyoom", self.rows())
+        process = self.spawn(self.copy("sleep", "earlyoom"), "300")
+        wait_until(lambda: os.readlink(f"/proc/{process.pid}/exe").endswith("/earlyoom"), "it runs")
+        row = self.rows()["earlyoom"]
+        self.assertEqual(row["status"], "warn")
+        self.assertIn("systemctl disable --now earlyoom", row["detail"])
+        self.assertIsNone(process.poll())
+
+
+if __name__ == "__main__":
+    unittest.main()
