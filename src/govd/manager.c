@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
@@ -168,6 +169,8 @@ static int open_core(struct manager *manager)
 
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
 		return -EIO;
+	/* Agents of all users read their limits in their groups; what is private is made with a mode that says so. */
+	umask(0022);
 	raise_priority();
 	raise_descriptors();
 	manager->host = check_host();

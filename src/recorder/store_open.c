@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/file.h"
@@ -36,6 +37,14 @@ static void group_give(const char *path)
 		errno = 0;
 }
 
+/* As govd makes it; any other mode is somebody's wish. */
+static bool is_new(const char *dir)
+{
+	struct stat st;
+
+	return stat(dir, &st) == 0 && st.st_gid == 0 && (st.st_mode & 07777) == 0750;
+}
+
 /* The directory and an empty file with the right mode, before SQLite would make one with its own. */
 static int store_make(struct store *store, const char *path)
 {
@@ -46,8 +55,9 @@ static int store_make(struct store *store, const char *path)
 		r = file_mkdir_all(store->dir, 0750);
 		if (r < 0)
 			return store_refuse(store, SQLITE_CANTOPEN, "%s: %s", store->dir, strerror(-r));
-		group_give(store->dir);
 	}
+	if (is_new(store->dir))
+		group_give(store->dir);
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (fd >= 0)
 		group_give(path);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/socket.h>
@@ -8,8 +9,10 @@
 
 #include "sense/hold_internal.h"
 
-/* All watches fit without govd-hold reading; memory is used only as they wait. */
+/* All watches fit without govd-hold reading; memory is used only as they wait. Without CAP_NET_ADMIN it is what
+ * net.core.wmem_max allows, and while they are sent it has to read. */
 #define SOCKET_BUFFER_BYTES (8 * 1024 * 1024)
+#define ROOM_MS 200
 
 void hold_reap(struct hold *hold)
 {
@@ -69,7 +72,19 @@ void hold_end(struct hold *hold, const char *why)
 		hold->events.ended(why, hold->events.userdata);
 }
 
-/* The socket is full or broken: it doesn't do its work. */
+static bool hold_try_send(struct hold *hold, size_t size)
+{
+	return send(hold->fd, &hold->out, size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+}
+
+static bool hold_makes_room(struct hold *hold)
+{
+	struct pollfd room = {.fd = hold->fd, .events = POLLOUT};
+
+	return poll(&room, 1, ROOM_MS) == 1;
+}
+
+/* The socket stays full or is broken: it doesn't do its work. */
 int hold_send(struct hold *hold, enum gov_hold_kind kind, const char *path)
 {
 	struct gov_hold_message *out = &hold->out;
@@ -84,7 +99,9 @@ int hold_send(struct hold *hold, enum gov_hold_kind kind, const char *path)
 	out->path_size = (uint32_t)path_size;
 	if (path_size)
 		memcpy(out->path, path, path_size);
-	if (send(hold->fd, out, GOV_HOLD_HEAD_SIZE + path_size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+	if (hold_try_send(hold, GOV_HOLD_HEAD_SIZE + path_size))
+		return 0;
+	if (errno == EAGAIN && hold_makes_room(hold) && hold_try_send(hold, GOV_HOLD_HEAD_SIZE + path_size))
 		return 0;
 	hold_end(hold, errno == EAGAIN ? "it doesn't read" : "its socket is broken");
 	return -EPIPE;
