@@ -108,12 +108,17 @@ static __always_inline void connect_count(__u64 *counter)
 	__sync_fetch_and_add(counter, 1);
 }
 
+/* Userspace, which looks for old entries then, is told so often. */
+#define FULL_AGAIN_NS 10000000000ULL
+
 /* Makes the entry of key if there is none; where there are too many, key becomes that of the one that all further ones
  * share. */
 GLOBAL_FUNCTION int connect_make_entry(struct gov_connect_key *of, __u32 slot)
 {
 	struct gov_connect_stats *stats = bpf_map_lookup_elem(&gov_connect_stats, &slot);
+	struct gov_connect_entry *others;
 	struct gov_connect_key key;
+	__u64 now_ns;
 	long r;
 
 	if (!of || !stats)
@@ -133,8 +138,13 @@ GLOBAL_FUNCTION int connect_make_entry(struct gov_connect_key *of, __u32 slot)
 	key.port = 0;
 	key.kind = GOV_CONNECT_OTHERS;
 	*of = key;
-	if (bpf_map_update_elem(&gov_connect_entries, &key, connect_nothing, BPF_NOEXIST) == 0)
-		connect_tell(&key, 0, GOV_REASON_FULL);
+	bpf_map_update_elem(&gov_connect_entries, &key, connect_nothing, BPF_NOEXIST);
+	others = bpf_map_lookup_elem(&gov_connect_entries, &key);
+	now_ns = bpf_ktime_get_ns();
+	if (!others || (others->full_ns && now_ns - others->full_ns < FULL_AGAIN_NS))
+		return 0;
+	others->full_ns = now_ns;
+	connect_tell(&key, 0, GOV_REASON_FULL);
 	return 0;
 }
 

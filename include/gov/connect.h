@@ -85,6 +85,7 @@ struct gov_connect_entry {
 	__u64 last_ns;	/* the last attempt */
 	__u64 storm_ns; /* since when there is a storm; 0: there is none */
 	__u64 rate_ns;	/* when new_max was told last */
+	__u64 full_ns;	/* of GOV_CONNECT_OTHERS: when GOV_REASON_FULL was told last */
 };
 
 /* gov_connect_strangers, an LRU hash: what nobody governs, when govd.yaml says watch_strangers. */
