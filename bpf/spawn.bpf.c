@@ -40,19 +40,6 @@ struct {
 /* The last mark id given out. Userspace's own ids have a high bit set (MARK_OF_CORE, src/core/state.h). */
 __u64 last_mark = 0;
 
-static __always_inline void head_fill(struct gov_record_head *head, struct task_struct *task,
-				      const struct gov_config *config)
-{
-	head->version = GOV_RECORD_VERSION;
-	head->time_ns = bpf_ktime_get_ns();
-	head->start_ns = task->group_leader->start_boottime;
-	head->cgroup_id = task_cgroup_id(task);
-	head->pid = task->tgid;
-	head->ppid = task->group_leader->real_parent->tgid;
-	head->flags = task_is_in_slice(task, config) ? GOV_RECORD_IN_SLICE : 0;
-	head->uid = task->real_cred->uid.val;
-}
-
 static __always_inline void mark_put(struct task_struct *task, struct gov_mark *mark)
 {
 	struct gov_mark *there = bpf_task_storage_get(&gov_marks, task, mark, BPF_LOCAL_STORAGE_GET_F_CREATE);

@@ -69,4 +69,18 @@ static __always_inline struct gov_mark *mark_of(struct task_struct *task)
 	return mark && mark->id ? mark : NULL;
 }
 
+/* Of the process, all but kind, size and mark. */
+static __always_inline void head_fill(struct gov_record_head *head, struct task_struct *task,
+				      const struct gov_config *config)
+{
+	head->version = GOV_RECORD_VERSION;
+	head->time_ns = bpf_ktime_get_ns();
+	head->start_ns = task->group_leader->start_boottime;
+	head->cgroup_id = task_cgroup_id(task);
+	head->pid = task->tgid;
+	head->ppid = task->group_leader->real_parent->tgid;
+	head->flags = task_is_in_slice(task, config) ? GOV_RECORD_IN_SLICE : 0;
+	head->uid = task->real_cred->uid.val;
+}
+
 #endif

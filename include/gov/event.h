@@ -22,6 +22,8 @@ enum gov_record_kind {
 	GOV_RECORD_FORK,     /* a marked process outside the slice has forked */
 	GOV_RECORD_EXIT,     /* the root of a mark has ended, wherever it was */
 	GOV_RECORD_CONNECT,  /* struct gov_record_connect (connect.h): a storm, a breaker, ... */
+	GOV_RECORD_OOM,	     /* the kernel ends a process of an agent for want of memory */
+	GOV_RECORD_KILL,     /* a process of an agent is sent SIGKILL, by a process that isn't of that agent */
 	GOV_RECORD_KINDS,
 };
 
@@ -64,6 +66,26 @@ struct gov_record_exit {
 	__u32 pad;
 };
 
+/* Memory in pages, as the kernel counts it. */
+struct gov_record_oom {
+	struct gov_record_head head; /* the process that is ended */
+	__u64 owner_id;		     /* v2 group of its agent: the child of the slice; 0: it is outside */
+	__u64 memory_id;	     /* its group of the memory controller, v1 or v2 (inode) */
+	__u64 limit_id;		     /* that, or the one above it, whose limit was reached; 0: the host's memory was */
+	__u64 limit_pages, usage_pages;			       /* of limit_id */
+	__u64 anon_pages, file_pages, shmem_pages, swap_pages; /* of the process */
+	char comm[GOV_COMM_SIZE];
+};
+
+struct gov_record_kill {
+	struct gov_record_head head; /* to whom it is sent */
+	__u64 owner_id;		     /* as above */
+	__u32 sender_pid;	     /* thread group id */
+	__u32 sender_uid;	     /* real uid, initial user namespace */
+	char comm[GOV_COMM_SIZE];
+	char sender_comm[GOV_COMM_SIZE];
+};
+
 /* One line of the census (BPF task iterator): a process that carries a mark. */
 struct gov_census_task {
 	__u64 mark;
@@ -78,6 +100,8 @@ struct gov_census_task {
 _Static_assert(sizeof(struct gov_record_head) == 56, "wire struct");
 _Static_assert(sizeof(struct gov_record_exec) == 56 + 8 + 16 + 8 + 256 + 4096, "wire struct");
 _Static_assert(sizeof(struct gov_record_exit) == 64, "wire struct");
+_Static_assert(sizeof(struct gov_record_oom) == 56 + 9 * 8 + 16, "wire struct");
+_Static_assert(sizeof(struct gov_record_kill) == 56 + 8 + 8 + 32, "wire struct");
 _Static_assert(sizeof(struct gov_census_task) == 40, "wire struct");
 
 #endif

@@ -73,6 +73,20 @@ int groups_cpu_ns(struct groups *groups, uint64_t agent, uint64_t *ret_cpu_ns) _
 /* Processes in the agent's group: pids, at most max; returns how many there are. */
 ssize_t groups_pids(struct groups *groups, uint64_t agent, pid_t *pids, size_t max);
 
+/* What an agent's memory is, bytes; UINT64_MAX: not known. */
+struct group_memory {
+	uint64_t id; /* of its group of the memory controller (inode); 0: none */
+	uint64_t anon_bytes, file_bytes, shmem_bytes, kernel_bytes; /* file: the page cache without shmem */
+};
+int groups_memory(struct groups *groups, uint64_t agent, struct group_memory *ret_memory) _must_check_;
+/* Its processes with the most memory of their own and shared, largest first. Returns how many, at most max. */
+struct group_process {
+	pid_t pid;
+	uint64_t bytes;
+	char comm[16]; /* TASK_COMM_LEN */
+};
+size_t groups_largest(struct groups *groups, uint64_t agent, struct group_process *processes, size_t max);
+
 /* For doctor: layout (v1, hybrid, v2), controllers and where each is. */
 int groups_describe(char *buffer, size_t size);
 /* For status: sums since the start. */

@@ -67,6 +67,9 @@ int tree_read_flag(int dir_fd, const char *file, const char *name);
 int tree_move(int dir_fd, pid_t pid) _must_check_;
 int tree_freeze(int dir_fd, bool on) _must_check_;
 
+/* stats.c: where a controller's files of this group are; -1: nowhere. */
+int group_controller_fd(const struct groups *groups, const struct group *group, enum controller controller);
+
 /* limit.c */
 /* Writes those of a hierarchy's controllers (v1: index; -1: v2). is_fresh: only what differs from a new group's. */
 int limit_apply(struct groups *groups, int dir_fd, int where, const struct policy_limits *limits, bool is_fresh);

@@ -48,6 +48,11 @@ static uint64_t memory_swap(const struct policy_limits *limits)
 	return sum;
 }
 
+static uint64_t memory_oom_group(const struct policy_limits *limits)
+{
+	return limits->on_oom == POLICY_OOM_KILL_AGENT ? 1 : UNIT_INFINITY;
+}
+
 static uint64_t tasks_max(const struct policy_limits *limits)
 {
 	return limits->tasks_max;
@@ -74,6 +79,7 @@ static const struct knob knobs_v2[] = {
 	{CONTROLLER_MEMORY, "memory.high", "max", memory_high, ""},
 	{CONTROLLER_MEMORY, "memory.max", "max", memory_max, ""},
 	{CONTROLLER_MEMORY, "memory.swap.max", "max", swap_max, ""},
+	{CONTROLLER_MEMORY, "memory.oom.group", "0", memory_oom_group, ""}, /* v1 has none: the core does it */
 	{CONTROLLER_PIDS, "pids.max", "max", tasks_max, ""},
 	{CONTROLLER_CPU, "cpu.weight", "100", cpu_weight, ""},
 	{CONTROLLER_CPU, "cpu.max", "max", cpu_quota_us, " 100000"},

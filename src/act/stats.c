@@ -25,8 +25,7 @@ static uint64_t read_cpu_ns(int dir_fd)
 	return usage_us * NSEC_PER_USEC;
 }
 
-/* Where a controller's files of this group are; -1: nowhere. */
-static int controller_fd(const struct groups *groups, const struct group *group, enum controller controller)
+int group_controller_fd(const struct groups *groups, const struct group *group, enum controller controller)
 {
 	int where = groups->layout.where[controller];
 
@@ -51,14 +50,14 @@ int groups_stats(struct groups *groups, uint64_t agent, struct group_stats *ret_
 	if (!group || group->v2_fd < 0)
 		return -ENOENT;
 	is_v2 = groups->layout.where[CONTROLLER_MEMORY] == WHERE_V2;
-	fd = controller_fd(groups, group, CONTROLLER_MEMORY);
+	fd = group_controller_fd(groups, group, CONTROLLER_MEMORY);
 	stats.memory_bytes = read_number(fd, is_v2 ? "memory.current" : "memory.usage_in_bytes");
 	stats.memory_max_bytes = read_number(fd, is_v2 ? "memory.max" : "memory.limit_in_bytes");
 	stats.memory_peak_bytes = read_number(fd, is_v2 ? "memory.peak" : "memory.max_usage_in_bytes");
 	if (stats.memory_max_bytes >= MEMORY_V1_NONE)
 		stats.memory_max_bytes = UINT64_MAX;
 	stats.cpu_ns = read_cpu_ns(group->v2_fd);
-	stats.tasks = read_number(controller_fd(groups, group, CONTROLLER_PIDS), "pids.current");
+	stats.tasks = read_number(group_controller_fd(groups, group, CONTROLLER_PIDS), "pids.current");
 	if (stats.tasks == UINT64_MAX) {
 		/* No limit on tasks, so no pids group: the processes. */
 		stats.tasks = 0;

@@ -286,3 +286,22 @@ const struct conf_value_kind conf_kind_mode = {mode_parse, mode_format, "is not 
 					       NULL};
 const struct conf_value_kind conf_kind_hold = {hold_parse, hold_format, "is not a way to hold; write auto or never",
 					       NULL};
+
+static int on_oom_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
+{
+	if (streq(text, "kill-tool"))
+		return -ERANGE;
+	if (!streq(text, "kill-agent") && !streq(text, "kernel"))
+		return -EINVAL;
+	*(enum policy_on_oom *)ret_value = streq(text, "kernel") ? POLICY_OOM_KERNEL : POLICY_OOM_KILL_AGENT;
+	return 0;
+}
+
+static void on_oom_format(const void *value, char *buffer, size_t size)
+{
+	text_copy(buffer, size, *(const enum policy_on_oom *)value == POLICY_OOM_KERNEL ? "kernel" : "kill-agent");
+}
+
+const struct conf_value_kind conf_kind_on_oom = {
+	on_oom_parse, on_oom_format, "is not what can be done when it is out of memory; write kill-agent or kernel",
+	"needs tools in groups of their own, which this version of govd doesn't make; write kill-agent or kernel"};

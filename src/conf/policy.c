@@ -50,6 +50,15 @@ static void limits_check(struct conf_context *context, const struct conf_policy_
 		      "is above memory.max, which is %s; write less, so that it slows down before it is ended", max);
 }
 
+/* The kernel ends all processes of such a group, and asks nobody. */
+static void protect_check(struct conf_context *context, const struct conf_policy_text *texts,
+			  const struct policy *policy)
+{
+	if (policy->protect && policy->limits.on_oom == POLICY_OOM_KILL_AGENT)
+		conf_complain(context, "memory.on_oom", texts->memory.on_oom,
+			      "would end agents that `protect: true` spares; write kernel, or protect: false");
+}
+
 static int policy_convert(struct conf_context *context, const char *text, size_t length, struct policy *policy)
 {
 	_cleanup_(conf_policy_text_freep) struct conf_policy_text *texts = NULL;
@@ -65,6 +74,7 @@ static int policy_convert(struct conf_context *context, const char *text, size_t
 	conf_patterns_convert(context, texts, policy);
 	match_check(context, &policy->match, context->n_before);
 	limits_check(context, texts, &policy->limits);
+	protect_check(context, texts, policy);
 	conf_connect_check(context, &texts->connect, &policy->connect);
 	if (context->error)
 		return context->error;

@@ -52,6 +52,7 @@ static const cyaml_schema_field_t memory_fields[] = {
 	TEXT_FIELD("high", struct conf_memory_text, high),
 	TEXT_FIELD("max", struct conf_memory_text, max),
 	TEXT_FIELD("swap_max", struct conf_memory_text, swap_max),
+	TEXT_FIELD("on_oom", struct conf_memory_text, on_oom),
 	CYAML_FIELD_END,
 };
 

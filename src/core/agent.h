@@ -60,6 +60,10 @@ struct agent {
 	const char *stop_rule; /* static */
 	int32_t exit_code;     /* of the root, as wait(2) has it; valid when !has_root */
 	bool has_exit_code;
+	const char *root_rule; /* static: what has ended the root, when it was known before its end: oom, sigkill */
+	uint32_t root_by;      /* and who, as incident.by_uid */
+	uint64_t oom_told_ns, kill_told_ns; /* the last that was recorded; 0: none */
+	unsigned ooms_untold, kills_untold; /* since then */
 	const char *how; /* static: how govd came by it: hold, exec, scan, run, adopt, lineage, found */
 	/* Waiting for the placing's result. */
 	uint64_t hold_tokens[AGENT_TOKENS_MAX];

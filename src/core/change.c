@@ -6,7 +6,7 @@
 static bool limits_equal(const struct policy_limits *a, const struct policy_limits *b)
 {
 	return a->memory_high_bytes == b->memory_high_bytes && a->memory_max_bytes == b->memory_max_bytes &&
-	       a->swap_max_bytes == b->swap_max_bytes && a->cpu_weight == b->cpu_weight &&
+	       a->swap_max_bytes == b->swap_max_bytes && a->on_oom == b->on_oom && a->cpu_weight == b->cpu_weight &&
 	       a->cpu_max_pct == b->cpu_max_pct && a->tasks_max == b->tasks_max;
 }
 

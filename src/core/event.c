@@ -20,6 +20,8 @@ static const char *const event_names[EVENT_KINDS] = {
 	[EVENT_CONNECTS] = "connects",
 	[EVENT_CONNECTS_END] = "connects-end",
 	[EVENT_SOCKETS] = "sockets",
+	[EVENT_OOM] = "oom",
+	[EVENT_KILLED] = "killed",
 	[EVENT_TICK] = "tick",
 };
 

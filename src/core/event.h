@@ -27,6 +27,8 @@ enum event_kind {
 	EVENT_CONNECTS,	    /* how an agent's, or a stranger's, connects to one destination go */
 	EVENT_CONNECTS_END, /* ACTION_LOOK has told all destinations that it was asked about */
 	EVENT_SOCKETS,	    /* an agent's open sockets */
+	EVENT_OOM,	    /* the kernel ends a process for want of memory */
+	EVENT_KILLED,	    /* somebody has sent SIGKILL to a process */
 	EVENT_TICK,	    /* the time asked for by ACTION_TIMER has come */
 	EVENT_KINDS,
 };
@@ -41,6 +43,34 @@ enum command {
 	COMMAND_STOP,
 	COMMAND_KILL,
 	COMMANDS,
+};
+
+/* Whose process it is, and which. */
+struct victim {
+	uint64_t owner; /* v2 group of its agent; 0: it is outside of all */
+	uint64_t mark;
+	pid_t pid;
+	uint64_t start_ticks;
+	char comm[16]; /* TASK_COMM_LEN */
+};
+
+enum oom_limit {
+	OOM_LIMIT_HOST,	 /* the memory of all */
+	OOM_LIMIT_AGENT, /* its own memory.max */
+	OOM_LIMIT_OTHER, /* of a group that holds the agent, or is in it */
+};
+
+#define OOM_LARGEST_MAX 128
+
+/* Bytes; UINT64_MAX: not known. */
+struct oom_view {
+	struct victim victim;
+	uint64_t anon_bytes, file_bytes, shmem_bytes; /* of the victim */
+	enum oom_limit limit;
+	uint64_t limit_bytes, usage_bytes;				/* not of the host */
+	uint64_t agent_anon_bytes, agent_file_bytes, agent_shmem_bytes; /* of the whole agent */
+	uint64_t agent_kernel_bytes;
+	char largest[OOM_LARGEST_MAX]; /* its processes with the most memory, `PID COMM SIZE, ...` */
 };
 
 struct event {
@@ -111,6 +141,14 @@ struct event {
 			uint64_t agent;
 			struct socket_view view;
 		} sockets;
+		struct oom_view oom;
+		struct {
+			struct victim victim;
+			pid_t sender_pid;
+			uint32_t sender_uid;
+			char sender_comm[16];
+			bool is_oomd; /* the sender is systemd-oomd */
+		} killed;
 		struct {
 			enum command command;
 			uint64_t request;  /* to be answered by exactly one ACTION_REPLY */

@@ -6,10 +6,17 @@
 const char *incident_kind_name(enum incident_kind kind)
 {
 	static const char *const names[INCIDENT_KINDS] = {
-		[INCIDENT_PLACED] = "placed",	[INCIDENT_RELEASED] = "released",   [INCIDENT_STOPPED] = "stopped",
-		[INCIDENT_LOST] = "lost",	[INCIDENT_PROTECTED] = "protected", [INCIDENT_ALERT] = "alert",
-		[INCIDENT_REFUSED] = "refused", [INCIDENT_STORM] = "storm",	    [INCIDENT_BREAKER] = "breaker",
+		[INCIDENT_PLACED] = "placed",
+		[INCIDENT_RELEASED] = "released",
+		[INCIDENT_STOPPED] = "stopped",
+		[INCIDENT_LOST] = "lost",
+		[INCIDENT_PROTECTED] = "protected",
+		[INCIDENT_ALERT] = "alert",
+		[INCIDENT_REFUSED] = "refused",
+		[INCIDENT_STORM] = "storm",
+		[INCIDENT_BREAKER] = "breaker",
 		[INCIDENT_SOCKETS] = "sockets",
+		[INCIDENT_OOM] = "oom",
 	};
 
 	return (unsigned)kind < INCIDENT_KINDS ? names[kind] : "unknown";
@@ -45,8 +52,18 @@ void incident_add_milli(struct incident *incident, const char *name, uint64_t mi
 
 void incident_add_text(struct incident *incident, const char *name, const char *text)
 {
-	struct fact *fact = incident_add(incident, name);
+	size_t room = sizeof(incident->texts) - incident->texts_used;
+	char *to = incident->texts + incident->texts_used;
+	struct fact *fact = room ? incident_add(incident, name) : NULL;
 
-	if (fact)
-		text_copy(fact->text, sizeof(fact->text), text);
+	if (!fact)
+		return;
+	text_copy(to, MIN2(room, (size_t)INCIDENT_FACT_TEXT_MAX), text);
+	fact->text_at = (uint16_t)incident->texts_used;
+	incident->texts_used += strlen(to) + 1;
+}
+
+const char *incident_text(const struct incident *incident, const struct fact *fact)
+{
+	return fact->is_number ? "" : incident->texts + fact->text_at;
 }

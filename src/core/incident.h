@@ -7,8 +7,9 @@
 /* Something that was decided or that happened, with its evidence. */
 
 #define AGENT_ID_SIZE 16 /* 8 hex digits and the NUL, rounded up */
-#define INCIDENT_FACTS_MAX 8
+#define INCIDENT_FACTS_MAX 16
 #define INCIDENT_FACT_TEXT_MAX 128
+#define INCIDENT_TEXTS_MAX 768 /* of all facts together, with their NULs */
 
 enum incident_kind {
 	INCIDENT_PLACED,
@@ -21,6 +22,7 @@ enum incident_kind {
 	INCIDENT_STORM,
 	INCIDENT_BREAKER,
 	INCIDENT_SOCKETS,
+	INCIDENT_OOM,
 	INCIDENT_KINDS,
 };
 
@@ -29,9 +31,9 @@ const char *incident_kind_name(enum incident_kind kind);
 struct fact {
 	const char *name; /* static */
 	bool is_number;
-	bool is_milli; /* number is in thousandths */
+	bool is_milli;	  /* number is in thousandths */
+	uint16_t text_at; /* in incident.texts; by incident_text() */
 	uint64_t number;
-	char text[INCIDENT_FACT_TEXT_MAX];
 };
 
 struct incident {
@@ -43,17 +45,21 @@ struct incident {
 	const char *action; /* static: place, would-place, stop, ... */
 	const char *result; /* static: done, failed, refused; "" none yet */
 	int error;	    /* errno, positive, behind a failed result; 0 none */
-	uint32_t by_uid;    /* the user who asked; INCIDENT_BY_GOVD, INCIDENT_BY_KERNEL */
+	uint32_t by_uid;    /* the user who asked; INCIDENT_BY_GOVD and the like */
 	struct fact facts[INCIDENT_FACTS_MAX];
-	size_t n_facts;
+	size_t n_facts, texts_used;
+	char texts[INCIDENT_TEXTS_MAX];
 };
 
 #define INCIDENT_BY_GOVD UINT32_MAX
 #define INCIDENT_BY_KERNEL (UINT32_MAX - 1)
+#define INCIDENT_BY_OOMD (UINT32_MAX - 2)
 
-/* Add evidence; what is beyond INCIDENT_FACTS_MAX is dropped, texts are cut. */
+/* Add evidence; what is beyond INCIDENT_FACTS_MAX or INCIDENT_TEXTS_MAX is dropped, texts are cut. */
 void incident_add_number(struct incident *incident, const char *name, uint64_t number);
 void incident_add_milli(struct incident *incident, const char *name, uint64_t milli);
 void incident_add_text(struct incident *incident, const char *name, const char *text);
+/* "" of a number. */
+const char *incident_text(const struct incident *incident, const struct fact *fact);
 
 #endif

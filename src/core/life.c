@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "core/state.h"
 
+#include <signal.h>
+
 #include "base/text.h"
 
 /* What becomes of agents: results of actions, ends, time. */
@@ -59,11 +61,14 @@ void end_agent(struct state *state, struct agent *agent, struct actions *actions
 		return;
 	}
 	if (agent->is_placed || agent->is_observed) {
-		struct incident *incident =
-			record_agent(actions, INCIDENT_STOPPED, agent,
-				     (struct record_words){agent->stop_rule ? agent->stop_rule : "exit",
-							   agent->stop_rule ? "stop" : "none", "done"});
+		struct record_words words = {agent->root_rule ? agent->root_rule : "exit", "none", "done"};
+		struct incident *incident;
 
+		if (agent->stop_rule)
+			words = (struct record_words){agent->stop_rule, "stop", "done"};
+		incident = record_agent(actions, INCIDENT_STOPPED, agent, words);
+		if (incident && !agent->stop_rule && agent->root_rule)
+			incident->by_uid = agent->root_by;
 		if (incident && agent->has_exit_code) {
 			incident_add_number(incident, "exit_code", (uint64_t)(agent->exit_code >> 8 & 0xff));
 			incident_add_number(incident, "exit_signal", (uint64_t)(agent->exit_code & 0x7f));
@@ -89,6 +94,9 @@ void step_exit(struct state *state, const struct event *event, struct actions *a
 	state_clear_root(state, agent);
 	agent->exit_code = event->exit.exit_code;
 	agent->has_exit_code = event->exit.has_code;
+	/* It was on its way out already. */
+	if (event->exit.has_code && (event->exit.exit_code & 0x7f) != SIGKILL)
+		agent->root_rule = NULL;
 	if (agent->is_observed) {
 		end_agent(state, agent, actions);
 		return;

@@ -41,10 +41,12 @@ struct policy_match {
 };
 
 enum policy_mode { POLICY_ENFORCE, POLICY_OBSERVE };
+enum policy_on_oom { POLICY_OOM_KERNEL, POLICY_OOM_KILL_AGENT };
 enum policy_hold { POLICY_HOLD_AUTO, POLICY_HOLD_NEVER };
 
 struct policy_limits {
 	uint64_t memory_high_bytes, memory_max_bytes, swap_max_bytes; /* UNIT_INFINITY: no limit */
+	enum policy_on_oom on_oom;
 	uint32_t cpu_weight;  /* 1..10000 as cgroup v2's cpu.weight; 0: not set */
 	uint32_t cpu_max_pct; /* of one CPU; 0: no limit */
 	uint64_t tasks_max;   /* UNIT_INFINITY: no limit */

@@ -178,6 +178,7 @@ void state_set_root(struct state *state, struct agent *agent, pid_t pid, uint64_
 		state_clear_root(state, displaced);
 	agent->root_pid = pid;
 	agent->root_start_ticks = start_ticks;
+	agent->root_rule = NULL;
 	agent->has_root = idmap_put(&state->by_root, (uint64_t)pid, agent) == 0;
 }
 
@@ -253,6 +254,13 @@ const struct agent *state_agent_of(const struct state *state, uint64_t cgroup_id
 	const struct agent *agent = cgroup_id ? idmap_get(&state->by_cgroup, cgroup_id) : NULL;
 
 	return agent || root_pid <= 0 ? agent : idmap_get(&state->by_root, (uint64_t)root_pid);
+}
+
+const struct agent *state_agent_of_process(const struct state *state, uint64_t cgroup_id, uint64_t mark)
+{
+	const struct agent *agent = cgroup_id ? idmap_get(&state->by_cgroup, cgroup_id) : NULL;
+
+	return agent ? agent : state_by_mark(state, mark);
 }
 
 static bool agent_is_named(const struct agent *agent, const char *name)

@@ -121,6 +121,10 @@ void set_timer(struct state *state, uint64_t at_ns, struct actions *actions);
 /* The deadline of an agent, with its timer. */
 void set_deadline(struct state *state, struct agent *agent, uint64_t deadline_ns, struct actions *actions);
 
+/* oom.c: deaths that nobody here has ordered */
+void step_oom(struct state *state, const struct event *event, struct actions *actions);
+void step_killed(struct state *state, const struct event *event, struct actions *actions);
+
 /* connect.c: storms, breakers, sockets */
 void step_connects(struct state *state, const struct event *event, struct actions *actions);
 void step_connects_end(struct state *state, const struct event *event, struct actions *actions);

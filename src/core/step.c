@@ -15,7 +15,8 @@ void step(struct state *state, const struct event *event, struct actions *action
 		[EVENT_SWEPT] = step_swept,	  [EVENT_COMMAND] = step_command,
 		[EVENT_RESULT] = step_result,	  [EVENT_TICK] = step_tick,
 		[EVENT_CONNECTS] = step_connects, [EVENT_CONNECTS_END] = step_connects_end,
-		[EVENT_SOCKETS] = step_sockets,
+		[EVENT_SOCKETS] = step_sockets,	  [EVENT_OOM] = step_oom,
+		[EVENT_KILLED] = step_killed,
 	};
 
 	actions->n = 0;

@@ -14,6 +14,9 @@
 #define STATE_AGENTS_MAX 4096
 #define STATE_VERDICTS_MAX 8192 /* marks and processes that are remembered as nobody's, or as released */
 
+/* Deaths for want of memory, and SIGKILLs, that are recorded one by one: at most one of an agent in this time. */
+#define DEATH_TOLD_EVERY_NS NSEC_PER_SEC
+
 struct state;
 
 /* seed: for ids; equal seeds and events give equal ids. NULL on ENOMEM. */
@@ -31,6 +34,8 @@ const struct agent *state_agent_next(const struct state *state, size_t *cursor);
 const struct agent *state_agent_by_handle(const struct state *state, uint64_t handle);
 /* The agent whose group has this id, or whose root it is (0 and -1: not asked); NULL: none. */
 const struct agent *state_agent_of(const struct state *state, uint64_t cgroup_id, pid_t root_pid);
+/* Whose a process is: the agent of this group, or else of this mark; NULL: nobody's. */
+const struct agent *state_agent_of_process(const struct state *state, uint64_t cgroup_id, uint64_t mark);
 /* By id, unique prefix of an id, POLICY/KEY, or POLICY when it has one agent. 0, -ENOENT, or -ENOTUNIQ. */
 int state_agent_find(const struct state *state, const char *name, const struct agent **ret_agent) _must_check_;
 

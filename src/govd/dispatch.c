@@ -145,7 +145,8 @@ void manager_count_lost(struct manager *manager)
 	/* Of connects only hints are lost: where they would have pointed to can be looked at. */
 	if (lost[GOV_RECORD_CONNECT])
 		connects_lost(manager);
-	if (sum == lost[GOV_RECORD_CONNECT])
+	/* Nor can a look make up for deaths that weren't told. */
+	if (!lost[GOV_RECORD_EXEC] && !lost[GOV_RECORD_FORK] && !lost[GOV_RECORD_EXIT])
 		return;
 	event.lost.execs = lost[GOV_RECORD_EXEC];
 	event.lost.forks = lost[GOV_RECORD_FORK];

@@ -100,6 +100,7 @@ static const struct {
 	{"connect_", DOCTOR_WARN, "connects aren't paced"},
 	{"census_socket", DOCTOR_WARN, "sockets aren't counted, and connects aren't paced"},
 	{"watch_", DOCTOR_WARN, "connects outside of the slice aren't seen, and none are paced"},
+	{"oom_", DOCTOR_WARN, "deaths for want of memory, or by SIGKILL, aren't told"},
 	{"", DOCTOR_FAIL, "govd doesn't see agents start"},
 };
 

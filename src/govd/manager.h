@@ -113,6 +113,10 @@ void manager_census(struct manager *manager);
 /* Freshens every agent's CPU time and last sign of life. */
 void manager_sample(struct manager *manager);
 
+/* oom.c */
+void oom_got_record(struct manager *manager, const struct gov_record_oom *record);
+void oom_got_kill(struct manager *manager, const struct gov_record_kill *record);
+
 /* sweep.c; only from within an action. */
 void manager_sweep(struct manager *manager, const struct agent *agent);
 

@@ -14,7 +14,7 @@
 _Static_assert(GOV_INCIDENT_TEXT_MAX > 1024 + AGENT_ID_SIZE + POLICY_NAME_MAX + POLICY_KEY_MAX + BY_MAX,
 	       "room for evidence whatever the other strings are");
 
-static json_t *fact_value(const struct fact *fact)
+static json_t *fact_value(const struct incident *incident, const struct fact *fact)
 {
 	char utf8[FACT_UTF8_MAX];
 
@@ -24,7 +24,7 @@ static json_t *fact_value(const struct fact *fact)
 	if (fact->is_number)
 		return fact->number <= INT64_MAX ? json_integer((json_int_t)fact->number)
 						 : json_real((double)fact->number);
-	text_utf8(utf8, sizeof(utf8), fact->text);
+	text_utf8(utf8, sizeof(utf8), incident_text(incident, fact));
 	return json_string(utf8);
 }
 
@@ -43,7 +43,7 @@ static char *evidence_dump(const struct incident *incident, size_t n_facts)
 	int r = object ? 0 : -1;
 
 	for (size_t i = 0; r == 0 && i < n_facts; i++)
-		r = json_object_set_new(object, incident->facts[i].name, fact_value(&incident->facts[i]));
+		r = json_object_set_new(object, incident->facts[i].name, fact_value(incident, &incident->facts[i]));
 	if (r == 0 && incident->error)
 		r = json_object_set_new(object, "error", error_value(incident->error));
 	if (r == 0 && n_facts < incident->n_facts)
@@ -75,6 +75,8 @@ static void by_name(char *buffer, size_t size, uint32_t uid)
 		text_copy(buffer, size, "govd");
 	else if (uid == INCIDENT_BY_KERNEL)
 		text_copy(buffer, size, "kernel");
+	else if (uid == INCIDENT_BY_OOMD)
+		text_copy(buffer, size, "systemd-oomd");
 	else if (getpwuid_r(uid, &entry, space, sizeof(space), &found) == 0 && found)
 		text_copy(buffer, size, found->pw_name);
 	else

@@ -318,15 +318,20 @@ static int program_misses(int fd, uint64_t *ret_misses)
 
 int bpf_sense_counts(const struct bpf_sense *sense, struct gov_count ret_counts[GOV_RECORD_KINDS])
 {
+	/* The kernel leaves out no runs of a cgroup's programs. */
+	static const int programs[GOV_RECORD_KINDS] = {
+		[GOV_RECORD_EXEC] = BPF_FD_PROG_EXEC, [GOV_RECORD_FORK] = BPF_FD_PROG_FORK,
+		[GOV_RECORD_EXIT] = BPF_FD_PROG_EXIT, [GOV_RECORD_CONNECT] = -1,
+		[GOV_RECORD_OOM] = BPF_FD_PROG_OOM,   [GOV_RECORD_KILL] = BPF_FD_PROG_KILL,
+	};
 	struct gov_count sums[GOV_RECORD_KINDS] = {};
 
 	for (uint32_t kind = 0; kind < GOV_RECORD_KINDS; kind++) {
 		uint64_t misses = 0;
 		int r = bpf_map_lookup_elem(sense->fds[BPF_FD_COUNTS], &kind, sense->counts);
 
-		/* The kernel leaves out no runs of a cgroup's programs. */
-		if (r == 0 && kind != GOV_RECORD_CONNECT)
-			r = program_misses(sense->fds[BPF_FD_PROG_EXEC + kind], &misses);
+		if (r == 0 && programs[kind] >= 0 && sense->fds[programs[kind]] >= 0)
+			r = program_misses(sense->fds[programs[kind]], &misses);
 		if (r < 0)
 			return r;
 		sums[kind].lost = misses;

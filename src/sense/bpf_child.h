@@ -35,4 +35,11 @@ void bpf_child_send(int socket_fd, const struct child_message *message, const in
 /* In the parent. 1, or 0 at the end, or -errno. Descriptors that didn't come are -EBADF. */
 int bpf_child_receive(int socket_fd, struct child_message *ret_message, int fds[BPF_FDS]) _must_check_;
 
+/* bpf_optional.c */
+struct bpf_link;
+/* -EBADF: it isn't attached. */
+int bpf_optional_link(const struct bpf_link *link);
+/* Whether mark_victim tells the victim itself, not its pid, and is there at all. */
+bool bpf_victim_is_task(void);
+
 #endif

@@ -75,8 +75,7 @@ static int print_keep(enum libbpf_print_level level, const char *format, va_list
 	return 0;
 }
 
-/* ---- connect pacing's part of the object --------------------------------------------------------------------------
- */
+/* ---- connect pacing's part of the object ------------------------------------------------------------------------- */
 
 /* What govd can do without. */
 static bool program_is_optional(const struct bpf_program *program)
@@ -169,6 +168,8 @@ static int load_object(const struct child_request *request, enum load_extent ext
 		reuse_maps(skeleton, request->pin_dir, pin_words);
 	else if (extent == LOAD_WITHOUT_CONNECT)
 		leave_out_connect(skeleton);
+	if (!bpf_victim_is_task())
+		bpf_program__set_autoload(skeleton->progs.oom_victim, false);
 	/* Attached when it is asked for. */
 	bpf_program__set_autoattach(skeleton->progs.watch_state, false);
 	r = bpf_map__set_max_entries(skeleton->maps.gov_ring, (uint32_t)request->ring_bytes);
@@ -223,6 +224,10 @@ static void send_loaded(int socket_fd, const struct child_message *message, cons
 		[BPF_FD_LINK_FORK] = bpf_link__fd(skeleton->links.spawn_fork),
 		[BPF_FD_LINK_EXIT] = bpf_link__fd(skeleton->links.spawn_exit),
 		[BPF_FD_LINK_CENSUS] = bpf_link__fd(skeleton->links.census_task),
+		[BPF_FD_PROG_OOM] = bpf_program__fd(skeleton->progs.oom_victim),
+		[BPF_FD_PROG_KILL] = bpf_program__fd(skeleton->progs.oom_signal),
+		[BPF_FD_LINK_OOM] = bpf_optional_link(skeleton->links.oom_victim),
+		[BPF_FD_LINK_KILL] = bpf_optional_link(skeleton->links.oom_signal),
 		/* Where connect pacing isn't loaded these are negative. */
 		[BPF_FD_AGENTS] = bpf_map__fd(skeleton->maps.gov_connect_agents),
 		[BPF_FD_STATS] = bpf_map__fd(skeleton->maps.gov_connect_stats),
@@ -238,8 +243,7 @@ static void send_loaded(int socket_fd, const struct child_message *message, cons
 		[BPF_FD_PROG_SEND4] = bpf_program__fd(skeleton->progs.connect_send4),
 		[BPF_FD_PROG_SEND6] = bpf_program__fd(skeleton->progs.connect_send6),
 		[BPF_FD_PROG_WATCH] = bpf_program__fd(skeleton->progs.watch_state),
-		[BPF_FD_LINK_SOCKETS] =
-			skeleton->links.census_socket ? bpf_link__fd(skeleton->links.census_socket) : -EBADF,
+		[BPF_FD_LINK_SOCKETS] = bpf_optional_link(skeleton->links.census_socket),
 	};
 
 	bpf_child_send(socket_fd, message, fds);

@@ -18,13 +18,17 @@ enum bpf_fd {
 	BPF_FD_COUNTS,
 	BPF_FD_OVERFLOW,
 	BPF_FD_RING,
-	BPF_FD_PROG_EXEC, /* in the order of enum gov_record_kind */
+	BPF_FD_PROG_EXEC,
 	BPF_FD_PROG_FORK,
 	BPF_FD_PROG_EXIT,
 	BPF_FD_LINK_EXEC,
 	BPF_FD_LINK_FORK,
 	BPF_FD_LINK_EXIT,
 	BPF_FD_LINK_CENSUS,
+	BPF_FD_PROG_OOM, /* -EBADF where the kernel's mark_victim is an old one; then neither its link */
+	BPF_FD_PROG_KILL,
+	BPF_FD_LINK_OOM,
+	BPF_FD_LINK_KILL,
 	BPF_FD_REQUIRED,
 	BPF_FD_AGENTS = BPF_FD_REQUIRED,
 	BPF_FD_STATS,

@@ -18,6 +18,17 @@ static bool exec_is_valid(const struct gov_record_exec *record, size_t size)
 	       record->filename[record->filename_size - 1] == '\0' && record->comm[GOV_COMM_SIZE - 1] == '\0';
 }
 
+static bool oom_is_valid(const struct gov_record_oom *record, size_t size)
+{
+	return size == sizeof(*record) && record->comm[GOV_COMM_SIZE - 1] == '\0';
+}
+
+static bool kill_is_valid(const struct gov_record_kill *record, size_t size)
+{
+	return size == sizeof(*record) && record->comm[GOV_COMM_SIZE - 1] == '\0' &&
+	       record->sender_comm[GOV_COMM_SIZE - 1] == '\0';
+}
+
 bool bpf_record_is_valid(const void *bytes, size_t size)
 {
 	const struct gov_record_head *head = bytes;
@@ -33,6 +44,10 @@ bool bpf_record_is_valid(const void *bytes, size_t size)
 		return size == sizeof(struct gov_record_exit);
 	case GOV_RECORD_CONNECT:
 		return size == sizeof(struct gov_record_connect);
+	case GOV_RECORD_OOM:
+		return oom_is_valid(bytes, size);
+	case GOV_RECORD_KILL:
+		return kill_is_valid(bytes, size);
 	default:
 		return false;
 	}

@@ -240,7 +240,7 @@ Test(recorder, cuts_evidence_that_is_too_long)
 	text[sizeof(text) - 1] = '\0';
 	for (size_t i = 0; i < ELEMENTSOF(names); i++)
 		incident_add_text(&incident, names[i], text);
-	cr_expect_eq(incident.n_facts, INCIDENT_FACTS_MAX);
+	cr_expect_eq(incident.n_facts, INCIDENT_TEXTS_MAX / INCIDENT_FACT_TEXT_MAX);
 	start();
 	recorder_add(recorder, now_ms(), &incident);
 	recorder = recorder_free(recorder);

@@ -35,7 +35,7 @@ static const char full[] =
 	"mode: observe\n"
 	"hold: never\n"
 	"allow: {users: root, groups: [root]}\n"
-	"memory: {high: 400M, max: 25%, swap_max: 0}\n"
+	"memory: {high: 400M, max: 25%, swap_max: 0, on_oom: kernel}\n"
 	"cpu: {weight: 50, max: 150%}\n"
 	"tasks: {max: 512}\n"
 	"connect: {rate: 5/min, burst: 3, per: port, max_delay: 1min, on_excess: delay, udp: refuse}\n"
@@ -120,6 +120,22 @@ Test(conf, defaults)
 	cr_expect_null(p->key_args);
 	cr_expect_null(p->key_env);
 	policy_unref(p);
+}
+
+Test(conf, on_oom_is_read_and_shown)
+{
+	struct policy *p = parse_good("match: {exe: claude}\nmemory: {on_oom: kill-agent}\n");
+	struct policy *none = parse_good("match: {exe: claude}\n");
+	_cleanup_free_ char *text = NULL, *none_text = NULL;
+
+	cr_expect_eq(p->limits.on_oom, POLICY_OOM_KILL_AGENT);
+	cr_expect_eq(none->limits.on_oom, POLICY_OOM_KERNEL);
+	cr_assert_eq(conf_policy_dump(p, &text), 0);
+	cr_assert_eq(conf_policy_dump(none, &none_text), 0);
+	cr_expect_not_null(strstr(text, "  on_oom: kill-agent\n"), "%s", text);
+	cr_expect_not_null(strstr(none_text, "  on_oom: kernel\n"), "%s", none_text);
+	policy_unref(p);
+	policy_unref(none);
 }
 
 Test(conf, defaults_of_connect_breaker_and_sockets)

@@ -67,9 +67,18 @@ static const struct bad_case bad_cases[] = {
 	 "bots.yaml: memory.max: \"\" is not a size; write a number with K, M, G or T, or a percentage of the "
 	 "machine's memory, such as 400M or 25%\n"},
 	{"match: {exe: /x}\nmemory: {hihg: 1G}\n",
-	 "bots.yaml: memory.hihg: unknown key; did you mean high? known here: high, max, swap_max\n"},
-	{"match: {exe: /x}\nmemory: {on_oom: kernel}\n",
-	 "bots.yaml: memory.on_oom: is not supported by this version of govd; leave it out\n"},
+	 "bots.yaml: memory.hihg: unknown key; did you mean high? known here: high, max, swap_max, on_oom\n"},
+	{"match: {exe: /x}\nmemory: {on_oom: kill}\n",
+	 "bots.yaml: memory.on_oom: \"kill\" is not what can be done when it is out of memory; write kill-agent or "
+	 "kernel\n"},
+	{"match: {exe: /x}\nmemory: {on_oom: kill-tool}\n",
+	 "bots.yaml: memory.on_oom: \"kill-tool\" needs tools in groups of their own, which this version of govd "
+	 "doesn't make; write kill-agent or kernel\n"},
+	{"match: {exe: /x}\nmemory: {on_oom: kill-agent}\nprotect: true\n",
+	 "bots.yaml: memory.on_oom: \"kill-agent\" would end agents that `protect: true` spares; write kernel, or "
+	 "protect: false\n"},
+	{"match: {exe: /x}\nleak: {horizon: 30min}\n",
+	 "bots.yaml: leak: is not supported by this version of govd; leave it out\n"},
 	{"match: {exe: /x}\nmemroy: {high: 1G}\n",
 	 "bots.yaml: memroy: unknown key; did you mean memory? known here: match, key, mode, hold, allow, memory, cpu, "
 	 "tasks, connect, breaker, sockets, stop, priority, protect\n"},

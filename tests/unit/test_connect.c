@@ -131,6 +131,14 @@ static const struct fact *fact(const struct world *world, const char *name)
 	return NULL;
 }
 
+static const char *fact_text(const struct world *world, const char *name)
+{
+	const struct fact *found = fact(world, name);
+
+	cr_assert_not_null(found, "there is no evidence `%s`", name);
+	return incident_text(&world_action(world, ACTION_RECORD, 0)->incident, found);
+}
+
 static uint64_t number(const struct world *world, const char *name)
 {
 	const struct fact *found = fact(world, name);
@@ -282,7 +290,7 @@ Test(connect, storm_begins_and_ends)
 	tell(&world, bot, &view);
 	EXPECT(&world, "record timer");
 	expect_incident(&world, INCIDENT_STORM, (struct words){"connect", "delay", "begun"});
-	cr_assert_str_eq(fact(&world, "destination")->text, SERVER);
+	cr_assert_str_eq(fact_text(&world, "destination"), SERVER);
 	cr_assert_eq(number(&world, "attempts"), 50); /* of the storm, not of before */
 	cr_assert_eq(number(&world, "rate_per_s"), 12500);
 	cr_assert(fact(&world, "rate_per_s")->is_milli);
@@ -570,7 +578,7 @@ Test(connect, too_many_sockets_are_told_once)
 	cr_assert_eq(number(&world, "destination_pct"), 50);
 	cr_assert_eq(number(&world, "unread"), 2);
 	cr_assert_eq(number(&world, "close_wait"), 3);
-	cr_assert_str_eq(fact(&world, "destination")->text, SERVER);
+	cr_assert_str_eq(fact_text(&world, "destination"), SERVER);
 	world.now_ns += 120 * NSEC_PER_SEC;
 	tell_sockets(&world, bot, 200);
 	EXPECT(&world, "");
@@ -652,8 +660,8 @@ Test(connect, storm_of_a_stranger_is_told)
 	expect_incident(&world, INCIDENT_STORM, (struct words){"watch_strangers", "none", "begun"});
 	cr_assert_str_eq(world_action(&world, ACTION_RECORD, 0)->incident.agent, "");
 	cr_assert_eq(number(&world, "pid"), 500);
-	cr_assert_str_eq(fact(&world, "exe")->text, "/usr/bin/curl");
-	cr_assert_str_eq(fact(&world, "destination")->text, SERVER);
+	cr_assert_str_eq(fact_text(&world, "exe"), "/usr/bin/curl");
+	cr_assert_str_eq(fact_text(&world, "destination"), SERVER);
 	tell_stranger(&world, 500);
 	EXPECT(&world, "");
 	world.now_ns += 60 * NSEC_PER_SEC;

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "act/internal.h"
+#include "base/file.h"
+
+/* An agent's memory by kind: Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst, memory.stat. */
+
+#define STAT_MAX (64U << 10) /* about 50 lines */
+
+struct stat_name {
+	const char *v1, *v2;
+	size_t offset;
+};
+
+/* v1: `total_` are those that count what is nested, too. */
+static const struct stat_name names[] = {
+	{"total_rss", "anon", offsetof(struct group_memory, anon_bytes)},
+	{"total_cache", "file", offsetof(struct group_memory, file_bytes)},
+	{"total_shmem", "shmem", offsetof(struct group_memory, shmem_bytes)},
+	{NULL, "kernel", offsetof(struct group_memory, kernel_bytes)}, /* since 5.18 */
+};
+
+static void parse_line(const char *line, bool is_v2, struct group_memory *memory)
+{
+	for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+		const char *name = is_v2 ? names[i].v2 : names[i].v1;
+		size_t length = name ? strlen(name) : 0;
+
+		if (length && strncmp(line, name, length) == 0 && line[length] == ' ')
+			*(uint64_t *)(void *)((char *)memory + names[i].offset) = strtoull(line + length, NULL, 10);
+	}
+}
+
+int groups_memory(struct groups *groups, uint64_t agent, struct group_memory *ret_memory)
+{
+	struct group_memory memory = {0, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
+	const struct group *group = idmap_get(&groups->by_agent, agent);
+	bool is_v2 = groups->layout.where[CONTROLLER_MEMORY] == WHERE_V2;
+	_cleanup_free_ char *text = NULL;
+	struct stat st;
+	size_t length;
+	int fd, r;
+
+	fd = group ? group_controller_fd(groups, group, CONTROLLER_MEMORY) : -1;
+	if (fd < 0)
+		return -ENOENT;
+	r = file_read_all(fd, "memory.stat", STAT_MAX, &text, &length);
+	if (r < 0)
+		return r;
+	if (fstat(fd, &st) == 0)
+		memory.id = st.st_ino;
+	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
+		parse_line(line, is_v2, &memory);
+	if (!is_v2 && file_read_u64(fd, "memory.kmem.usage_in_bytes", &memory.kernel_bytes) < 0)
+		memory.kernel_bytes = UINT64_MAX;
+	/* Both count shmem as page cache. */
+	if (memory.file_bytes != UINT64_MAX && memory.shmem_bytes != UINT64_MAX)
+		memory.file_bytes -= MIN2(memory.file_bytes, memory.shmem_bytes);
+	*ret_memory = memory;
+	return 0;
+}
+
+/* ---- the largest ---- */
+
+struct ranking {
+	struct group_process *processes;
+	size_t max, n;
+};
+
+/* Field 2 of statm, pages; 0: it has none, or has ended. */
+static uint64_t resident_bytes(pid_t pid)
+{
+	char path[32], buffer[128];
+	unsigned long long pages;
+
+	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+	if (file_read(AT_FDCWD, path, buffer, sizeof(buffer)) < 0 || sscanf(buffer, "%*u %llu", &pages) != 1)
+		return 0;
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void read_comm(pid_t pid, char *comm, size_t size)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	if (file_read(AT_FDCWD, path, comm, size) < 0)
+		comm[0] = '\0';
+	comm[strcspn(comm, "\n")] = '\0';
+}
+
+static int rank_pid(pid_t pid, void *userdata)
+{
+	struct ranking *ranking = userdata;
+	struct group_process process = {.pid = pid, .bytes = resident_bytes(pid)};
+	size_t at = ranking->n;
+
+	while (at > 0 && ranking->processes[at - 1].bytes < process.bytes)
+		at--;
+	if (at == ranking->max || !process.bytes)
+		return 0;
+	ranking->n = MIN2(ranking->n + 1, ranking->max);
+	memmove(&ranking->processes[at + 1], &ranking->processes[at], (ranking->n - at - 1) * sizeof(process));
+	ranking->processes[at] = process;
+	return 0;
+}
+
+size_t groups_largest(struct groups *groups, uint64_t agent, struct group_process *processes, size_t max)
+{
+	const struct group *group = idmap_get(&groups->by_agent, agent);
+	struct ranking ranking = {.processes = processes, .max = max};
+
+	if (!group || group->v2_fd < 0 || !max)
+		return 0;
+	/* Where the list ends early, those that were read are ranked. */
+	(void)!tree_pids(group->v2_fd, rank_pid, &ranking);
+	for (size_t i = 0; i < ranking.n; i++)
+		read_comm(processes[i].pid, processes[i].comm, sizeof(processes[i].comm));
+	return ranking.n;
+}

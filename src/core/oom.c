@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "core/state.h"
+
+/* Deaths that govd hasn't ordered: of memory by the kernel's hand, by systemd-oomd's, or by anybody's SIGKILL. */
+
+static struct agent *agent_of(const struct state *state, const struct victim *victim)
+{
+	struct agent *agent = victim->owner ? idmap_get(&state->by_cgroup, victim->owner) : NULL;
+
+	return agent ? agent : state_by_mark(state, victim->mark);
+}
+
+static bool is_root(const struct agent *agent, const struct victim *victim)
+{
+	return agent->has_root && agent->root_pid == victim->pid && agent->root_start_ticks == victim->start_ticks;
+}
+
+/* Whether this one is recorded; those between are only counted. */
+static bool may_tell(uint64_t *told_ns, unsigned *untold, uint64_t now_ns)
+{
+	if (*told_ns && now_ns - *told_ns < DEATH_TOLD_EVERY_NS) {
+		++*untold;
+		return false;
+	}
+	*told_ns = now_ns;
+	return true;
+}
+
+/* The evidence begins with the agent's root; what it is the agent's own incident tells. */
+static struct incident *record_death(struct actions *actions, enum incident_kind kind, const struct agent *agent,
+				     struct record_words words)
+{
+	struct incident *incident = record_agent(actions, kind, agent, words);
+
+	if (incident)
+		incident->n_facts = MIN2(incident->n_facts, (size_t)1);
+	return incident;
+}
+
+static void add_victim(struct incident *incident, const struct agent *agent, const struct victim *victim)
+{
+	incident_add_number(incident, "victim_pid", (uint64_t)victim->pid);
+	incident_add_text(incident, "victim", victim->comm);
+	incident_add_text(incident, "victim_is", is_root(agent, victim) ? "root" : "tool");
+}
+
+static void add_bytes(struct incident *incident, const char *name, uint64_t bytes)
+{
+	if (bytes != UINT64_MAX)
+		incident_add_number(incident, name, bytes);
+}
+
+static void add_untold(struct incident *incident, unsigned *untold)
+{
+	if (*untold)
+		incident_add_number(incident, "untold", *untold);
+	*untold = 0;
+}
+
+/* ---- out of memory ---- */
+
+static void record_oom(const struct oom_view *oom, struct agent *agent, struct actions *actions)
+{
+	static const struct {
+		const char *rule, *limit;
+	} words[] = {
+		[OOM_LIMIT_HOST] = {"host", "host"},
+		[OOM_LIMIT_AGENT] = {"memory.max", "agent"},
+		[OOM_LIMIT_OTHER] = {"memory", "other"},
+	};
+	bool is_whole = agent->policy->limits.on_oom == POLICY_OOM_KILL_AGENT && !agent->is_observed;
+	struct incident *incident =
+		record_death(actions, INCIDENT_OOM, agent,
+			     (struct record_words){words[oom->limit].rule, is_whole ? "kill-agent" : "kill", "done"});
+
+	if (!incident)
+		return;
+	incident->by_uid = INCIDENT_BY_KERNEL;
+	add_victim(incident, agent, &oom->victim);
+	incident_add_text(incident, "limit", words[oom->limit].limit);
+	if (oom->limit != OOM_LIMIT_HOST) {
+		add_bytes(incident, "limit_bytes", oom->limit_bytes);
+		add_bytes(incident, "usage_bytes", oom->usage_bytes);
+	}
+	add_bytes(incident, "victim_anon_bytes", oom->anon_bytes);
+	add_bytes(incident, "victim_file_bytes", oom->file_bytes);
+	add_bytes(incident, "victim_shmem_bytes", oom->shmem_bytes);
+	add_bytes(incident, "anon_bytes", oom->agent_anon_bytes);
+	add_bytes(incident, "file_bytes", oom->agent_file_bytes);
+	add_bytes(incident, "shmem_bytes", oom->agent_shmem_bytes);
+	add_bytes(incident, "kernel_bytes", oom->agent_kernel_bytes);
+	if (*oom->largest)
+		incident_add_text(incident, "largest", oom->largest);
+	add_untold(incident, &agent->ooms_untold);
+}
+
+/* What memory.oom.group does where there is one; elsewhere the rest of the agent ends by this. */
+static void end_whole(struct state *state, struct agent *agent, struct actions *actions)
+{
+	if (agent->policy->limits.on_oom != POLICY_OOM_KILL_AGENT || agent->is_observed || agent->policy->protect ||
+	    !agent->is_placed || agent->state == AGENT_STOPPING || agent->state == AGENT_GONE)
+		return;
+	agent->state = AGENT_STOPPING;
+	agent->stop_rule = "oom";
+	agent->by_uid = INCIDENT_BY_GOVD;
+	kill_agent(state, agent, actions);
+}
+
+void step_oom(struct state *state, const struct event *event, struct actions *actions)
+{
+	const struct oom_view *oom = &event->oom;
+	struct agent *agent = agent_of(state, &oom->victim);
+
+	if (!agent)
+		return;
+	if (is_root(agent, &oom->victim)) {
+		agent->root_rule = "oom";
+		agent->root_by = INCIDENT_BY_KERNEL;
+	}
+	if (may_tell(&agent->oom_told_ns, &agent->ooms_untold, state->now_ns))
+		record_oom(oom, agent, actions);
+	end_whole(state, agent, actions);
+}
+
+/* ---- SIGKILL ---- */
+
+static void add_sender(struct incident *incident, const struct event *event)
+{
+	incident_add_number(incident, "sender_pid", (uint64_t)event->killed.sender_pid);
+	incident_add_text(incident, "sender", event->killed.sender_comm);
+	incident_add_number(incident, "sender_uid", event->killed.sender_uid);
+}
+
+void step_killed(struct state *state, const struct event *event, struct actions *actions)
+{
+	const struct victim *victim = &event->killed.victim;
+	bool is_oomd = event->killed.is_oomd;
+	uint32_t by_uid = is_oomd ? INCIDENT_BY_OOMD : event->killed.sender_uid;
+	struct agent *agent = agent_of(state, victim);
+	struct incident *incident;
+
+	if (!agent)
+		return;
+	if (is_root(agent, victim)) {
+		agent->root_rule = is_oomd ? "oom" : "sigkill";
+		agent->root_by = by_uid;
+	}
+	if (!may_tell(&agent->kill_told_ns, &agent->kills_untold, state->now_ns))
+		return;
+	if (is_oomd)
+		incident = record_death(actions, INCIDENT_OOM, agent,
+					(struct record_words){"systemd-oomd", "kill", "done"});
+	else
+		incident =
+			record_death(actions, INCIDENT_ALERT, agent, (struct record_words){"sigkill", "none", "done"});
+	if (!incident)
+		return;
+	incident->by_uid = by_uid;
+	add_victim(incident, agent, victim);
+	add_sender(incident, event);
+	add_untold(incident, &agent->kills_untold);
+}

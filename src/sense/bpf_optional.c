@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+
+#include "sense/bpf_child.h"
+
+/* What not every kernel has. */
+
+int bpf_optional_link(const struct bpf_link *link)
+{
+	return link ? bpf_link__fd(link) : -EBADF;
+}
+
+/*
+ * mark_victim's argument was a pid before "mm: update mark_victim tracepoints fields" (2024), which stable kernels took
+ * over as well: the version doesn't tell. BTF has the function that its probes are, whose own first argument is the
+ * probe's data.
+ */
+bool bpf_victim_is_task(void)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	const struct btf_type *type = NULL;
+	bool is_task = false;
+	int id;
+
+	if (!btf)
+		return false;
+	id = btf__find_by_name_kind(btf, "btf_trace_mark_victim", BTF_KIND_TYPEDEF);
+	if (id > 0)
+		type = btf__type_by_id(btf, btf__type_by_id(btf, (uint32_t)id)->type);
+	if (type && btf_is_ptr(type))
+		type = btf__type_by_id(btf, type->type);
+	if (type && btf_is_func_proto(type) && btf_vlen(type) > 1)
+		is_task = btf_is_ptr(btf__type_by_id(btf, btf_params(type)[1].type));
+	btf__free(btf);
+	return is_task;
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "support.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/file.h"
+
+/* A real lack of memory in a small group of the test's own, and SIGKILLs: what the kernel's records say of them. */
+
+#define LIMIT (16U << 20)
+
+/* A group of the memory controller: below one's own in v1, at the top of v2. */
+struct small_group {
+	char path[512];
+	int fd;
+	ino_t id;
+};
+
+static void group_parent(char *path, size_t size, bool *ret_is_v2)
+{
+	char own[256] = "";
+	FILE *file = fopen("/proc/self/cgroup", "re");
+	char line[512];
+
+	cr_assert_not_null(file);
+	*ret_is_v2 = access("/sys/fs/cgroup/memory", F_OK) != 0;
+	while (fgets(line, sizeof(line), file))
+		sscanf(line, "%*d:memory:%255s", own);
+	fclose(file);
+	snprintf(path, size, *ret_is_v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory%s", own);
+}
+
+static void group_open(struct small_group *group)
+{
+	char parent[400];
+	struct stat st;
+	bool is_v2;
+
+	group_parent(parent, sizeof(parent), &is_v2);
+	snprintf(group->path, sizeof(group->path), "%s/govtest-%d-oom", parent, getpid());
+	cr_assert_eq(mkdir(group->path, 0755), 0, "%s: %s", group->path, strerror(errno));
+	group->fd = open(group->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cr_assert(group->fd >= 0 && fstat(group->fd, &st) == 0);
+	group->id = st.st_ino;
+	cr_assert_eq(file_writef(group->fd, is_v2 ? "memory.max" : "memory.limit_in_bytes", "%u", LIMIT), 0);
+	/* Without swap there is nothing to be had; where swap isn't counted there is none here. */
+	(void)!file_writef(group->fd, is_v2 ? "memory.swap.max" : "memory.memsw.limit_in_bytes", "%u",
+			   is_v2 ? 0 : LIMIT);
+}
+
+static void group_close(struct small_group *group)
+{
+	close(group->fd);
+	cr_expect_eq(rmdir(group->path), 0, "%s: %s", group->path, strerror(errno));
+}
+
+static bool is_oom_of(const struct gov_record_head *record, const void *pid)
+{
+	return record->kind == GOV_RECORD_OOM && record->pid == *(const uint32_t *)pid;
+}
+
+static bool is_kill_of(const struct gov_record_head *record, const void *pid)
+{
+	return record->kind == GOV_RECORD_KILL && record->pid == *(const uint32_t *)pid;
+}
+
+/* tail keeps all that it reads until it comes across a newline. */
+static pid_t hoard(const struct small_group *group, const char *tail)
+{
+	pid_t pid = fork();
+
+	cr_assert_geq(pid, 0);
+	if (pid == 0) {
+		if (file_writef(group->fd, "cgroup.procs", "%d", getpid()) == 0)
+			execl(tail, tail, "/dev/zero", (char *)NULL);
+		_exit(127);
+	}
+	return pid;
+}
+
+Test(oom, victim_is_told_with_its_memory_and_whose_limit)
+{
+	const struct gov_record_oom *record;
+	const struct gov_record_exec *exec;
+	struct small_group group;
+	struct bench bench;
+	char tail[96];
+	int status;
+	pid_t pid;
+
+	bench_open(&bench, 0);
+	bench_copy(&bench, "/usr/bin/tail", "agent", tail);
+	bench_candidates(&bench, "agent", NULL);
+	group_open(&group);
+	pid = hoard(&group, tail);
+	record = (const struct gov_record_oom *)bench_wait(&bench, is_oom_of, &pid, "oom");
+	status = wait_for(pid);
+	cr_expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	exec = (const struct gov_record_exec *)bench_wait(&bench, is_exec_of, &pid, "exec");
+	cr_expect_eq(record->head.mark, exec->head.mark);
+	cr_expect_eq(record->head.start_ns, exec->head.start_ns);
+	cr_expect_eq(record->head.cgroup_id, exec->head.cgroup_id);
+	cr_expect_eq(record->owner_id, 0);
+	cr_expect_str_eq(record->comm, exec->comm);
+	cr_expect_eq(record->memory_id, group.id);
+	cr_expect_eq(record->limit_id, group.id);
+	cr_expect_eq(record->limit_pages, LIMIT / 4096);
+	cr_expect_geq(record->usage_pages + 256, record->limit_pages);
+	cr_expect_geq(record->anon_pages, record->limit_pages / 2);
+	cr_expect_leq(record->anon_pages, record->limit_pages);
+	cr_expect_leq(record->file_pages, 2048);
+	cr_expect_leq(record->shmem_pages, 64);
+	/* What the kernel sends it is told by that record. */
+	bench_wait(&bench, is_exit_of, &pid, "exit");
+	cr_expect_eq(bench_count(&bench, is_kill_of, &pid), 0);
+	cr_expect_eq(bench_count(&bench, is_oom_of, &pid), 1);
+	group_close(&group);
+	bench_close(&bench);
+}
+
+Test(oom, sigkill_is_told_with_its_sender_once)
+{
+	const struct gov_record_kill *record;
+	struct bench bench;
+	char path[96];
+	pid_t pid;
+
+	bench_open(&bench, 0);
+	bench_copy(&bench, "/bin/sleep", "agent", path);
+	bench_candidates(&bench, "agent", NULL);
+	pid = start((const char *[]){path, "60", NULL});
+	bench_wait(&bench, is_exec_of, &pid, "exec");
+	/* It isn't an end by SIGKILL, nor a SIGKILL that nobody gets. */
+	cr_assert_eq(kill(pid, SIGCONT), 0);
+	cr_assert_eq(kill(pid, 0), 0);
+	cr_assert_eq(kill(pid, SIGKILL), 0);
+	(void)!kill(pid, SIGKILL);
+	bench_wait(&bench, is_exit_of, &pid, "exit");
+	/* It waits for its parent, and is dead. */
+	cr_assert_eq(kill(pid, SIGKILL), 0);
+	cr_expect_eq(WTERMSIG(wait_for(pid)), SIGKILL);
+	bench_read(&bench);
+	cr_assert_eq(bench_count(&bench, is_kill_of, &pid), 1);
+	record = (const struct gov_record_kill *)bench_wait(&bench, is_kill_of, &pid, "kill");
+	cr_expect_eq(record->sender_pid, (uint32_t)getpid());
+	cr_expect_eq(record->sender_uid, getuid());
+	cr_expect_neq(record->head.mark, 0);
+	cr_expect_eq(strncmp(record->comm, bench.tag, strlen(bench.tag)), 0);
+	bench_close(&bench);
+}
+
+Test(oom, strangers_and_ones_own_arent_told)
+{
+	struct gov_config config = {};
+	struct bench bench;
+	char path[96];
+	pid_t pid, stranger;
+
+	bench_open(&bench, 0);
+	bench_copy(&bench, "/bin/sleep", "agent", path);
+	bench_candidates(&bench, "agent", NULL);
+	/* No mark: nobody's. */
+	stranger = start((const char *[]){"/bin/sleep", "60", NULL});
+	cr_assert_eq(kill(stranger, SIGKILL), 0);
+	cr_expect_eq(WTERMSIG(wait_for(stranger)), SIGKILL);
+	/* This process is govd. */
+	config.self_pid = (uint32_t)getpid();
+	cr_assert_eq(bpf_sense_set_config(bench.sense, &config), 0);
+	pid = start((const char *[]){path, "60", NULL});
+	bench_wait(&bench, is_exec_of, &pid, "exec");
+	cr_assert_eq(kill(pid, SIGKILL), 0);
+	cr_expect_eq(WTERMSIG(wait_for(pid)), SIGKILL);
+	bench_wait(&bench, is_exit_of, &pid, "exit");
+	bench_read(&bench);
+	cr_expect_eq(bench_count(&bench, is_kill_of, &pid), 0);
+	cr_expect_eq(bench_count(&bench, is_kill_of, &stranger), 0);
+	bench_close(&bench);
+}
+
+Test(oom, a_lineage_that_ends_its_own_isnt_told)
+{
+	struct bench bench;
+	struct puppet puppet;
+	char shell[96];
+	pid_t tool;
+
+	bench_open(&bench, 0);
+	bench_copy(&bench, "/bin/sh", "agent", shell);
+	bench_candidates(&bench, "agent", NULL);
+	puppet_open(&puppet, shell);
+	tool = (pid_t)puppet_do(&puppet, "sleep 60 & echo $!");
+	puppet_do(&puppet, "kill -9 $!; wait $!");
+	/* Another one, by somebody else: what is told of it comes behind what would have been told before. */
+	cr_assert_eq(kill(puppet.pid, SIGKILL), 0);
+	bench_wait(&bench, is_kill_of, &puppet.pid, "kill");
+	cr_expect_eq(bench_count(&bench, is_kill_of, &tool), 0);
+	puppet_close(&puppet);
+	bench_close(&bench);
+}
