@@ -139,7 +139,8 @@ void step_killed(struct state *state, const struct event *event, struct actions 
 	struct agent *agent = agent_of(state, victim);
 	struct incident *incident;
 
-	if (!agent)
+	/* The service manager ends a unit when it is told to. */
+	if (!agent || (event->killed.sender_pid == 1 && agent->stop_rule))
 		return;
 	if (is_root(agent, victim)) {
 		agent->root_rule = is_oomd ? "oom" : "sigkill";

@@ -73,6 +73,16 @@ static void tell_killed(struct world *world, struct victim victim, bool is_oomd)
 	world_step(world, &event);
 }
 
+static void tell_killed_by_init(struct world *world, struct victim victim)
+{
+	struct event event = {.kind = EVENT_KILLED};
+
+	event.killed.victim = victim;
+	event.killed.sender_pid = 1;
+	text_copy(event.killed.sender_comm, sizeof(event.killed.sender_comm), "systemd");
+	world_step(world, &event);
+}
+
 static const struct incident *told(const struct world *world)
 {
 	const struct action *record = world_action(world, ACTION_RECORD, 0);
@@ -278,6 +288,25 @@ Test(oom, sigkill_is_an_alert_with_its_sender)
 	incident = end_of(&world, agent->handle, SIGKILL);
 	expect_words(incident, "sigkill", "none");
 	cr_expect_eq(incident->by_uid, 1000);
+	world_done(&world);
+}
+
+Test(oom, init_is_told_unless_govd_has_asked_it)
+{
+	const struct agent *agent;
+	struct world world;
+
+	init(&world, POLICY_OOM_KERNEL);
+	agent = born(&world);
+	tell_killed_by_init(&world, victim_of(agent, 101));
+	EXPECT(&world, "record");
+	expect_words(told(&world), "sigkill", "none");
+	world.now_ns += NSEC_PER_SEC;
+	world_command(&world, COMMAND_KILL, agent->handle);
+	tell_killed_by_init(&world, victim_of(agent, ROOT));
+	EXPECT(&world, "");
+	tell_killed(&world, victim_of(agent, 102), false);
+	EXPECT(&world, "record");
 	world_done(&world);
 }
 
