@@ -16,6 +16,6 @@ chmod 755 "$stage"
 mkdir "$stage/build" "$stage/src"
 cp -r "$directory"/build/{govd,govctl,govd-hold,govd-recorder,tests} "$stage/build"
 rm -rf "$stage/build/tests/log"
-cp -r "$ROOT/scripts" "$ROOT/tests" "$stage/src"
+cp -r "$ROOT/scripts" "$ROOT/tests" "$ROOT/README.md" "$stage/src"
 "$ROOT/scripts/vm-run" "$release" --time-limit "${VM_TIME_LIMIT:-1200}" --copy "$stage:govd" -- \
 	bash /payload/govd/src/tests/vm/guest.sh
