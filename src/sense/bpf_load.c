@@ -360,6 +360,7 @@ static void run_probe(int socket_fd, const struct child_request *request _unused
 
 		printed = message.text;
 		r = probe_program(i, log, &message);
+		printed = NULL;
 		if (r == -ENOENT)
 			return;
 		if (r < 0)
