@@ -8,10 +8,12 @@
 /*
  * The actuator of agents' groups: one ops table a backend. Idempotent; results that come later go to `done`. Handles
  * name agents. The native backend makes, for each agent, SLICE/POLICY-ID in the v2 tree (identity, freeze, kill,
- * cpu.stat, PSI) and in each v1 hierarchy that has a controller it needs.
+ * cpu.stat, PSI) and in each v1 hierarchy that has a controller it needs. With the systemd backend it is the scope
+ * govd-POLICY-ID.scope, which systemd starts, limits and ends.
  */
 
 struct groups;
+struct group;
 
 struct group_events {
 	/* An action's result, at once (from within the call) or later. */
@@ -34,13 +36,25 @@ struct group_ops {
 	/* Finds or makes the slice. words: what went wrong or, on success, what degrades. */
 	int (*open)(struct groups *groups, char *words, size_t words_size);
 	int (*act)(struct groups *groups, const struct action *action);
+	/* What the backend waits for; NULL: for nothing of its own. */
+	int (*dispatch)(struct groups *groups);
+	void (*close)(struct groups *groups);
+	/* Removes an empty group's directories, as far as they are the backend's to remove. */
+	int (*remove_dirs)(struct groups *groups, struct group *group);
+	/* Moves a process out, to where the origin says. */
+	void (*evict)(struct groups *groups, pid_t pid, const char *origin);
+	bool owns_tree; /* directories that it finds without state are leftovers of its own */
 };
 
 /* slice: base name, e.g. agents.slice. Makes the slice's groups; removes nothing that it finds. error: in words what
  * went wrong or, on success, what degrades; "" nothing. */
 int groups_new_native(const char *slice, const struct group_events *events, struct groups **ret_groups, char *error,
 		      size_t error_size) _must_check_;
-/* Removes the slice when it is empty; agents' groups stay. */
+/* The same by systemd, whose slice it starts; waits for that, at most 10 s. -EOPNOTSUPP: systemd isn't PID 1 or has no
+ * pure v2 tree. */
+int groups_new_systemd(const char *slice, const struct group_events *events, struct groups **ret_groups, char *error,
+		       size_t error_size) _must_check_;
+/* The native backend removes the slice when it is empty; agents' groups stay. */
 struct groups *groups_free(struct groups *groups);
 DEFINE_CLEANUP(struct groups *, groups_free)
 

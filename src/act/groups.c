@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include "act/internal.h"
+#include "act/systemd.h"
 #include "base/text.h"
 
 /* What all backends share: the tables of groups, telling results, opening and closing. */
@@ -32,7 +33,7 @@ void group_path(const struct groups *groups, const char *name, char ret_path[sta
 {
 	struct text text = {.bytes = ret_path, .size = AGENT_CGROUP_MAX};
 
-	/* It fits: native_open sees to it. */
+	/* It fits: the backend's open sees to it. */
 	text_addf(&text, "%s/%s", groups->slice_path, name);
 }
 
@@ -87,6 +88,22 @@ void groups_tell_event(struct groups *groups, struct event *event)
 		groups->events.done(event, groups->events.userdata);
 }
 
+void groups_tell_placed(struct groups *groups, uint64_t agent, pid_t pid, const char *origin)
+{
+	const struct group *group = idmap_get(&groups->by_agent, agent);
+	struct event event = {.kind = EVENT_RESULT};
+	char cgroup[AGENT_CGROUP_MAX];
+
+	group_path(groups, group->name, cgroup);
+	event.result.action = ACTION_PLACE;
+	event.result.agent = agent;
+	event.result.pid = pid;
+	event.result.cgroup_id = group->cgroup_id;
+	event.result.cgroup = cgroup;
+	event.result.origin = origin;
+	groups_tell_event(groups, &event);
+}
+
 void groups_tell(struct groups *groups, const struct action *action, int error)
 {
 	struct event event = {.kind = EVENT_RESULT};
@@ -137,22 +154,22 @@ static bool is_slice_name(const char *slice)
 	return strncmp(slice, "cgroup.", 7) != 0;
 }
 
-int groups_new_native(const char *slice, const struct group_events *events, struct groups **ret_groups, char *error,
-		      size_t error_size)
+static int groups_new(const struct group_ops *ops, const char *slice, const struct group_events *events,
+		      struct groups **ret_groups, struct text *words)
 {
 	_cleanup_(groups_freep) struct groups *groups = NULL;
 	int r;
 
-	if (error_size)
-		error[0] = '\0';
+	if (words->size)
+		words->bytes[0] = '\0';
 	if (!is_slice_name(slice)) {
-		snprintf(error, error_size, "not a slice's name: wanted a file name such as agents.slice");
+		text_add(words, "not a slice's name: wanted a file name such as agents.slice");
 		return -EINVAL;
 	}
 	groups = calloc(1, sizeof(*groups));
 	if (!groups)
 		return -ENOMEM;
-	groups->ops = &native_ops;
+	groups->ops = ops;
 	groups->events = *events;
 	groups->slice_fd = groups->epoll_fd = groups->inotify_fd = groups->timer_fd = -EBADF;
 	for (size_t i = 0; i < HIERARCHIES_V1; i++)
@@ -161,17 +178,33 @@ int groups_new_native(const char *slice, const struct group_events *events, stru
 	process_guard_init(&groups->guard);
 	r = watch_open(groups);
 	if (r < 0) {
-		snprintf(error, error_size, "inotify, epoll, timerfd: %s", strerror(-r));
+		text_addf(words, "inotify, epoll, timerfd: %s", strerror(-r));
 		return r;
 	}
-	r = layout_discover(&groups->layout, error, error_size);
+	r = layout_discover(&groups->layout, words->bytes, words->size);
 	if (r < 0)
 		return r;
-	r = groups->ops->open(groups, error, error_size);
+	r = groups->ops->open(groups, words->bytes, words->size);
 	if (r < 0)
 		return r;
 	*ret_groups = TAKE_PTR(groups);
 	return 0;
+}
+
+int groups_new_native(const char *slice, const struct group_events *events, struct groups **ret_groups, char *error,
+		      size_t error_size)
+{
+	struct text words = {.bytes = error, .size = error_size};
+
+	return groups_new(&native_ops, slice, events, ret_groups, &words);
+}
+
+int groups_new_systemd(const char *slice, const struct group_events *events, struct groups **ret_groups, char *error,
+		       size_t error_size)
+{
+	struct text words = {.bytes = error, .size = error_size};
+
+	return groups_new(&systemd_ops, slice, events, ret_groups, &words);
 }
 
 struct groups *groups_free(struct groups *groups)
@@ -185,15 +218,10 @@ struct groups *groups_free(struct groups *groups)
 		group_drop(groups, group);
 		cursor = 0;
 	}
-	/* EBUSY when agents are in it: they stay, for the next govd. */
-	if (groups->slice_fd >= 0)
-		(void)tree_remove_leaf(groups->slice_fd, groups->slice);
+	groups->ops->close(groups);
 	close_p(&groups->slice_fd);
-	for (size_t i = 0; i < HIERARCHIES_V1; i++) {
-		if (groups->v1_slice_fd[i] >= 0)
-			(void)tree_remove_leaf(groups->v1_slice_fd[i], groups->slice);
+	for (size_t i = 0; i < HIERARCHIES_V1; i++)
 		close_p(&groups->v1_slice_fd[i]);
-	}
 	watch_close(groups);
 	idmap_done(&groups->by_id);
 	idmap_done(&groups->by_agent);

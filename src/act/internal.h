@@ -9,7 +9,8 @@
 
 /* Shared by the files of src/act; a backend replaces native.c and reuses the rest. */
 
-#define GROUP_NAME_MAX (POLICY_NAME_MAX + AGENT_ID_SIZE)
+/* POLICY-ID, or govd-POLICY-ID.scope */
+#define GROUP_NAME_MAX (POLICY_NAME_MAX + AGENT_ID_SIZE + 16)
 
 /* One agent's group: about 180 bytes and at most 1 + HIERARCHIES_V1 descriptors. */
 struct group {
@@ -39,6 +40,7 @@ struct groups {
 	int v1_slice_fd[HIERARCHIES_V1];
 	struct idmap by_agent, by_id, by_watch; /* handle, cgroup id, watch -> struct group; by_id owns */
 	int epoll_fd, inotify_fd, timer_fd;
+	struct systemd *systemd; /* of that backend, see systemd.h */
 };
 
 /* groups.c */
@@ -50,6 +52,8 @@ int group_add(struct groups *groups, uint64_t agent, const char *name, int v2_fd
 void group_path(const struct groups *groups, const char *name, char ret_path[static AGENT_CGROUP_MAX]);
 void group_drop(struct groups *groups, struct group *group);
 void groups_tell(struct groups *groups, const struct action *action, int error);
+/* The result of PLACE, when it is done. */
+void groups_tell_placed(struct groups *groups, uint64_t agent, pid_t pid, const char *origin);
 void groups_tell_event(struct groups *groups, struct event *event);
 
 /* tree.c: a directory and what is nested in it */
@@ -73,6 +77,8 @@ int group_controller_fd(const struct groups *groups, const struct group *group, 
 /* limit.c */
 /* Writes those of a hierarchy's controllers (v1: index; -1: v2). is_fresh: only what differs from a new group's. */
 int limit_apply(struct groups *groups, int dir_fd, int where, const struct policy_limits *limits, bool is_fresh);
+/* Whether memory's end ends the whole group, for which systemd has no property: in a group that is delegated. */
+int limit_apply_oom(int dir_fd, const struct policy_limits *limits);
 bool limit_needs(const struct hierarchy *hierarchy, const struct policy_limits *limits);
 extern const struct policy_limits limit_none;
 
@@ -88,6 +94,7 @@ int group_dissolve(struct groups *groups, struct group *group, const char *origi
 /* pid was reaped while it was moved. Moves a stranger that got its pid out again; -ESRCH if so, or if nobody is left.
  */
 int native_evict(struct groups *groups, const struct action *action);
+void native_evict_pid(struct groups *groups, pid_t pid, const char *origin);
 int group_evict(struct groups *groups, struct group *group, pid_t pid, uint64_t start_ticks, const char *origin);
 /* Removes the directories of an empty group. */
 int group_remove_dirs(struct groups *groups, struct group *group);
@@ -103,6 +110,8 @@ int group_forget(struct groups *groups, const struct action *action);
 /* watch.c */
 int watch_open(struct groups *groups) _must_check_;
 void watch_close(struct groups *groups);
+/* Has groups_fd() be readable when this descriptor is. */
+int watch_fd(struct groups *groups, int fd) _must_check_;
 int watch_add(struct groups *groups, struct group *group) _must_check_;
 void watch_remove(struct groups *groups, struct group *group);
 /* Have groups_dispatch look at the group as soon as the loop comes to it. */

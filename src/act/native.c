@@ -214,4 +214,22 @@ static int native_act(struct groups *groups, const struct action *action)
 	return handlers[action->kind](groups, action);
 }
 
-const struct group_ops native_ops = {.name = "native", .open = native_open, .act = native_act};
+/* Removes the slice's directories. EBUSY when agents are in it: they stay, for the next govd. */
+static void native_close(struct groups *groups)
+{
+	if (groups->slice_fd >= 0)
+		(void)tree_remove_leaf(groups->slice_fd, groups->slice);
+	for (size_t i = 0; i < HIERARCHIES_V1; i++)
+		if (groups->v1_slice_fd[i] >= 0)
+			(void)tree_remove_leaf(groups->v1_slice_fd[i], groups->slice);
+}
+
+const struct group_ops native_ops = {
+	.name = "native",
+	.open = native_open,
+	.act = native_act,
+	.close = native_close,
+	.remove_dirs = group_remove_dirs,
+	.evict = native_evict_pid,
+	.owns_tree = true,
+};

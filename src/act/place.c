@@ -165,22 +165,6 @@ static int place_root(struct groups *groups, struct group *group, const struct a
 	return group->watch < 0 ? watch_add(groups, group) : 0;
 }
 
-static void place_tell(struct groups *groups, const struct action *action, const struct group *group,
-		       const char *origin)
-{
-	struct event event = {.kind = EVENT_RESULT};
-	char cgroup[AGENT_CGROUP_MAX];
-
-	group_path(groups, group->name, cgroup);
-	event.result.action = ACTION_PLACE;
-	event.result.agent = action->agent->handle;
-	event.result.pid = action->process.pid;
-	event.result.cgroup_id = group->cgroup_id;
-	event.result.cgroup = cgroup;
-	event.result.origin = origin;
-	groups_tell_event(groups, &event);
-}
-
 /* On failure nothing is left: the processes are where they came from, the directories are gone. */
 static int place(struct groups *groups, const struct action *action, struct group **ret_group,
 		 char origin[static AGENT_CGROUP_MAX])
@@ -241,7 +225,7 @@ int native_place(struct groups *groups, const struct action *action)
 	groups->counts.placed++;
 	/* It may have ended before there was a watch. */
 	watch_check_soon(groups, group);
-	place_tell(groups, &placed, group, origin);
+	groups_tell_placed(groups, action->agent->handle, placed.process.pid, origin);
 	return 0;
 }
 

@@ -193,15 +193,21 @@ int native_remove(struct groups *groups, const struct action *action)
 	return r;
 }
 
+void native_evict_pid(struct groups *groups, pid_t pid, const char *origin)
+{
+	struct exits exits = {.from_v1 = -1};
+
+	exits_open(&exits, groups, origin);
+	exits_move(pid, &exits);
+	exits_close(&exits);
+}
+
 int group_evict(struct groups *groups, struct group *group, pid_t pid, uint64_t start_ticks, const char *origin)
 {
 	struct process_stat stat;
-	struct exits exits = {.from_v1 = -1};
 
 	if (process_read_stat(pid, &stat) == 0 && stat.start_ticks != start_ticks) {
-		exits_open(&exits, groups, origin);
-		exits_move(pid, &exits);
-		exits_close(&exits);
+		groups->ops->evict(groups, pid, origin);
 		return -ESRCH;
 	}
 	/* It has ended in its group; its children may live. */

@@ -75,7 +75,7 @@ static int group_restore(struct groups *groups, const char *name, int *dir_fd, c
 		r = watch_add(groups, group);
 	} else {
 		/* Told once, for the books, and swept away. */
-		r = group_remove_dirs(groups, group);
+		r = groups->ops->remove_dirs(groups, group);
 		group_drop(groups, group);
 	}
 	if (groups->events.found)
@@ -96,7 +96,7 @@ static int restore_v2_dir(struct groups *groups, const char *name, int *dir_fd)
 		return group_restore(groups, name, dir_fd, saved);
 	(void)tree_pids(*dir_fd, count_pid, &strangers);
 	groups->counts.strangers += strangers;
-	return strangers ? 0 : tree_remove(*dir_fd, name);
+	return strangers || !groups->ops->owns_tree ? 0 : tree_remove(*dir_fd, name);
 }
 
 /* A directory of a v1 slice: without its v2 counterpart it is a leftover. */

@@ -40,6 +40,11 @@ int watch_open(struct groups *groups)
 	return r < 0 ? r : epoll_add(groups->epoll_fd, groups->timer_fd);
 }
 
+int watch_fd(struct groups *groups, int fd)
+{
+	return epoll_add(groups->epoll_fd, fd);
+}
+
 void watch_close(struct groups *groups)
 {
 	close_p(&groups->timer_fd);
@@ -211,5 +216,5 @@ int groups_dispatch(struct groups *groups)
 		return -errno;
 	if (read(groups->timer_fd, &expirations, sizeof(expirations)) > 0)
 		groups_check(groups);
-	return 0;
+	return groups->ops->dispatch ? groups->ops->dispatch(groups) : 0;
 }

@@ -24,7 +24,7 @@ static void agent_set_policy(struct state *state, struct agent *agent, struct ac
 	agent->is_orphaned_policy = false;
 	policy_unref(agent->policy);
 	agent->policy = policy_ref(policy);
-	if (agent->is_placed && agent->state != AGENT_GONE && !is_same)
+	if ((agent->is_placed || agent->is_placing) && agent->state != AGENT_GONE && !is_same)
 		actions_add(actions, ACTION_LIMIT, agent);
 	if ((agent->is_placed || agent->is_observed) && agent->state != AGENT_GONE && !is_paced)
 		actions_add(actions, ACTION_PACE, agent);

@@ -54,7 +54,7 @@ static const char usage_text[] =
 	"  --runtime-dir DIR   the socket's directory (default " GOV_DEFAULT_RUNTIME_DIR ")\n"
 	"  --state-dir DIR     the incidents' directory (default " GOV_DEFAULT_STATE_DIR ")\n"
 	"  --slice NAME        the group that holds all agents (default " GOV_DEFAULT_SLICE ")\n"
-	"  --backend NAME      auto or native\n"
+	"  --backend NAME      auto, systemd or native\n"
 	"  --observe           only say what would be done, whatever the policies say\n"
 	"  --ring-size SIZE    of the kernel's ring buffer, a power of two, 4K to 64M (default 4M)\n"
 	"  --log-level LEVEL   err, warning, info or debug\n"
@@ -85,11 +85,9 @@ static int _printf_(1, 2) usage_error(const char *format, ...)
 
 static int take_backend(const char *name)
 {
-	if (streq(name, "auto") || streq(name, "native"))
+	if (streq(name, "auto") || streq(name, "native") || streq(name, "systemd"))
 		return 0;
-	if (streq(name, "systemd"))
-		return usage_error("--backend %s isn't supported by this version: use auto or native", name);
-	return usage_error("--backend %s is none of auto, native", name);
+	return usage_error("--backend %s is none of auto, systemd, native", name);
 }
 
 static int take_ring_size(const char *text, size_t *ret_bytes)

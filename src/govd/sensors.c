@@ -200,6 +200,16 @@ static int on_sample(sd_event_source *source, uint64_t usec, void *userdata)
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
+/* auto is native as long as the systemd backend is young. */
+static int open_backend(struct manager *manager, const struct group_events *events, char *words, size_t size)
+{
+	const struct manager_options *options = &manager->options;
+
+	if (streq(options->backend, "systemd"))
+		return groups_new_systemd(options->slice, events, &manager->groups, words, size);
+	return groups_new_native(options->slice, events, &manager->groups, words, size);
+}
+
 static int open_groups(struct manager *manager)
 {
 	static const struct group_events handlers = {.done = group_done, .empty = group_empty, .found = group_found};
@@ -208,7 +218,7 @@ static int open_groups(struct manager *manager)
 	int r;
 
 	events.userdata = manager;
-	r = groups_new_native(manager->options.slice, &events, &manager->groups, why, sizeof(why));
+	r = open_backend(manager, &events, why, sizeof(why));
 	if (r < 0)
 		log_err("can't make the slice %s: %s (%s)", manager->options.slice, *why ? why : strerror(-r),
 			strerror(-r));

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <sys/stat.h>
+
+#include "act/systemd.h"
+#include "base/text.h"
+
+/* The systemd backend: its slice, and which action is whose. See systemd.h. */
+
+#define SLICE_WAIT_NS (10 * NSEC_PER_SEC)
+#define SLICE_LOOK_US 20000
+
+/* Why it can't be used here: in words. */
+static int check_host(const struct groups *groups, struct text *words)
+{
+	if (access("/run/systemd/system", F_OK) < 0) {
+		text_add(words, "systemd isn't PID 1 here");
+		return -EOPNOTSUPP;
+	}
+	if (groups->layout.n_v1 || !groups->layout.v2.controllers || groups->layout.v2.root[0]) {
+		text_add(words, "systemd's tree isn't pure control groups v2 (systemd.unified_cgroup_hierarchy)");
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+static int call_slice(struct groups *groups, const char *method, sd_bus_message **ret_reply, struct text *words)
+{
+	_cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+	bool is_start = streq(method, "StartUnit");
+	int r;
+
+	r = sd_bus_call_method(groups->systemd->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, method, &error,
+			       ret_reply, is_start ? "ss" : "s", groups->slice, "fail");
+	if (r < 0)
+		text_addf(words, "systemd, asked to start %s: %s", groups->slice,
+			  error.message ? error.message : strerror(-r));
+	return r;
+}
+
+/* Where systemd has put it: a-b.slice is in a.slice. */
+static int slice_find(struct groups *groups, struct text *words)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+	_cleanup_free_ char *path = NULL;
+	const char *object;
+	int r;
+
+	r = call_slice(groups, "LoadUnit", &reply, words);
+	if (r < 0)
+		return r;
+	r = sd_bus_message_read(reply, "o", &object);
+	if (r < 0)
+		return r;
+	r = sd_bus_get_property_string(groups->systemd->bus, SYSTEMD_NAME, object, SYSTEMD_NAME ".Slice",
+				       "ControlGroup", NULL, &path);
+	if (r < 0)
+		return r;
+	if (*path != '/')
+		return -ENOENT; /* not yet */
+	if (!text_copy(groups->slice_below, sizeof(groups->slice_below), path) ||
+	    strlen(path) + 1 + GROUP_NAME_MAX > AGENT_CGROUP_MAX)
+		return -ENAMETOOLONG;
+	text_copy(groups->slice_path, sizeof(groups->slice_path), path);
+	return hierarchy_open(&groups->layout.v2, path, &groups->slice_fd);
+}
+
+static int slice_open(struct groups *groups, struct text *words)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+	uint64_t deadline = watch_now_ns() + SLICE_WAIT_NS;
+	struct stat st;
+	int r;
+
+	r = call_slice(groups, "StartUnit", &reply, words);
+	if (r < 0)
+		return r;
+	while ((r = slice_find(groups, words)) == -ENOENT && watch_now_ns() < deadline)
+		usleep(SLICE_LOOK_US);
+	if (r < 0) {
+		if (!words->length)
+			text_addf(words, "systemd hasn't started %s: %s", groups->slice, strerror(-r));
+		return r;
+	}
+	if (fstat(groups->slice_fd, &st) < 0)
+		return -errno;
+	groups->slice_id = st.st_ino;
+	for (const char *p = groups->slice_path; *p; p++)
+		groups->slice_level += *p == '/';
+	return 0;
+}
+
+static int systemd_open(struct groups *groups, char *buffer, size_t size)
+{
+	struct text words = {.bytes = buffer, .size = size};
+	int r;
+
+	r = check_host(groups, &words);
+	if (r < 0)
+		return r;
+	groups->systemd = calloc(1, sizeof(*groups->systemd));
+	if (!groups->systemd)
+		return -ENOMEM;
+	groups->systemd->bus_fd = groups->systemd->timer_fd = -EBADF;
+	r = systemd_bus_open(groups);
+	if (r < 0) {
+		text_addf(&words, "can't reach systemd over D-Bus: %s", strerror(-r));
+		return r;
+	}
+	r = slice_open(groups, &words);
+	if (r < 0)
+		return r;
+	systemd_arm(groups);
+	return 0;
+}
+
+/* The slice stays, as agents do: stopping it would end them. */
+static void systemd_close(struct groups *groups)
+{
+	if (!groups->systemd)
+		return;
+	requests_free(groups);
+	systemd_bus_close(groups);
+	free(groups->systemd);
+	groups->systemd = NULL;
+}
+
+static int (*const handlers[ACTION_KINDS])(struct groups *, const struct action *) = {
+	[ACTION_PLACE] = systemd_place,	    [ACTION_MOVE] = native_move,
+	[ACTION_EVICT] = systemd_evict,	    [ACTION_LIMIT] = systemd_limit,
+	[ACTION_RELEASE] = systemd_release, [ACTION_FREEZE] = group_freeze,
+	[ACTION_THAW] = group_thaw,	    [ACTION_SIGNAL] = group_signal,
+	[ACTION_KILL] = group_kill,	    [ACTION_SIGNAL_ALL] = group_signal_all,
+	[ACTION_REMOVE] = systemd_remove,   [ACTION_FORGET] = group_forget,
+};
+
+static int systemd_act(struct groups *groups, const struct action *action)
+{
+	if ((unsigned)action->kind >= ACTION_KINDS || !handlers[action->kind])
+		return -EOPNOTSUPP;
+	return handlers[action->kind](groups, action);
+}
+
+const struct group_ops systemd_ops = {
+	.name = "systemd",
+	.open = systemd_open,
+	.act = systemd_act,
+	.dispatch = systemd_dispatch,
+	.close = systemd_close,
+	.remove_dirs = systemd_remove_dirs,
+	.evict = systemd_evict_pid,
+};

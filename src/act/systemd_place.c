@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <fcntl.h>
+#include <sys/xattr.h>
+
+#include "act/saved.h"
+#include "act/systemd.h"
+#include "base/text.h"
+
+/*
+ * Placing: systemd is asked for a scope with the process in it. That it is done is seen by where the process is: the
+ * signal JobRemoved and the answers only say when to look, and whatever is lost of them is made good by a look a second
+ * later.
+ */
+
+#define TRIES_MAX 20
+#define UNIT_EXISTS_RETRY_NS (50 * NSEC_PER_MSEC) /* the scope of that name is about to end */
+
+static bool is_in_unit(const struct groups *groups, const struct request *request)
+{
+	char proc_cgroup[PROC_CGROUP_SIZE], path[PATH_MAX];
+	size_t slice = strlen(groups->slice_below), unit = strlen(request->unit);
+
+	if (proc_cgroup_read(request->pid, proc_cgroup) < 0 ||
+	    layout_path_of(&groups->layout.v2, proc_cgroup, path, sizeof(path)) < 0)
+		return false;
+	return strncmp(path, groups->slice_below, slice) == 0 && path[slice] == '/' &&
+	       strncmp(path + slice + 1, request->unit, unit) == 0 &&
+	       (path[slice + 1 + unit] == '\0' || path[slice + 1 + unit] == '/');
+}
+
+static int unit_open(const struct groups *groups, const char *unit)
+{
+	int fd = openat(groups->slice_fd, unit, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static void place_fail(struct groups *groups, struct request *request, int error)
+{
+	struct event event = {.kind = EVENT_RESULT};
+
+	event.result.action = ACTION_PLACE;
+	event.result.agent = request->agent;
+	event.result.pid = request->pid;
+	event.result.error = -error;
+	if (error != -ESRCH)
+		groups->counts.failed++;
+	request_end(request);
+	groups_tell_event(groups, &event);
+}
+
+static int place_adopt(struct groups *groups, struct request *request, int unit_fd)
+{
+	_cleanup_close_ int fd = unit_fd;
+	struct group *group;
+	int r;
+
+	if (fsetxattr(fd, SAVED_XATTR, request->state, request->state_length, 0) < 0)
+		return -errno;
+	if (limit_apply_oom(fd, &request->limits) < 0)
+		groups->counts.degraded++;
+	r = group_add(groups, request->agent, request->unit, TAKE_FD(fd), &group);
+	if (r < 0)
+		return r;
+	r = watch_add(groups, group);
+	if (r < 0) {
+		group_drop(groups, group);
+		return r;
+	}
+	group->is_occupied = true;
+	/* It may have ended before there was a watch. */
+	watch_check_soon(groups, group);
+	return 0;
+}
+
+static void limit_again(struct groups *groups, uint64_t agent, const char *unit, const struct policy_limits *limits)
+{
+	struct request *request = request_new(groups, &request_limit, agent);
+
+	if (!request) {
+		groups->counts.failed++;
+		return;
+	}
+	text_copy(request->unit, sizeof(request->unit), unit);
+	request->limits = *limits;
+	request_begin(groups, request);
+}
+
+/* The scope is there; the process, or what it has left, is in it. */
+static void place_finish(struct groups *groups, struct request *request)
+{
+	int r = unit_open(groups, request->unit);
+
+	if (r >= 0)
+		r = place_adopt(groups, request, r);
+	if (r < 0) {
+		/* The scope has ended meanwhile with all that was in it. */
+		place_fail(groups, request, r == -ENOENT || r == -ENODEV ? -ESRCH : r);
+		return;
+	}
+	groups->counts.placed++;
+	if (request->is_relimited)
+		limit_again(groups, request->agent, request->unit, &request->limits);
+	request_end(request);
+	groups_tell_placed(groups, request->agent, request->pid, request->origin);
+}
+
+/* Whether there is nothing to wait for any more. */
+static bool place_look(struct groups *groups, struct request *request)
+{
+	_cleanup_close_ int fd = -EBADF;
+
+	if (is_in_unit(groups, request)) {
+		place_finish(groups, request);
+		return true;
+	}
+	if (process_lives(request->pid, request->start_ticks))
+		return false;
+	fd = unit_open(groups, request->unit);
+	if (fd >= 0 && tree_read_flag(fd, "cgroup.events", "populated") == 1)
+		place_finish(groups, request);
+	else
+		place_fail(groups, request, -ESRCH);
+	return true;
+}
+
+/* The scope is ours by its name, and what is delegated may be written to. */
+static bool place_move(struct groups *groups, struct request *request)
+{
+	_cleanup_close_ int fd = unit_open(groups, request->unit);
+
+	return fd >= 0 && process_is_there(request->pid_fd) && tree_move(fd, request->pid) == 0 &&
+	       place_look(groups, request);
+}
+
+static int place_message(struct groups *groups, const struct request *request, sd_bus_message **ret_message)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
+	int r;
+
+	r = unit_start_scope(groups, request->unit, groups->slice, request->description, &message);
+	if (r < 0)
+		return r;
+	r = sd_bus_message_append(message, "(sv)(sv)", "PIDs", "au", 1, (uint32_t)request->pid, "Delegate", "b", 1);
+	if (r < 0)
+		return r;
+	r = unit_append_limits(message, &request->limits);
+	if (r < 0)
+		return r;
+	r = sd_bus_message_close_container(message);
+	if (r < 0)
+		return r;
+	r = sd_bus_message_append(message, "a(sa(sv))", 0);
+	if (r < 0)
+		return r;
+	*ret_message = TAKE_PTR(message);
+	return 0;
+}
+
+static void place_run(struct groups *groups, struct request *request)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
+	int r;
+
+	if (place_look(groups, request))
+		return;
+	/* A scope of this name that is there without it: of a call whose answer was lost. */
+	if (request->tries && place_move(groups, request))
+		return;
+	if (request->tries >= TRIES_MAX) {
+		place_fail(groups, request, -ETIMEDOUT);
+		return;
+	}
+	r = place_message(groups, request, &message);
+	systemd_call(groups, request, message, r);
+}
+
+static void place_answer(struct groups *groups, struct request *request, int error)
+{
+	/* The job is queued: JobRemoved comes, or else a second from now a look. */
+	if (error == 0 || place_look(groups, request))
+		return;
+	if (error != -EEXIST)
+		place_fail(groups, request, error);
+	else if (!place_move(groups, request))
+		request_again(request, UNIT_EXISTS_RETRY_NS);
+}
+
+static void place_expire(struct groups *groups, struct request *request)
+{
+	if (!place_look(groups, request))
+		place_fail(groups, request, -ETIMEDOUT);
+}
+
+const struct request_kind request_place = {.run = place_run, .answer = place_answer, .expire = place_expire};
+
+void systemd_job_removed(struct groups *groups, const char *unit, const char *result)
+{
+	if (!unit_is_scope(unit))
+		return;
+	for (struct request *request = groups->systemd->requests; request; request = request->next) {
+		if (request->is_done || request->kind != &request_place || !streq(request->unit, unit))
+			continue;
+		/* The job of the scope's end is told by the same signal: then the next try comes soon. */
+		if (!place_look(groups, request) && !(streq(result, "done") && place_move(groups, request)))
+			request_again(request, UNIT_EXISTS_RETRY_NS);
+		return;
+	}
+}
+
+/* Fills in what the request keeps of the agent, which is only lent to us. */
+static int place_prepare(struct groups *groups, struct request *request, const struct action *action)
+{
+	struct agent saved = *action->agent;
+	char proc_cgroup[PROC_CGROUP_SIZE], state[SAVED_SIZE], key[4 * POLICY_KEY_MAX];
+	int r;
+
+	request->pid = action->process.pid ? action->process.pid : saved.root_pid;
+	request->start_ticks = action->process.pid ? action->process.start_ticks : saved.root_start_ticks;
+	r = process_open(&groups->guard, request->pid, &request->start_ticks, &request->pid_fd);
+	if (r < 0)
+		return r;
+	r = proc_cgroup_read(request->pid, proc_cgroup);
+	if (r < 0)
+		return r;
+	if (!saved.origin[0])
+		origin_format(&groups->layout, proc_cgroup, saved.origin);
+	text_copy(request->origin, sizeof(request->origin), saved.origin);
+	r = unit_name_of(&saved, request->unit);
+	if (r < 0)
+		return r;
+	request->limits = saved.policy->limits;
+	/* It becomes a line of a unit file: without control characters and lone backslashes. */
+	text_escape(key, sizeof(key), saved.key);
+	snprintf(request->description, sizeof(request->description), "govd: %s%s%s", saved.policy->name,
+		 *key ? "/" : "", key);
+	request->state_length = saved_format(&saved, state);
+	request->state = malloc(request->state_length);
+	if (!request->state)
+		return -ENOMEM;
+	memcpy(request->state, state, request->state_length);
+	return 0;
+}
+
+/* Its group is there already: another process of its lineage joins it. */
+static int place_again(struct groups *groups, const struct action *action)
+{
+	struct action move = *action;
+	int r;
+
+	if (!move.process.pid) {
+		move.process.pid = action->agent->root_pid;
+		move.process.start_ticks = action->agent->root_start_ticks;
+	}
+	r = native_move(groups, &move);
+	if (r < 0)
+		groups_tell(groups, action, r);
+	else
+		groups_tell_placed(groups, action->agent->handle, move.process.pid, action->agent->origin);
+	return r;
+}
+
+int systemd_place(struct groups *groups, const struct action *action)
+{
+	struct request *request;
+	int r;
+
+	if (request_find(groups, &request_place, action->agent->handle))
+		return 0;
+	if (group_find(groups, action->agent))
+		return place_again(groups, action);
+	request = request_new(groups, &request_place, action->agent->handle);
+	r = request ? place_prepare(groups, request, action) : -ENOMEM;
+	if (r < 0) {
+		groups_tell(groups, action, r);
+		if (request) {
+			close_p(&request->pid_fd);
+			free(request);
+		}
+		return r;
+	}
+	request_begin(groups, request);
+	return 0;
+}
+
+/* ---- limits ---- */
+
+static void limit_run(struct groups *groups, struct request *request)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
+	int r;
+
+	r = systemd_message(groups, "SetUnitProperties", &message);
+	if (r >= 0)
+		r = sd_bus_message_append(message, "sb", request->unit, 1);
+	if (r >= 0)
+		r = sd_bus_message_open_container(message, 'a', "(sv)");
+	if (r >= 0)
+		r = unit_append_limits(message, &request->limits);
+	if (r >= 0)
+		r = sd_bus_message_close_container(message);
+	systemd_call(groups, request, message, r);
+}
+
+static void limit_answer(struct groups *groups, struct request *request, int error)
+{
+	/* ENOENT: its scope has ended meanwhile. */
+	if (error < 0 && error != -ENOENT)
+		groups->counts.failed++;
+	request_end(request);
+}
+
+static void limit_expire(struct groups *groups, struct request *request)
+{
+	limit_answer(groups, request, -ETIMEDOUT);
+}
+
+const struct request_kind request_limit = {.run = limit_run, .answer = limit_answer, .expire = limit_expire};
+
+int systemd_limit(struct groups *groups, const struct action *action)
+{
+	const struct policy_limits *limits = &action->agent->policy->limits;
+	struct request *request = request_find(groups, &request_place, action->agent->handle);
+	const struct group *group;
+
+	if (request) {
+		request->limits = *limits;
+		request->is_relimited = true;
+		return 0;
+	}
+	group = group_find(groups, action->agent);
+	if (!group || group->v2_fd < 0)
+		return -ESRCH;
+	/* A group that the native backend has made before. */
+	if (!unit_is_scope(group->name))
+		return native_limit(groups, action);
+	/* What was asked for before is out of date. */
+	request = request_find(groups, &request_limit, action->agent->handle);
+	if (request)
+		request_end(request);
+	if (limit_apply_oom(group->v2_fd, limits) < 0)
+		groups->counts.degraded++;
+	limit_again(groups, group->agent, group->name, limits);
+	return 0;
+}

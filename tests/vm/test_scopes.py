@@ -1,0 +1,301 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""govd's systemd backend: agents as scopes of systemd's. Runs in a guest: it reexecutes PID 1 and restarts dbus."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "host"))
+
+from harness import GovdTest, cgroups_of, is_alive, v2_root, wait_until  # noqa: E402
+
+SCOPES = int(os.environ.get("SCOPES", "40"))  # started in SCOPES_WITHIN seconds
+SCOPES_WITHIN = 10
+SLOW = 60  # seconds; PID 1 of a guest without KVM reexecutes in some
+FIRST_LINE = "#!/bin/sh\ncat /proc/self/cgroup >>DIR/first\nexec sleep 300\n"
+FORKS = "#!/bin/sh\nsleep 300 &\nsleep 300 &\nwait\n"
+
+
+def systemctl(*words, check=True):
+    return subprocess.run(["systemctl", *words], check=check, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def properties(unit, *names):
+    lines = systemctl("show", unit, *(f"--property={name}" for name in names)).splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def read(*names):
+    with open(os.path.join(*names), encoding="ascii") as file:
+        return file.read().strip()
+
+
+class ScopeTest(GovdTest):
+    def setUp(self):
+        super().setUp()
+        self.assertTrue(os.path.isdir("/run/systemd/system"), "systemd isn't PID 1")
+
+    def leftovers(self):
+        """The slice is systemd's: it ends by its word, and with it whatever should be left in it."""
+        systemctl("stop", self.slice, check=False)
+        return super().leftovers()
+
+    def start(self, *options, **keywords):
+        super().start("--backend", "systemd", *options, **keywords)
+
+    def placed(self, pid):
+        return wait_until(lambda: next((a for a in self.agents() if a["pid"] == pid and
+                                        a["state"] not in ("starting", "held")), None), f"pid {pid} is placed", SLOW)
+
+    def unit_of(self, agent):
+        return os.path.basename(agent["cgroup"])
+
+    def sleeper(self, name="bot", text=""):
+        agent = self.copy("sleep", name)
+        self.policy(name, f"match: {{exe: DIR/bin/{name}}}\n{text}")
+        return agent
+
+    def assert_scope(self, pid, agent):
+        self.assertEqual(self.unit_of(agent), f"govd-{agent['policy']}-{agent['id']}.scope")
+        self.assertEqual(cgroups_of(pid)[""], agent["cgroup"])
+        shown = properties(self.unit_of(agent), "ActiveState", "Slice", "ControlGroup", "Delegate")
+        self.assertEqual(shown, {"ActiveState": "active", "Slice": self.slice, "ControlGroup": agent["cgroup"],
+                                 "Delegate": "yes"})
+
+    # ---- one scope
+
+    def test_agent_is_a_scope_with_its_limits_and_name(self):
+        agent = self.sleeper(text='key: {args: " (\\\\d+)$"}\n'
+                                  "memory: {high: 48M, max: 64M, swap_max: 0, on_oom: kill-agent}\n"
+                                  "tasks: {max: 32}\ncpu: {weight: 50, max: 25%}\n")
+        self.start()
+        self.assertEqual(self.ctl_json("status")["backend"], "systemd")
+        process = self.spawn(agent, "300")
+        found = self.placed(process.pid)
+        self.assert_scope(process.pid, found)
+        unit, group = self.unit_of(found), v2_root() + found["cgroup"]
+        expected = {"Description": "govd: bot/300", "MemoryHigh": str(48 << 20), "MemoryMax": str(64 << 20),
+                    "MemorySwapMax": "0", "TasksMax": "32", "CPUWeight": "50", "CPUQuotaPerSecUSec": "250ms",
+                    "CollectMode": "inactive-or-failed"}
+        self.assertEqual(properties(unit, *expected), expected)
+        files = {"memory.high": str(48 << 20), "memory.max": str(64 << 20), "pids.max": "32", "cpu.weight": "50",
+                 "memory.oom.group": "1", "cpu.max": "25000 100000"}
+        self.assertEqual({name: read(group, name) for name in files}, files)
+        self.assertIn(unit, systemctl("status", "--no-pager", self.slice))
+        process.kill()
+        process.wait()
+        wait_until(lambda: not self.agents(), "govd sees its end")
+        wait_until(lambda: properties(unit, "LoadState")["LoadState"] == "not-found", "the scope has gone", SLOW)
+
+    def test_hostile_key_names_no_other_property(self):
+        """The description becomes a line of a unit file."""
+        agent = self.sleeper(text='key: {args: "(?s)key=(.*)"}\nmemory: {max: 64M}\n')
+        self.start()
+        process = self.spawn("/bin/bash", "-c", 'exec -a "$1" "$0" 300', agent, "key=a\n[Scope]\nMemoryMax=1G\n%i\\")
+        found = self.placed(process.pid)
+        shown = properties(self.unit_of(found), "MemoryMax", "Description")
+        self.assertEqual(shown["MemoryMax"], str(64 << 20))
+        self.assertNotIn("\n", shown["Description"])
+        systemctl("daemon-reload")
+        self.assertEqual(properties(self.unit_of(found), "MemoryMax"), {"MemoryMax": str(64 << 20)})
+
+    def test_held_agent_is_in_its_scope_at_its_first_line(self):
+        script = self.script("first.sh", FIRST_LINE.replace("DIR", self.dir))
+        self.policy("first", "match: {script: DIR/first.sh}\n")
+        self.start()
+        processes = [self.spawn("/bin/sh", script) for _ in range(5)]
+        found = [self.placed(process.pid) for process in processes]
+        lines = wait_until(lambda: os.path.exists(self.path("first")) and len(read(self.path("first")).split()) == 5 and
+                           read(self.path("first")).split(), "all have run")
+        self.assertEqual(sorted(line.removeprefix("0::") for line in lines), sorted(a["cgroup"] for a in found))
+
+    def test_children_forked_at_once_are_in_the_scope(self):
+        script = self.script("forks.sh", FORKS)
+        self.policy("forks", "match: {script: DIR/forks.sh}\nhold: never\n")
+        self.start()
+        process = self.spawn("/bin/sh", script)
+        found = self.placed(process.pid)
+        wait_until(lambda: len(read(v2_root() + found["cgroup"], "cgroup.procs").split()) == 3, "all three are in it")
+
+    def test_changed_limits_are_systemds(self):
+        agent = self.sleeper(text="memory: {max: 64M}\n")
+        self.start()
+        process = self.spawn(agent, "300")
+        found = self.placed(process.pid)
+        self.policy("bot", "match: {exe: DIR/bin/bot}\nmemory: {max: 96M}\n")
+        self.ctl("policy", "reload")
+        wait_until(lambda: properties(self.unit_of(found), "MemoryMax")["MemoryMax"] == str(96 << 20),
+                   "systemd knows")
+        systemctl("daemon-reload")
+        self.assertEqual(read(v2_root() + found["cgroup"], "memory.max"), str(96 << 20))
+
+    # ---- what is done to them
+
+    def test_freeze_thaw_stop_and_kill(self):
+        agent = self.sleeper()
+        self.start()
+        for verb in ("stop", "kill"):
+            process = self.spawn(agent, "300")
+            found = self.placed(process.pid)
+            self.ctl("freeze", found["id"])
+            self.assertEqual(read(v2_root() + found["cgroup"], "cgroup.freeze"), "1")
+            systemctl("daemon-reload")
+            self.assertEqual(read(v2_root() + found["cgroup"], "cgroup.freeze"), "1")
+            self.ctl("thaw", found["id"])
+            self.assertEqual(read(v2_root() + found["cgroup"], "cgroup.freeze"), "0")
+            self.ctl(verb, found["id"])
+            process.wait(20)
+            wait_until(lambda: not self.agents(), "govd knows")
+
+    def release_one_of_a_unit(self, *options):
+        """Returns its pid, the unit, and where the agent was."""
+        agent, unit = self.sleeper(text="memory: {max: 64M}\n"), f"govtest-agent-{os.getpid()}.service"
+        self.start()
+        subprocess.run(["systemd-run", "--quiet", f"--unit={unit}", *options, agent, "300"], check=True)
+        self.addCleanup(systemctl, "stop", unit, check=False)
+        pid = int(properties(unit, "MainPID")["MainPID"])
+        found = self.placed(pid)
+        self.assertEqual(properties(unit, "ActiveState")["ActiveState"], "active")
+        self.ctl("release", found["id"])
+        self.assertEqual(self.agents(), [])
+        wait_until(lambda: not os.path.exists(v2_root() + found["cgroup"]), "the scope has gone", SLOW)
+        self.assertTrue(is_alive(pid))
+        return pid, unit
+
+    def test_released_agent_is_back_in_its_delegated_unit(self):
+        pid, unit = self.release_one_of_a_unit("--property=Delegate=yes")
+        self.assertEqual(cgroups_of(pid)[""], properties(unit, "ControlGroup")["ControlGroup"])
+
+    def test_released_agent_of_another_unit_still_ends_with_it(self):
+        """systemd takes nobody back into a unit that isn't delegated, but knows its main process."""
+        pid, unit = self.release_one_of_a_unit()
+        self.assertRegex(cgroups_of(pid)[""], r"^/system.slice/govd-released-\d+-\d+\.scope$")
+        systemctl("stop", unit)
+        wait_until(lambda: not is_alive(pid), "it ends")
+
+    def test_released_agent_whose_unit_has_gone_has_no_limits(self):
+        agent, unit = self.sleeper(text="memory: {max: 64M}\n"), f"govtest-origin-{os.getpid()}.scope"
+        self.start()
+        process = self.spawn("systemd-run", "--quiet", "--scope", f"--unit={unit}", agent, "300")
+        found = self.placed(process.pid)
+        wait_until(lambda: properties(unit, "ActiveState")["ActiveState"] == "inactive", "its first scope has gone",
+                   SLOW)
+        self.ctl("release", found["id"])
+        group = cgroups_of(process.pid)[""]
+        self.assertRegex(group, r"^/system.slice/govd-released-\d+-\d+\.scope$")
+        self.assertEqual(read(v2_root() + group, "memory.max"), "max")
+        self.assertIsNone(process.poll())
+
+    # ---- many, and what goes on around them
+
+    def start_many(self, agent, count, within):
+        """Starts count agents, evenly; returns them and, for each, when it was placed, in ms."""
+        processes, took, begun = [], {}, {}
+        is_over = threading.Event()
+
+        def look():
+            while not is_over.is_set() or len(took) < len(begun):
+                for pid, at in list(begun.items()):
+                    if pid not in took and self.is_inside(pid):
+                        took[pid] = (time.monotonic() - at) * 1000
+                if is_over.is_set() and time.monotonic() > is_over.deadline:
+                    return
+                time.sleep(0.005)
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        first = time.monotonic()
+        for i in range(count):
+            time.sleep(max(0, first + i * within / count - time.monotonic()))
+            at = time.monotonic()
+            # spawn() returns at the exec, which waits for the hold.
+            processes.append(self.spawn(agent, "300"))
+            begun[processes[-1].pid] = at
+        is_over.deadline = time.monotonic() + SLOW
+        is_over.set()
+        thread.join()
+        return processes, sorted(took.values())
+
+    def assert_all_placed(self, processes):
+        wait_until(lambda: len([a for a in self.agents() if a["state"] == "active"]) == len(processes),
+                   "all are placed", SLOW)
+        agents = {a["pid"]: a for a in self.agents()}
+        for process in processes:
+            self.assertIsNone(process.poll())
+            self.assertEqual(cgroups_of(process.pid)[""], agents[process.pid]["cgroup"])
+            self.assertEqual(self.unit_of(agents[process.pid]), f"govd-bot-{agents[process.pid]['id']}.scope")
+        units = systemctl("list-units", "--plain", "--no-legend", "--type=scope", "govd-bot-*").splitlines()
+        self.assertEqual(len(units), len(processes))
+
+    def test_many_scopes_are_all_placed_and_named(self):
+        agent = self.sleeper(text="memory: {max: 64M}\n")
+        self.start()
+        processes, took = self.start_many(agent, SCOPES, SCOPES_WITHIN)
+        self.assert_all_placed(processes)
+        holds = self.ctl_json("status")["holds"]
+        print(f"{len(took)} scopes, start to placed: median {took[len(took) // 2]:.0f} ms, "
+              f"95% {took[len(took) * 95 // 100]:.0f} ms, most {took[-1]:.0f} ms; holds {holds}", file=sys.stderr)
+
+    def disturb(self, *command, count=SCOPES // 2):
+        agent = self.sleeper(text="memory: {max: 64M}\n")
+        self.start()
+        timer = threading.Timer(1, subprocess.run, [command], {"check": True, "timeout": SLOW})
+        timer.start()
+        self.addCleanup(timer.join)
+        processes, _ = self.start_many(agent, count, SCOPES_WITHIN / 2)
+        timer.join()
+        self.assert_all_placed(processes)
+        # And govd still hears of systemd.
+        late = self.spawn(agent, "300")
+        self.assert_scope(late.pid, self.placed(late.pid))
+
+    def test_reexec_of_systemd_loses_none(self):
+        self.disturb("systemctl", "daemon-reexec")
+
+    def test_reload_of_systemd_loses_none(self):
+        self.disturb("systemctl", "daemon-reload")
+
+    def test_restart_of_dbus_loses_none(self):
+        self.disturb("systemctl", "restart", "dbus.service")
+
+    def test_without_dbus(self):
+        systemctl("stop", "dbus.socket", "dbus.service")
+        self.addCleanup(systemctl, "start", "dbus.socket", "dbus.service")
+        agent = self.sleeper(text="memory: {max: 64M}\n")
+        self.start()
+        process = self.spawn(agent, "300")
+        self.assert_scope(process.pid, self.placed(process.pid))
+
+    def test_killed_govd_finds_all_again(self):
+        agent = self.sleeper(text="memory: {max: 64M}\n")
+        self.start()
+        processes, _ = self.start_many(agent, 20, 2)
+        self.assert_all_placed(processes)
+        before = {a["pid"]: (a["id"], a["cgroup"]) for a in self.agents()}
+        self.stop_govd(signal.SIGKILL)
+        self.start()
+        self.assertEqual({a["pid"]: (a["id"], a["cgroup"]) for a in self.agents()}, before)
+
+    def test_govd_killed_while_it_places(self):
+        """Whatever systemd had been asked for: each is one agent, in one scope, in the end."""
+        agent = self.sleeper(text="memory: {max: 64M}\n")
+        processes = []
+        for _ in range(4):
+            self.start()
+            processes += [self.spawn(agent, "300") for _ in range(3)]
+            self.stop_govd(signal.SIGKILL)
+        self.start()
+        wait_until(lambda: len([a for a in self.agents() if a["state"] == "active"]) == len(processes),
+                   "all are placed", SLOW)
+        agents = {a["pid"]: a for a in self.agents()}
+        for process in processes:
+            self.assert_scope(process.pid, agents[process.pid])
+
+
+if __name__ == "__main__":
+    unittest.main()
