@@ -17,5 +17,5 @@ mkdir "$stage/build" "$stage/src"
 cp -r "$directory"/build/{govd,govctl,govd-hold,govd-recorder,tests} "$stage/build"
 rm -rf "$stage/build/tests/log"
 cp -r "$ROOT/scripts" "$ROOT/tests" "$ROOT/README.md" "$stage/src"
-"$ROOT/scripts/vm-run" "$release" --time-limit "${VM_TIME_LIMIT:-1200}" --copy "$stage:govd" -- \
+"$ROOT/scripts/vm-run" "$release" --time-limit "${VM_TIME_LIMIT:-2400}" --copy "$stage:govd" -- \
 	bash /payload/govd/src/tests/vm/guest.sh

@@ -18,7 +18,7 @@ log=$(mktemp)
 status=0
 uname -sr
 "$GOVD" --doctor || status=$?
-scripts/run-tests vm: tests/vm/test_systemd.py host: tests/host/test_demo.py | tee "$log" || status=$?
+scripts/run-tests vm: tests/vm/test_systemd.py tests/vm/test_scopes.py host: tests/host/test_demo.py | tee "$log" || status=$?
 systemd-run --quiet --scope --property=Delegate=yes scripts/run-tests bpf: "$bin/bpf" host: "${host[@]}" |
 	tee -a "$log" || status=$?
 # One summary of both.
