@@ -2,9 +2,7 @@
 #ifndef GOV_CONNECT_BPF_H
 #define GOV_CONNECT_BPF_H
 
-#include "task.bpf.h"
-
-#include "gov/connect.h"
+#include "connect_maps.bpf.h"
 
 /*
  * What connect.bpf.c (agents' groups) and watch.bpf.c (those who are only observed) have in common. The large functions
@@ -14,57 +12,7 @@
  * on.
  */
 
-#ifndef BPF_NOEXIST
-#define BPF_NOEXIST 1
-#endif
-#define EEXIST 17
-#ifndef BPF_SK_STORAGE_GET_F_CREATE
-#define BPF_SK_STORAGE_GET_F_CREATE 1
-#endif
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, GOV_CONNECT_AGENTS_MAX);
-	__type(key, __u64);
-	__type(value, struct gov_connect_agent);
-} gov_connect_agents SEC(".maps") __weak;
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, GOV_CONNECT_AGENTS_MAX);
-	__type(key, __u32);
-	__type(value, struct gov_connect_stats);
-} gov_connect_stats SEC(".maps") __weak;
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, GOV_CONNECT_ENTRIES_MAX);
-	__type(key, struct gov_connect_key);
-	__type(value, struct gov_connect_entry);
-} gov_connect_entries SEC(".maps") __weak;
-
-/* A TCP connection from its connect() on. Pinned: any change is a change of GOV_CONNECT_VERSION. */
-struct connect_sock {
-	struct gov_connect_key key;
-	__u64 slot_ns, shared_slot_ns; /* to give back; 0: none */
-	__u64 depart_ns;	       /* until then its SYN is held */
-	__u64 left_ns;		       /* when its SYN left; 0: not yet */
-	__u64 again_ns;		       /* the SYN isn't repeated before; 0: it hasn't been sent yet */
-	__u64 since_ns;		       /* established; 0: not, or not any more */
-	__u32 ticks;		       /* what the kernel's timer was asked for; 0: nothing was held */
-	__u32 pid;		       /* of a stranger; 0: key.owner's */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct connect_sock);
-} gov_connect_socks SEC(".maps") __weak;
-
+#define EEXIST 17 /* include/uapi/asm-generic/errno-base.h */
 #define GLOBAL_FUNCTION __weak __attribute__((noinline))
 
 /* A whole entry of zeros: its lock must not be on the stack. */
@@ -89,18 +37,6 @@ static __always_inline void connect_tell(const struct gov_connect_key *key, __u3
 	record.key = *key;
 	record.reasons = reasons;
 	record_send(&record.head, sizeof(record), BPF_RB_FORCE_WAKEUP);
-}
-
-/* The group of an agent: the child of the slice that this group is, or is in. 0: it is outside. */
-static __always_inline __u64 connect_owner(struct cgroup *cgrp, const struct gov_config *config)
-{
-	__u32 level = cgrp->level;
-
-	if (!config->slice_id || level <= config->slice_level)
-		return 0;
-	if (level == config->slice_level + 1)
-		return cgrp->kn->id;
-	return cgroup_ancestor_id(cgrp, config->slice_level + 1);
 }
 
 static __always_inline void connect_count(__u64 *counter)
@@ -184,7 +120,7 @@ enum connect_turn_flags {
 struct connect_turn {
 	struct gov_connect_key key; /* becomes that of the entry */
 	__u64 now_ns;
-	__u64 depart_ns, slot_ns, shared_slot_ns;
+	__u64 depart_ns, slot, shared_slot;
 	__u32 flags;
 	__u32 reasons;
 };
@@ -198,8 +134,8 @@ static __always_inline __u64 connect_take(struct gov_pace *pace, const struct go
 	*depart_ns = gov_pace_max(*depart_ns, slot.depart_ns);
 	if (*depart_ns > latest_ns)
 		return 0;
-	gov_pace_take(pace, rate, slot.slot_ns);
-	return slot.slot_ns;
+	gov_pace_take(pace, rate, slot.slot);
+	return slot.slot;
 }
 
 /* The slot of the schedule that is shared. */
@@ -207,7 +143,7 @@ GLOBAL_FUNCTION int connect_reserve_shared(struct connect_turn *turn, const stru
 {
 	struct gov_connect_entry *entry;
 	struct gov_connect_key own, key;
-	__u64 now_ns, depart_ns, slot_ns;
+	__u64 now_ns, depart_ns, slot;
 	struct gov_pace_rate rate;
 
 	if (!turn || !agent)
@@ -221,10 +157,10 @@ GLOBAL_FUNCTION int connect_reserve_shared(struct connect_turn *turn, const stru
 		return 0;
 	now_ns = depart_ns = turn->now_ns;
 	bpf_spin_lock(&entry->lock);
-	slot_ns = connect_take(&entry->pace, &rate, now_ns, gov_pace_add(now_ns, agent->max_delay_ns), &depart_ns);
+	slot = connect_take(&entry->pace, &rate, now_ns, gov_pace_add(now_ns, agent->max_delay_ns), &depart_ns);
 	entry->last_ns = now_ns;
 	bpf_spin_unlock(&entry->lock);
-	turn->shared_slot_ns = slot_ns;
+	turn->shared_slot = slot;
 	turn->depart_ns = depart_ns;
 	return 0;
 }
@@ -259,7 +195,7 @@ static __always_inline __u32 connect_note(struct gov_connect_entry *entry, const
  * entry yet. */
 GLOBAL_FUNCTION int connect_reserve(struct connect_turn *turn, const struct gov_connect_agent *agent)
 {
-	__u64 now_ns, latest_ns, depart_ns, slot_ns;
+	__u64 now_ns, latest_ns, depart_ns, slot;
 	struct gov_connect_entry *entry;
 	__u32 random, reasons = 0;
 	struct gov_connect_key key;
@@ -281,7 +217,7 @@ GLOBAL_FUNCTION int connect_reserve(struct connect_turn *turn, const struct gov_
 	if (gov_breaker_settle(&entry->breaker, &agent->breaker, now_ns))
 		reasons |= GOV_REASON_BREAKER;
 	rate = gov_breaker_rate(&entry->breaker, &rate, random);
-	slot_ns = connect_take(&entry->pace, &rate, now_ns, latest_ns, &depart_ns);
+	slot = connect_take(&entry->pace, &rate, now_ns, latest_ns, &depart_ns);
 	waits = depart_ns > now_ns + WAIT_MIN_NS;
 	reasons |= connect_note(entry, agent, waits, now_ns);
 	if (!waits)
@@ -289,7 +225,7 @@ GLOBAL_FUNCTION int connect_reserve(struct connect_turn *turn, const struct gov_
 	bpf_spin_unlock(&entry->lock);
 	turn->flags = (waits ? TURN_WAITS : 0) | (depart_ns > latest_ns ? TURN_EXCESS : 0);
 	turn->depart_ns = gov_pace_min(depart_ns, latest_ns);
-	turn->slot_ns = slot_ns;
+	turn->slot = slot;
 	turn->reasons = reasons;
 	return 0;
 }
@@ -313,23 +249,23 @@ GLOBAL_FUNCTION int connect_refund(struct connect_sock *sock, const struct gov_c
 {
 	struct gov_connect_entry *entry;
 	struct gov_connect_key own, key;
-	__u64 slot_ns, now_ns = bpf_ktime_get_ns();
+	__u64 slot, now_ns = bpf_ktime_get_ns();
 	struct gov_pace_rate rate;
 
 	if (!sock || !agent)
 		return 0;
 	own = sock->key;
 	rate = connect_own_rate(agent);
-	slot_ns = sock->slot_ns;
+	slot = sock->slot;
 	entry = bpf_map_lookup_elem(&gov_connect_entries, &own);
-	if (entry && slot_ns) {
+	if (entry && slot) {
 		bpf_spin_lock(&entry->lock);
 		/* Also an open breaker's: else whose own timeout is shorter than its interval would never leave. */
-		gov_pace_refund(&entry->pace, &rate, slot_ns, now_ns);
+		gov_pace_refund(&entry->pace, &rate, slot, now_ns);
 		bpf_spin_unlock(&entry->lock);
 	}
-	slot_ns = sock->shared_slot_ns;
-	if (!slot_ns)
+	slot = sock->shared_slot;
+	if (!slot)
 		return 0;
 	connect_shared_key(&key, &own, agent);
 	rate = agent->rate;
@@ -337,7 +273,7 @@ GLOBAL_FUNCTION int connect_refund(struct connect_sock *sock, const struct gov_c
 	if (!entry)
 		return 0;
 	bpf_spin_lock(&entry->lock);
-	gov_pace_refund(&entry->pace, &rate, slot_ns, now_ns);
+	gov_pace_refund(&entry->pace, &rate, slot, now_ns);
 	bpf_spin_unlock(&entry->lock);
 	return 0;
 }

@@ -29,11 +29,7 @@ struct mm_struct___old {
 /* The group of its agent; 0: it is outside of all, or in the slice itself. */
 static __always_inline __u64 task_owner(struct task_struct *task, const struct gov_config *config)
 {
-	struct cgroup *cgrp = task_cgroup(task);
-
-	if (!task_is_in_slice(task, config) || (__u32)cgrp->level <= config->slice_level)
-		return 0;
-	return cgroup_ancestor_id(cgrp, config->slice_level + 1);
+	return task_is_in_slice(task, config) ? cgroup_agent_id(task_cgroup(task), config) : 0;
 }
 
 /* Whether it is an agent's, governed or observed. Fills in what is told of it. */

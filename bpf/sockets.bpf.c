@@ -1,37 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The census of sockets: one struct gov_census_socket for each TCP socket of an agent's. */
-#include "connect.bpf.h"
-
-#define AF_INET 2
+#include "connect_maps.bpf.h"
 
 static __always_inline __u64 socket_owner(struct sock *sk, const struct gov_config *config)
 {
+	struct cgroup *cgrp = sk->sk_cgrp_data.cgroup;
 	struct connect_sock *sock;
-	__u64 owner = connect_owner(sk->sk_cgrp_data.cgroup, config);
 
-	if (owner)
-		return owner;
+	if (cgroup_is_in_slice(cgrp, config))
+		return cgroup_agent_id(cgrp, config);
 	/* An observed agent's, as far as it was seen to connect. */
 	sock = bpf_sk_storage_get(&gov_connect_socks, sk, NULL, 0);
 	return sock && (sock->key.owner & GOV_OWNER_MARK) ? sock->key.owner : 0;
 }
 
+/* Of a listening socket its own address, else the peer's. */
 static __always_inline void socket_address(struct gov_census_socket *line, struct sock *sk)
 {
-	bool is_listening = sk->__sk_common.skc_state == TCP_LISTEN;
-	__u32 address;
-
-	if (sk->__sk_common.skc_family == AF_INET) {
-		address = is_listening ? sk->__sk_common.skc_rcv_saddr : sk->__sk_common.skc_daddr;
-		line->address[10] = 0xff;
-		line->address[11] = 0xff;
-		__builtin_memcpy(&line->address[12], &address, sizeof(address));
-	} else if (is_listening) {
-		BPF_CORE_READ_INTO(&line->address, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
-	} else {
-		BPF_CORE_READ_INTO(&line->address, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
+	if (sk->__sk_common.skc_state != TCP_LISTEN) {
+		address_set_peer(line->address, sk);
+		line->port = __builtin_bswap16(sk->__sk_common.skc_dport);
+		return;
 	}
-	line->port = is_listening ? sk->__sk_common.skc_num : __builtin_bswap16(sk->__sk_common.skc_dport);
+	if (sk->__sk_common.skc_family == AF_INET)
+		address_set_v4(line->address, sk->__sk_common.skc_rcv_saddr);
+	else
+		bpf_core_read(line->address, sizeof(line->address), &sk->__sk_common.skc_v6_rcv_saddr);
+	line->port = sk->__sk_common.skc_num;
 }
 
 SEC("iter/tcp")

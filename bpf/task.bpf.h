@@ -46,16 +46,28 @@ static __always_inline __u64 cgroup_ancestor_id(struct cgroup *cgrp, __u32 level
 	return BPF_CORE_READ(ancestor, kn, id);
 }
 
-static __always_inline bool task_is_in_slice(struct task_struct *task, const struct gov_config *config)
+static __always_inline bool cgroup_is_in_slice(struct cgroup *cgrp, const struct gov_config *config)
 {
-	struct cgroup *cgrp;
-
-	if (!config->slice_id)
-		return false;
-	cgrp = task_cgroup(task);
-	if ((__u32)cgrp->level < config->slice_level)
+	if (!config->slice_id || (__u32)cgrp->level < config->slice_level)
 		return false;
 	return cgroup_ancestor_id(cgrp, config->slice_level) == config->slice_id;
+}
+
+static __always_inline bool task_is_in_slice(struct task_struct *task, const struct gov_config *config)
+{
+	return cgroup_is_in_slice(task_cgroup(task), config);
+}
+
+/* Of a group in the slice: the group of its agent, the slice's child that it is or is in. 0: it is the slice itself. */
+static __always_inline __u64 cgroup_agent_id(struct cgroup *cgrp, const struct gov_config *config)
+{
+	__u32 level = cgrp->level;
+
+	if (!config->slice_id || level <= config->slice_level)
+		return 0;
+	if (level == config->slice_level + 1)
+		return cgrp->kn->id;
+	return cgroup_ancestor_id(cgrp, config->slice_level + 1);
 }
 
 /* The process's mark is its leader's; a thread's own counts only where the leader has none. NULL: not marked. */

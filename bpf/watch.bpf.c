@@ -6,29 +6,12 @@
  */
 #include "connect.bpf.h"
 
-#define AF_INET 2
-#define AF_INET6 10
-
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, GOV_CONNECT_STRANGERS_MAX);
 	__type(key, struct gov_stranger_key);
 	__type(value, struct gov_stranger);
 } gov_connect_strangers SEC(".maps");
-
-static __always_inline void key_of_sock(struct gov_connect_key *key, struct sock *sk)
-{
-	if (sk->__sk_common.skc_family == AF_INET) {
-		__u32 address = sk->__sk_common.skc_daddr;
-
-		key->address[10] = 0xff;
-		key->address[11] = 0xff;
-		__builtin_memcpy(&key->address[12], &address, sizeof(address));
-	} else {
-		BPF_CORE_READ_INTO(&key->address, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
-	}
-	key->port = __builtin_bswap16(sk->__sk_common.skc_dport);
-}
 
 /* A connect of an observed agent: what would its policy have done? */
 static __always_inline void watch_agent(struct connect_turn *turn, const struct gov_connect_agent *agent,
@@ -102,7 +85,8 @@ static __always_inline void watch_begin(struct sock *sk, const struct gov_config
 
 	if (task_is_in_slice(task, config))
 		return;
-	key_of_sock(&turn.key, sk);
+	address_set_peer(turn.key.address, sk);
+	turn.key.port = __builtin_bswap16(sk->__sk_common.skc_dport);
 	mark = mark_of(task);
 	if (mark) {
 		turn.key.owner = GOV_OWNER_MARK | mark->id;

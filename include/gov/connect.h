@@ -14,7 +14,7 @@
 #include <linux/bpf.h>
 #endif
 
-#define GOV_CONNECT_VERSION 1
+#define GOV_CONNECT_VERSION 2
 
 /*
  * Whom a connect belongs to: the v2 group of an agent (its id: the inode of its directory) or, where there is none
@@ -28,11 +28,10 @@
 #define GOV_CONNECT_STRANGERS_MAX 4096
 
 enum gov_connect_flags {
-	GOV_CONNECT_OBSERVE = 1 << 0,	 /* count what would be delayed or refused, do neither */
-	GOV_CONNECT_REFUSE = 1 << 1,	 /* beyond max_delay: refuse; else: let go after max_delay */
-	GOV_CONNECT_REFUSE_UDP = 1 << 2, /* flows beyond the rate; else they are only counted */
-	GOV_CONNECT_PER_PORT = 1 << 3,	 /* one budget for each port; none of both: for each destination */
-	GOV_CONNECT_PER_AGENT = 1 << 4,
+	GOV_CONNECT_REFUSE = 1 << 0,	 /* beyond max_delay: refuse; else: let go after max_delay */
+	GOV_CONNECT_REFUSE_UDP = 1 << 1, /* flows beyond the rate; else they are only counted */
+	GOV_CONNECT_PER_PORT = 1 << 2,	 /* one budget for each port; none of both: for each destination */
+	GOV_CONNECT_PER_AGENT = 1 << 3,
 };
 
 /* gov_connect_agents, a hash: owner -> what its policy says. Written by userspace only. */

@@ -42,7 +42,20 @@ GOV_PACE_INLINE __u64 gov_pace_min(__u64 a, __u64 b)
  * Slots lie interval apart; a slot may be used from its time on, and until tolerance after it. So in any time t there
  * are at most burst + t / interval departures, where tolerance = (burst - 1) * interval. A slot's time says nothing of
  * the tolerance, so that those of before and after a change of the policy are of one measure.
+ *
+ * A slot is its time + GOV_PACE_ORIGIN: soon after boot those that may still be used have times before 0. 2^58 ns are
+ * 9 years, far beyond any tolerance.
  */
+#define GOV_PACE_ORIGIN (1ULL << 58)
+
+/* A slot's time; 0 for those of before 0. */
+GOV_PACE_INLINE __u64 gov_pace_time(__u64 slot)
+{
+	if (slot >= GOV_PACE_NEVER)
+		return slot;
+	return slot > GOV_PACE_ORIGIN ? slot - GOV_PACE_ORIGIN : 0;
+}
+
 struct gov_pace_rate {
 	__u64 interval_ns; /* 0: no limit */
 	__u64 tolerance_ns;
@@ -53,15 +66,15 @@ struct gov_pace_rate {
 #define GOV_PACE_FREED 4
 
 struct gov_pace {
-	__u64 next_ns;			/* the first slot that nobody has had */
-	__u64 interval_ns;		/* at which the last one was given */
-	__u64 steady_ns;		/* from this slot on all were given at that interval */
-	__u64 floor_ns;			/* gov_pace_push() */
-	__u64 freed_ns[GOV_PACE_FREED]; /* 0: none */
+	__u64 next_slot;	     /* the first that nobody has had; 0: nobody came yet */
+	__u64 interval_ns;	     /* at which the last one was given */
+	__u64 steady_slot;	     /* from this one on all were given at that interval */
+	__u64 floor_ns;		     /* gov_pace_push() */
+	__u64 freed[GOV_PACE_FREED]; /* 0: none */
 };
 
 struct gov_pace_slot {
-	__u64 slot_ns;	 /* 0: without a limit there are no slots */
+	__u64 slot;	 /* 0: without a limit there are none */
 	__u64 depart_ns; /* when its owner may leave; now, when at once */
 };
 
@@ -70,7 +83,8 @@ GOV_PACE_INLINE __u64 gov_pace_first(const struct gov_pace_rate *rate, __u64 now
 {
 	if (now_ns >= GOV_PACE_NEVER)
 		return now_ns;
-	return now_ns > rate->tolerance_ns ? now_ns - rate->tolerance_ns : 1;
+	return gov_pace_min(now_ns + GOV_PACE_ORIGIN - gov_pace_min(rate->tolerance_ns, GOV_PACE_ORIGIN - 1),
+			    GOV_PACE_NEVER);
 }
 
 /* The slot that who comes now would get. */
@@ -78,57 +92,56 @@ GOV_PACE_INLINE struct gov_pace_slot gov_pace_peek(const struct gov_pace *pace, 
 						   __u64 now_ns)
 {
 	struct gov_pace_slot slot = {0, now_ns};
-	__u64 first_ns = gov_pace_first(rate, gov_pace_add(gov_pace_max(pace->floor_ns, now_ns), rate->lead_ns));
-	__u64 best_ns = gov_pace_max(pace->next_ns, first_ns);
+	__u64 first = gov_pace_first(rate, gov_pace_add(gov_pace_max(pace->floor_ns, now_ns), rate->lead_ns));
+	__u64 best = gov_pace_max(pace->next_slot, first);
 
 	if (!rate->interval_ns)
 		return slot;
 	for (__u32 i = 0; i < GOV_PACE_FREED; i++) {
-		__u64 freed_ns = pace->freed_ns[i];
+		__u64 freed = pace->freed[i];
 
-		if (freed_ns && freed_ns >= first_ns && freed_ns < best_ns)
-			best_ns = freed_ns;
+		if (freed && freed >= first && freed < best)
+			best = freed;
 	}
-	slot.slot_ns = best_ns;
-	slot.depart_ns = gov_pace_max(best_ns, now_ns);
+	slot.slot = best;
+	slot.depart_ns = gov_pace_max(gov_pace_time(best), now_ns);
 	return slot;
 }
 
 /* Takes the slot that gov_pace_peek() has told for the same now. */
-GOV_PACE_INLINE void gov_pace_take(struct gov_pace *pace, const struct gov_pace_rate *rate, __u64 slot_ns)
+GOV_PACE_INLINE void gov_pace_take(struct gov_pace *pace, const struct gov_pace_rate *rate, __u64 slot)
 {
-	if (!slot_ns)
+	if (!slot)
 		return;
 	for (__u32 i = 0; i < GOV_PACE_FREED; i++) {
-		if (pace->freed_ns[i] == slot_ns) {
-			pace->freed_ns[i] = 0;
+		if (pace->freed[i] == slot) {
+			pace->freed[i] = 0;
 			return;
 		}
 	}
 	if (pace->interval_ns != rate->interval_ns) {
 		pace->interval_ns = rate->interval_ns;
-		pace->steady_ns = slot_ns;
+		pace->steady_slot = slot;
 	}
-	pace->next_ns = gov_pace_add(slot_ns, rate->interval_ns);
+	pace->next_slot = gov_pace_add(slot, rate->interval_ns);
 }
 
 /* Gives back a slot whose owner never left. */
-GOV_PACE_INLINE void gov_pace_refund(struct gov_pace *pace, const struct gov_pace_rate *rate, __u64 slot_ns,
-				     __u64 now_ns)
+GOV_PACE_INLINE void gov_pace_refund(struct gov_pace *pace, const struct gov_pace_rate *rate, __u64 slot, __u64 now_ns)
 {
-	__u64 first_ns = gov_pace_first(rate, now_ns);
+	__u64 first = gov_pace_first(rate, now_ns);
 
-	if (!slot_ns || slot_ns < first_ns)
+	if (!slot || slot < first)
 		return;
 	/* Is it the last one? Of slots that were given at another interval the sum doesn't tell. */
-	if (pace->interval_ns == rate->interval_ns && slot_ns >= pace->steady_ns &&
-	    pace->next_ns == gov_pace_add(slot_ns, rate->interval_ns)) {
-		pace->next_ns = slot_ns;
+	if (pace->interval_ns == rate->interval_ns && slot >= pace->steady_slot &&
+	    pace->next_slot == gov_pace_add(slot, rate->interval_ns)) {
+		pace->next_slot = slot;
 		return;
 	}
 	for (__u32 i = 0; i < GOV_PACE_FREED; i++) {
-		if (pace->freed_ns[i] < first_ns) {
-			pace->freed_ns[i] = slot_ns;
+		if (pace->freed[i] < first) {
+			pace->freed[i] = slot;
 			return;
 		}
 	}

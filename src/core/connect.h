@@ -41,7 +41,7 @@ struct socket_view {
 };
 
 /* What the kernel is to be told of an agent under this policy; all but the slot. */
-void connect_rule(const struct policy *policy, bool is_observed, struct gov_connect_agent *ret_rule);
+void connect_rule(const struct policy *policy, struct gov_connect_agent *ret_rule);
 
 /*
  * Whether a storm goes on: 50 connects in one of the last two windows, or 5 in a row that waited and none for 30 s

@@ -39,11 +39,10 @@ static void rule_of_breaker(const struct policy_breaker *breaker, struct gov_con
 	rule->breaker.first_ns = MIN2(MAX2(rule->rate.interval_ns, BREAKER_FIRST_NS), rule->breaker.max_ns);
 }
 
-void connect_rule(const struct policy *policy, bool is_observed, struct gov_connect_agent *ret_rule)
+void connect_rule(const struct policy *policy, struct gov_connect_agent *ret_rule)
 {
 	const struct policy_sockets *sockets = &policy->sockets;
 	struct gov_connect_agent rule = {
-		.flags = is_observed ? GOV_CONNECT_OBSERVE : 0U,
 		.max_delay_ns = DELAY_WITHOUT_CONNECT_NS,
 	};
 

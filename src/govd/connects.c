@@ -59,7 +59,7 @@ void connects_pace(struct manager *manager, const struct action *action)
 		return;
 	if (action->agent->is_observed)
 		update_watch(manager);
-	connect_rule(action->agent->policy, action->agent->is_observed, &rule);
+	connect_rule(action->agent->policy, &rule);
 	r = bpf_connect_set_agent(manager->bpf, owner, &rule);
 	if (r == 0)
 		return;
@@ -161,7 +161,7 @@ static struct look look_of(struct manager *manager, const struct agent *agent)
 {
 	struct look look = {.manager = manager, .agent = agent, .now_ns = manager_now_ns()};
 
-	connect_rule(agent->policy, agent->is_observed, &look.rule);
+	connect_rule(agent->policy, &look.rule);
 	return look;
 }
 

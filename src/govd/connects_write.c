@@ -174,7 +174,7 @@ void connects_write_destinations(struct manager *manager, struct bus_writer *wri
 
 	if (!manager->connects.is_on || !owner || !items)
 		return;
-	connect_rule(agent->policy, agent->is_observed, &list.rule);
+	connect_rule(agent->policy, &list.rule);
 	if (bpf_connect_entries(manager->bpf, owner, collect, &list) < 0)
 		return;
 	qsort(items, list.n, sizeof(*items), compare_destinations);

@@ -251,19 +251,20 @@ int bpf_sense_get_mark(struct bpf_sense *sense, int pidfd, struct gov_mark *ret_
 
 /* ---- census, overflow, counts ------------------------------------------------------------------------------------ */
 
-int bpf_sense_census(struct bpf_sense *sense, bpf_census_fn fn, void *userdata)
+#define ITER_BYTES 4096
+
+int bpf_iter_each(int link_fd, size_t size, bpf_iter_fn fn, void *userdata)
 {
-	struct gov_census_task tasks[64];
-	_cleanup_close_ int fd = bpf_iter_create(sense->fds[BPF_FD_LINK_CENSUS]);
-	size_t have = 0;
+	_cleanup_close_ int fd = bpf_iter_create(link_fd);
+	_Alignas(uint64_t) uint8_t items[ITER_BYTES];
+	size_t have = 0, used;
 
 	if (fd < 0)
 		return fd;
 	for (;;) {
-		ssize_t n = read(fd, (char *)tasks + have, sizeof(tasks) - have);
-		size_t whole;
+		ssize_t n = read(fd, items + have, sizeof(items) - have);
 
-		/* EAGAIN: a long stretch of tasks without a mark (kernel/bpf/bpf_iter.c). */
+		/* EAGAIN: a long stretch of what isn't told (kernel/bpf/bpf_iter.c). */
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n < 0)
@@ -271,12 +272,30 @@ int bpf_sense_census(struct bpf_sense *sense, bpf_census_fn fn, void *userdata)
 		if (n == 0)
 			return 0;
 		have += (size_t)n;
-		whole = have / sizeof(tasks[0]);
-		for (size_t i = 0; i < whole; i++)
-			fn(&tasks[i], userdata);
-		have -= whole * sizeof(tasks[0]);
-		memmove(tasks, &tasks[whole], have);
+		for (used = 0; used + size <= have; used += size)
+			fn(items + used, userdata);
+		have -= used;
+		memmove(items, items + used, have);
 	}
+}
+
+struct census {
+	bpf_census_fn fn;
+	void *userdata;
+};
+
+static void census_task(const void *item, void *userdata)
+{
+	const struct census *census = userdata;
+
+	census->fn(item, census->userdata);
+}
+
+int bpf_sense_census(struct bpf_sense *sense, bpf_census_fn fn, void *userdata)
+{
+	struct census census = {.fn = fn, .userdata = userdata};
+
+	return bpf_iter_each(sense->fds[BPF_FD_LINK_CENSUS], sizeof(struct gov_census_task), census_task, &census);
 }
 
 int bpf_sense_drain_overflow(struct bpf_sense *sense, bpf_record_fn fn, void *userdata)

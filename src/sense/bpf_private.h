@@ -136,6 +136,10 @@ typedef int (*bpf_hash_fn)(const void *key, const void *value, void *userdata);
 /* Ends early when fn returns a negative, and returns it. */
 int bpf_hash_each(const struct bpf_hash *hash, bpf_hash_fn fn, void *userdata) _must_check_;
 
+/* All that an iterator's link tells, in items of this size, at most 4096 bytes each. */
+typedef void (*bpf_iter_fn)(const void *item, void *userdata);
+int bpf_iter_each(int link_fd, size_t size, bpf_iter_fn fn, void *userdata) _must_check_;
+
 /* The counters of a slot, mapped. */
 int bpf_connect_map_stats(struct bpf_sense *sense, uint32_t slot, struct gov_connect_stats **ret_stats) _must_check_;
 /* Forgets all entries of an owner. */

@@ -81,7 +81,7 @@ static bool entry_is_at_rest(const struct removal *removal, const struct gov_con
 	uint64_t now_ns = removal->now_ns;
 
 	/* The whole burst may be used again. */
-	if (gov_pace_add(entry->pace.next_ns, removal->agent.rate.tolerance_ns) > now_ns)
+	if (gov_pace_add(gov_pace_time(entry->pace.next_slot), removal->agent.rate.tolerance_ns) > now_ns)
 		return false;
 	if (entry->open || gov_pace_add(entry->last_ns, removal->idle_ns) > now_ns)
 		return false;

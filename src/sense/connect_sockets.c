@@ -29,35 +29,25 @@ int bpf_connect_watch(struct bpf_sense *sense, bool is_wanted)
 	return 0;
 }
 
+struct census {
+	bpf_connect_socket_fn fn;
+	void *userdata;
+};
+
+static void census_socket(const void *item, void *userdata)
+{
+	const struct census *census = userdata;
+
+	census->fn(item, census->userdata);
+}
+
 int bpf_connect_sockets(struct bpf_sense *sense, bpf_connect_socket_fn fn, void *userdata)
 {
-	struct gov_census_socket sockets[64];
-	_cleanup_close_ int fd = -EBADF;
-	size_t have = 0;
+	struct census census = {.fn = fn, .userdata = userdata};
 
 	if (sense->connect.error)
 		return -EBADF;
-	fd = bpf_iter_create(sense->fds[BPF_FD_LINK_SOCKETS]);
-	if (fd < 0)
-		return fd;
-	for (;;) {
-		ssize_t n = read(fd, (char *)sockets + have, sizeof(sockets) - have);
-		size_t whole;
-
-		/* EAGAIN: a long stretch of sockets that aren't told (kernel/bpf/bpf_iter.c). */
-		if (n < 0 && (errno == EINTR || errno == EAGAIN))
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return 0;
-		have += (size_t)n;
-		whole = have / sizeof(sockets[0]);
-		for (size_t i = 0; i < whole; i++)
-			fn(&sockets[i], userdata);
-		have -= whole * sizeof(sockets[0]);
-		memmove(sockets, &sockets[whole], have);
-	}
+	return bpf_iter_each(sense->fds[BPF_FD_LINK_SOCKETS], sizeof(struct gov_census_socket), census_socket, &census);
 }
 
 static void format_address(struct text *text, const struct gov_connect_key *key)

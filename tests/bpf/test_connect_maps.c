@@ -182,7 +182,7 @@ Test(connect_maps, dropping_an_agent_forgets_its_entries_only)
 /* One each that must stay, for its own reason. */
 static const struct gov_connect_entry busy[] = {
 	{.open = 1},
-	{.pace = {.next_ns = NOW + 1}},
+	{.pace = {.next_slot = GOV_PACE_ORIGIN + NOW + 1}},
 	{.last_ns = NOW - IDLE + 1},
 	{.breaker = {.interval_ns = SECOND}, .last_ns = NOW - 599 * SECOND},
 	{.breaker = {.interval_ns = SECOND, .alive_ns = NOW - 29 * SECOND, .is_probing = 1},
@@ -191,7 +191,7 @@ static const struct gov_connect_entry busy[] = {
 
 static const struct gov_connect_entry idle[] = {
 	{},
-	{.pace = {.next_ns = NOW}, .last_ns = NOW - IDLE, .storm_ns = 1},
+	{.pace = {.next_slot = GOV_PACE_ORIGIN + NOW}, .last_ns = NOW - IDLE, .storm_ns = 1},
 	{.breaker = {.interval_ns = SECOND}, .last_ns = NOW - 600 * SECOND},
 	/* Closed, which the kernel would notice at the next connect. */
 	{.breaker = {.interval_ns = SECOND, .alive_ns = NOW - 30 * SECOND, .is_probing = 1}},

@@ -17,7 +17,7 @@
 
 /* One who was given a slot. */
 struct pace_owner {
-	uint64_t slot_ns, depart_ns;
+	uint64_t slot, depart_ns;
 	bool is_refunded, has_outcome;
 };
 
@@ -79,20 +79,20 @@ static inline bool pace_owner_left(const struct pace_model *model, const struct 
 static inline const char *pace_model_check_slot(struct pace_model *model, const struct gov_pace_slot *slot,
 						const struct gov_pace_rate *rate)
 {
-	bool is_open = model->breaker.interval_ns != 0, is_freed = slot->slot_ns < model->pace.next_ns;
+	bool is_open = model->breaker.interval_ns != 0, is_freed = slot->slot < model->pace.next_slot;
 
 	if (slot->depart_ns < model->now_ns)
 		return "leaves before it came";
 	if (!rate->interval_ns)
-		return slot->slot_ns || slot->depart_ns != model->now_ns ? "waits without a limit" : NULL;
-	if (slot->slot_ns > slot->depart_ns)
+		return slot->slot || slot->depart_ns != model->now_ns ? "waits without a limit" : NULL;
+	if (gov_pace_time(slot->slot) > slot->depart_ns)
 		return "leaves before its slot";
-	if (slot->depart_ns > slot->slot_ns + rate->tolerance_ns)
-		return "leaves when its slot is over";
-	if (slot->slot_ns >= GOV_PACE_NEVER)
+	if (slot->slot >= GOV_PACE_NEVER)
 		return NULL;
+	if (slot->depart_ns + GOV_PACE_ORIGIN > slot->slot + rate->tolerance_ns)
+		return "leaves when its slot is over";
 	for (size_t i = 0; i < model->n; i++)
-		if (!model->owners[i].is_refunded && model->owners[i].slot_ns == slot->slot_ns)
+		if (!model->owners[i].is_refunded && model->owners[i].slot == slot->slot)
 			return "has another's slot";
 	if (!is_open)
 		return NULL;
@@ -120,10 +120,10 @@ static inline const char *pace_model_arrive(struct pace_model *model, uint32_t r
 		return slot.depart_ns < model->now_ns ? "leaves before it came" : NULL;
 	}
 	wrong = pace_model_check_slot(model, &slot, &rate);
-	gov_pace_take(&model->pace, &rate, slot.slot_ns);
-	if (slot.slot_ns)
-		model->owners[model->n++] = (struct pace_owner){.slot_ns = slot.slot_ns, .depart_ns = slot.depart_ns};
-	if (!slot.slot_ns || slot.depart_ns == model->now_ns)
+	gov_pace_take(&model->pace, &rate, slot.slot);
+	if (slot.slot)
+		model->owners[model->n++] = (struct pace_owner){.slot = slot.slot, .depart_ns = slot.depart_ns};
+	if (!slot.slot || slot.depart_ns == model->now_ns)
 		gov_breaker_leave(&model->breaker);
 	return wrong;
 }
@@ -132,7 +132,7 @@ static inline void pace_model_refund(struct pace_model *model, struct pace_owner
 {
 	if (owner->is_refunded || owner->depart_ns <= model->now_ns)
 		return;
-	gov_pace_refund(&model->pace, &model->rate, owner->slot_ns, model->now_ns);
+	gov_pace_refund(&model->pace, &model->rate, owner->slot, model->now_ns);
 	owner->is_refunded = true;
 	model->open_depart_ns = 0;
 }

@@ -119,7 +119,7 @@ Test(connect_view, rule_has_what_the_policy_says)
 	struct policy policy = five_a_minute();
 	struct gov_connect_agent rule;
 
-	connect_rule(&policy, false, &rule);
+	connect_rule(&policy, &rule);
 	cr_assert_eq(rule.rate.interval_ns, 12 * S);
 	cr_assert_eq(rule.rate.tolerance_ns, 48 * S);
 	cr_assert_eq(rule.max_delay_ns, 30 * S);
@@ -132,10 +132,10 @@ Test(connect_view, rule_has_what_the_policy_says)
 	policy.connect.on_excess = POLICY_EXCESS_DELAY;
 	policy.connect.per = POLICY_PER_PORT;
 	policy.connect.udp = POLICY_UDP_REFUSE;
-	connect_rule(&policy, true, &rule);
-	cr_assert_eq(rule.flags, GOV_CONNECT_OBSERVE | GOV_CONNECT_PER_PORT | GOV_CONNECT_REFUSE_UDP);
+	connect_rule(&policy, &rule);
+	cr_assert_eq(rule.flags, GOV_CONNECT_PER_PORT | GOV_CONNECT_REFUSE_UDP);
 	policy.connect.per = POLICY_PER_AGENT;
-	connect_rule(&policy, false, &rule);
+	connect_rule(&policy, &rule);
 	cr_assert_eq(rule.flags, GOV_CONNECT_PER_AGENT | GOV_CONNECT_REFUSE_UDP);
 }
 
@@ -146,7 +146,7 @@ Test(connect_view, fast_rates_begin_their_breaker_at_a_second)
 
 	policy.connect.rate_count = 600;
 	policy.connect.burst = 1;
-	connect_rule(&policy, false, &rule);
+	connect_rule(&policy, &rule);
 	cr_assert_eq(rule.rate.interval_ns, 100 * NSEC_PER_MSEC);
 	cr_assert_eq(rule.rate.tolerance_ns, 0);
 	cr_assert_eq(rule.breaker.first_ns, S);
@@ -158,14 +158,14 @@ Test(connect_view, breaker_works_without_a_rate)
 	struct gov_connect_agent rule;
 
 	policy.connect = (struct policy_connect){0};
-	connect_rule(&policy, false, &rule);
+	connect_rule(&policy, &rule);
 	cr_assert_eq(rule.rate.interval_ns, 0);
 	cr_assert_eq(rule.flags, 0);
 	cr_assert_eq(rule.breaker.first_ns, S);
 	cr_assert_eq(rule.breaker.max_ns, 30 * S);
 	cr_assert_eq(rule.max_delay_ns, 30 * S);
 	policy = (struct policy){.sockets.max = UNIT_INFINITY};
-	connect_rule(&policy, false, &rule);
+	connect_rule(&policy, &rule);
 	cr_assert_eq(rule.breaker.failures, 0);
 	cr_assert_eq(rule.new_max, 0);
 }

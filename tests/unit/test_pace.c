@@ -102,6 +102,7 @@ Test(pace, whatever_comes_no_window_has_more_than_its_share)
 
 Test(pace, times_about_2_to_the_62_and_63_do_not_wrap)
 {
+	play_from((UINT64_C(1) << 62) - (UINT64_C(1) << 58) - 60 * SEC, 25);
 	play_from((UINT64_C(1) << 62) - 60 * SEC, 25);
 	play_from((UINT64_C(1) << 62) + 60 * SEC, 10);
 	play_from((UINT64_C(1) << 63) - 60 * SEC, 10);
@@ -136,6 +137,20 @@ Test(pace, a_loop_gets_its_whole_rate)
 	for (int i = 0; i < 20; i++)
 		cr_assert_null(pace_model_arrive(&model, 0));
 	cr_expect_eq(count_left(&model), 5 + 60 * 5 + 5);
+}
+
+/* Its slots would have been before time 0. */
+Test(pace, the_burst_is_whole_soon_after_boot)
+{
+	struct pace_model model;
+
+	pace_model_init(&model, SEC, 12 * SEC, 5);
+	for (int i = 0; i < 20; i++)
+		cr_assert_null(pace_model_arrive(&model, 0));
+	cr_expect_eq(count_left(&model), 5);
+	/* One of them was used at boot + 1 s, the next slot comes an interval later. */
+	model.now_ns += 12 * SEC;
+	cr_expect_eq(count_left(&model), 6);
 }
 
 /* What is given back in the order of timeouts or in the other is there for the next. */
@@ -219,7 +234,7 @@ Test(pace, without_a_limit_all_leave_at_once)
 	for (int i = 0; i < 10; i++) {
 		struct gov_pace_slot slot = gov_pace_peek(&pace, &none, 5 * SEC);
 
-		gov_pace_take(&pace, &none, slot.slot_ns);
+		gov_pace_take(&pace, &none, slot.slot);
 		cr_assert_eq(slot.depart_ns, 5 * SEC);
 	}
 }
