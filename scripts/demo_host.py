@@ -136,7 +136,7 @@ class Govd:
 
     def __init__(self, directory):
         self.dir = directory
-        self.slice = f"govdemo-{os.getpid()}.slice"
+        self.slice = f"govdemo{os.getpid()}.slice"
         self.process = None
         self.log = os.path.join(directory, "govd.log")
         self.moved = 0
@@ -217,6 +217,9 @@ class Govd:
 
     def remove_groups(self):
         """Nobody is in them any more. Once more, because a group of the dead can stay busy for some milliseconds."""
+        if os.path.isdir("/run/systemd/system"):
+            subprocess.run(["systemctl", "stop", self.slice], stderr=subprocess.DEVNULL, timeout=DEADLINE, check=False)
+
         def is_removed():
             left = [os.path.join(place, self.slice) for mount in mounts_of("cgroup", "cgroup2")
                     for place, names, _ in os.walk(mount) if self.slice in names]

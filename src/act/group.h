@@ -54,6 +54,8 @@ int groups_new_native(const char *slice, const struct group_events *events, stru
  * pure v2 tree. */
 int groups_new_systemd(const char *slice, const struct group_events *events, struct groups **ret_groups, char *error,
 		       size_t error_size) _must_check_;
+/* Which of the two is right here, and why: in words. -errno: neither. */
+int groups_choose_backend(bool *ret_is_systemd, char *why, size_t why_size) _must_check_;
 /* The native backend removes the slice when it is empty; agents' groups stay. */
 struct groups *groups_free(struct groups *groups);
 DEFINE_CLEANUP(struct groups *, groups_free)

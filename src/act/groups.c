@@ -282,3 +282,16 @@ int groups_describe(char *buffer, size_t size)
 		layout_describe(layout, buffer, size);
 	return r;
 }
+
+int groups_choose_backend(bool *ret_is_systemd, char *why, size_t why_size)
+{
+	_cleanup_free_ struct layout *layout = calloc(1, sizeof(*layout));
+	int r;
+
+	if (!layout)
+		return -ENOMEM;
+	r = layout_discover(layout, why, why_size);
+	if (r == 0)
+		*ret_is_systemd = layout_is_systemds(layout, why, why_size);
+	return r;
+}

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include "act/libcgroup.h"
@@ -222,4 +223,22 @@ void layout_describe(const struct layout *layout, char *buffer, size_t size)
 			text_addf(&text, ", %s v2", controller_names[i]);
 		else
 			text_addf(&text, ", %s v1 at %s", controller_names[i], layout->v1[layout->where[i]].mount);
+}
+
+bool layout_is_systemds(const struct layout *layout, char *words, size_t size)
+{
+	struct stat st;
+
+	/* As sd_booted(3). */
+	if (lstat("/run/systemd/system", &st) < 0 || !S_ISDIR(st.st_mode))
+		snprintf(words, size, "systemd isn't PID 1");
+	else if (layout->n_v1 || !layout->v2.controllers || layout->v2.root[0])
+		snprintf(words, size,
+			 "systemd's tree isn't pure cgroup v2 (systemd.unified_cgroup_hierarchy=1 on the kernel's "
+			 "command line)");
+	else {
+		snprintf(words, size, "systemd is PID 1 and its tree is pure cgroup v2");
+		return true;
+	}
+	return false;
 }

@@ -38,6 +38,9 @@ int layout_discover(struct layout *ret_layout, char *error, size_t error_size) _
 /* For people, one line a fact. */
 void layout_describe(const struct layout *layout, char *buffer, size_t size);
 
+/* Whether systemd can be had to make the groups: it is PID 1 and its tree is pure v2. words: why, or why not. */
+bool layout_is_systemds(const struct layout *layout, char *words, size_t size);
+
 /* Which of v2's controllers (bits) the native backend's slice has or would get. */
 unsigned layout_passed_on(const struct layout *layout);
 #define LAYOUT_NOT_PASSED_ON                                                                                           \

@@ -9,20 +9,6 @@
 #define SLICE_WAIT_NS (10 * NSEC_PER_SEC)
 #define SLICE_LOOK_US 20000
 
-/* Why it can't be used here: in words. */
-static int check_host(const struct groups *groups, struct text *words)
-{
-	if (access("/run/systemd/system", F_OK) < 0) {
-		text_add(words, "systemd isn't PID 1 here");
-		return -EOPNOTSUPP;
-	}
-	if (groups->layout.n_v1 || !groups->layout.v2.controllers || groups->layout.v2.root[0]) {
-		text_add(words, "systemd's tree isn't pure control groups v2 (systemd.unified_cgroup_hierarchy)");
-		return -EOPNOTSUPP;
-	}
-	return 0;
-}
-
 static int call_slice(struct groups *groups, const char *method, sd_bus_message **ret_reply, struct text *words)
 {
 	_cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -92,11 +78,13 @@ static int slice_open(struct groups *groups, struct text *words)
 static int systemd_open(struct groups *groups, char *buffer, size_t size)
 {
 	struct text words = {.bytes = buffer, .size = size};
+	char why[256];
 	int r;
 
-	r = check_host(groups, &words);
-	if (r < 0)
-		return r;
+	if (!layout_is_systemds(&groups->layout, why, sizeof(why))) {
+		text_add(&words, why);
+		return -EOPNOTSUPP;
+	}
 	groups->systemd = calloc(1, sizeof(*groups->systemd));
 	if (!groups->systemd)
 		return -ENOMEM;

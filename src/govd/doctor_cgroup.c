@@ -48,7 +48,8 @@ void doctor_check_controllers(struct doctor *doctor)
 
 	if (!doctor->has_layout)
 		return;
-	passed_on = layout_passed_on(layout);
+	/* systemd switches on for a unit what its properties need. */
+	passed_on = doctor->is_systemd ? layout->v2.controllers : layout_passed_on(layout);
 	for (int i = 0; i < CONTROLLERS; i++) {
 		const char *name = controller_name((enum controller)i);
 		char check[64];
@@ -100,17 +101,23 @@ static void check_xattr(struct doctor *doctor, int fd)
 			      strerror(errno));
 }
 
-/* The root group has no cgroup.kill and no cgroup.freeze: a group of our own, for a moment, shows what an agent has. */
+/*
+ * The root group has no cgroup.kill and no cgroup.freeze: a group of our own, for a moment, shows what an agent has.
+ * Where systemd owns the tree, the group that we are in does.
+ */
 void doctor_check_group_files(struct doctor *doctor)
 {
 	const struct hierarchy *v2 = &doctor->layout.v2;
+	bool is_own = !doctor->is_systemd || !v2->own[0];
 	_cleanup_close_ int fd = -EBADF;
 	char path[2 * PATH_MAX + 64];
 
 	if (!doctor->has_layout)
 		return;
-	snprintf(path, sizeof(path), "%s%s/govd-doctor-%d", v2->mount, v2->own, (int)getpid());
-	if (mkdir(path, 0755) < 0) {
+	snprintf(path, sizeof(path), "%s%s", v2->mount, v2->own);
+	if (is_own)
+		snprintf(path + strlen(path), 64, "/govd-doctor-%d", (int)getpid());
+	if (is_own && mkdir(path, 0755) < 0) {
 		doctor_report(doctor, "groups", DOCTOR_FAIL, "%s: can't be made: %s", path, strerror(errno));
 		return;
 	}
@@ -126,22 +133,17 @@ void doctor_check_group_files(struct doctor *doctor)
 					      group_files[i].degrades);
 		check_xattr(doctor, fd);
 	}
-	if (rmdir(path) < 0)
+	if (is_own && rmdir(path) < 0)
 		doctor_report(doctor, "groups", DOCTOR_WARN, "%s: can't be removed: %s", path, strerror(errno));
 }
 
-void doctor_check_init(struct doctor *doctor)
+void doctor_check_backend(struct doctor *doctor)
 {
-	struct stat st;
+	char why[256];
 
-	/* As sd_booted(3). */
-	if (lstat("/run/systemd/system", &st) < 0 || !S_ISDIR(st.st_mode))
-		doctor_report(doctor, "init", DOCTOR_OK, "not systemd: nobody else manages the groups");
-	else if (doctor->has_layout && doctor->layout.v2.controllers)
-		doctor_report(
-			doctor, "init", DOCTOR_OK,
-			"systemd: govd makes its slice beside systemd's own at the top of the v2 tree, and changes "
-			"nothing in those");
-	else
-		doctor_report(doctor, "init", DOCTOR_OK, "systemd; no limits depend on its v2 tree");
+	if (!doctor->has_layout)
+		return;
+	doctor->is_systemd = layout_is_systemds(&doctor->layout, why, sizeof(why));
+	doctor_report(doctor, "backend", DOCTOR_OK, "%s: %s; %s", doctor->is_systemd ? "systemd" : "native", why,
+		      doctor->is_systemd ? "each agent is a scope of systemd's" : "govd makes the groups itself");
 }

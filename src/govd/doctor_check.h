@@ -20,6 +20,7 @@ struct doctor_row {
 struct doctor {
 	struct layout layout;
 	bool has_layout;
+	bool is_systemd; /* what --backend auto means here */
 	char layout_error[256];
 	struct doctor_row rows[DOCTOR_ROWS_MAX];
 	size_t n_rows;
@@ -42,7 +43,7 @@ void doctor_check_pid_namespace(struct doctor *doctor);
 void doctor_check_layout(struct doctor *doctor);
 void doctor_check_controllers(struct doctor *doctor);
 void doctor_check_group_files(struct doctor *doctor);
-void doctor_check_init(struct doctor *doctor);
+void doctor_check_backend(struct doctor *doctor);
 
 /* doctor_memory.c */
 void doctor_check_psi(struct doctor *doctor);

@@ -200,14 +200,25 @@ static int on_sample(sd_event_source *source, uint64_t usec, void *userdata)
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-/* auto is native as long as the systemd backend is young. */
 static int open_backend(struct manager *manager, const struct group_events *events, char *words, size_t size)
 {
 	const struct manager_options *options = &manager->options;
+	bool is_systemd = streq(options->backend, "systemd");
+	char why[256] = "--backend";
+	int r;
 
-	if (streq(options->backend, "systemd"))
-		return groups_new_systemd(options->slice, events, &manager->groups, words, size);
-	return groups_new_native(options->slice, events, &manager->groups, words, size);
+	if (streq(options->backend, "auto")) {
+		r = groups_choose_backend(&is_systemd, why, sizeof(why));
+		if (r < 0) {
+			snprintf(words, size, "%s", why);
+			return r;
+		}
+	}
+	r = is_systemd ? groups_new_systemd(options->slice, events, &manager->groups, words, size)
+		       : groups_new_native(options->slice, events, &manager->groups, words, size);
+	if (r >= 0)
+		log_info("%s backend: %s", groups_backend(manager->groups), why);
+	return r;
 }
 
 static int open_groups(struct manager *manager)

@@ -15,6 +15,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.append(os.path.join(ROOT, "scripts"))
 from proc_files import cgroups_of, children_of, is_alive, mounts_of  # noqa: E402,F401
 BUILD = os.path.abspath(os.environ.get("GOVD_BUILD") or os.path.join(ROOT, "build"))
+BACKEND = os.environ.get("GOVD_TEST_BACKEND", "auto")  # what each govd of a test is told
 DEADLINE = 20  # seconds until a thing that never comes is a failure
 with open(os.path.join(BUILD, "govd"), "rb") as _file:
     IS_SANITIZED = b"__asan_init" in _file.read()  # SAN=1: slower, and it keeps what is freed for a while
@@ -39,6 +40,17 @@ def wait_until(condition, what, deadline=DEADLINE):
 
 def v2_root():
     return mounts_of("cgroup2")[0]
+
+
+def stop_slice(name):
+    """Has systemd end a slice and, as long as nothing else is in them, those that it is in: a-b.slice is in a.slice."""
+    words = name.removesuffix(".slice").split("-")
+    units = ["-".join(words[:n]) + ".slice" for n in range(1, len(words) + 1)]
+    for n in range(len(units), 0, -1):
+        path = os.path.join(v2_root(), *units[:n])
+        if n < len(units) and os.path.isdir(path) and any(entry.is_dir() for entry in os.scandir(path)):
+            return
+        subprocess.run(["systemctl", "stop", units[n - 1]], check=False, stderr=subprocess.DEVNULL, timeout=60)
 
 
 class GovdTest(unittest.TestCase):
@@ -66,7 +78,7 @@ class GovdTest(unittest.TestCase):
         offset = os.path.getsize(self.path("log"))
         self.govd = subprocess.Popen(
             [program, "--policy-dir", self.path("policies"), "--runtime-dir", self.path("run"),
-             "--state-dir", self.path("state"), "--slice", self.slice, *options],
+             "--state-dir", self.path("state"), "--slice", self.slice, "--backend", BACKEND, *options],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, **keywords)
         if wait:
             wait_until(lambda: "ready\n" in self.log_text(offset) or self.govd.poll() is not None, "govd is ready")
@@ -121,7 +133,9 @@ class GovdTest(unittest.TestCase):
                 shutil.rmtree(path)
 
     def leftovers(self):
-        """Directories of this test's slice, in any hierarchy."""
+        """Directories of this test's slice, in any hierarchy; what systemd has made of it ends by its word."""
+        if os.path.isdir("/run/systemd/system"):
+            stop_slice(self.slice)
         found = subprocess.run(["find", "/sys/fs/cgroup", "-type", "d", "-name", self.slice], stdout=subprocess.PIPE,
                                stderr=subprocess.DEVNULL, text=True, check=False)
         return found.stdout.split()

@@ -25,7 +25,7 @@ class DemoTest(unittest.TestCase):
         self.addCleanup(demo.communicate)
         self.addCleanup(demo.terminate)
         title = demo.stdout.readline()
-        own = re.match(r"In (/\S+/govdemo-\S+) and (govdemo-\d+\.slice),", demo.stdout.readline())
+        own = re.match(r"In (/\S+/govdemo-\S+) and (govdemo\d+\.slice),", demo.stdout.readline())
         self.assertIsNotNone(own, title)
         return demo, own.group(1), own.group(2)
 

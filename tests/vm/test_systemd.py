@@ -33,7 +33,7 @@ class SystemdTest(GovdTest):
 
     def start_unit(self, *properties):
         """govd as a service; it is told by its unit's name, as it isn't our child."""
-        command = [os.path.join(BUILD, "govd"), "--policy-dir", self.path("policies"), "--runtime-dir", self.path("run"),
+        command = [os.path.join(BUILD, "govd"), "--backend", "native", "--policy-dir", self.path("policies"), "--runtime-dir", self.path("run"),
                    "--state-dir", self.path("state"), "--slice", self.slice]
         options = [f"--property={p}" for p in ("Type=notify", f"StandardError=append:{self.path('log')}", *properties)]
         subprocess.run(["systemd-run", "--quiet", f"--unit={self.unit}", *options, *command], check=True)
@@ -124,7 +124,7 @@ class SystemdTest(GovdTest):
         self.assert_limits(found, cpu=True)
         throttled = self.throttled(found)
         wait_until(lambda: self.throttled(found) > throttled, "the burner is throttled still")
-        self.start("--log-level", "info")
+        self.start("--backend", "native")
         self.assertEqual(self.agent_of(process.pid)["id"], found["id"])
 
     def test_killed_service_is_started_again_by_systemd(self):
