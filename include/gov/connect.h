@@ -7,14 +7,14 @@
  * changes here changes GOV_CONNECT_VERSION, which is a part of the pins' path.
  */
 
+#include "gov/breaker.h"
 #include "gov/event.h"
-#include "gov/pace.h"
 
 #ifndef __VMLINUX_H__
 #include <linux/bpf.h>
 #endif
 
-#define GOV_CONNECT_VERSION 2
+#define GOV_CONNECT_VERSION 3
 
 /*
  * Whom a connect belongs to: the v2 group of an agent (its id: the inode of its directory) or, where there is none

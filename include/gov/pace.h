@@ -3,14 +3,16 @@
 #define GOV_PACE_H
 
 /*
- * When a connect may leave: the schedule (GCRA, the generic cell rate algorithm of ITU-T I.371), the breaker, and the
- * window in which storms are counted. Pure: compiled into the BPF programs, which decide, and into userspace, which
- * explains and tests. All times are nanoseconds of CLOCK_MONOTONIC, handed in by the caller, who also holds the lock.
+ * When a connect may leave: the schedule (GCRA, the generic cell rate algorithm of ITU-T I.371), and the window in
+ * which storms are counted. Pure, as gov/breaker.h is: compiled into the BPF programs, which decide, and into
+ * userspace, which explains and tests. All times are nanoseconds of CLOCK_MONOTONIC, handed in by the caller, who also
+ * holds the lock.
  */
 
 #ifndef __VMLINUX_H__
 #include <linux/types.h>
 #include <stdbool.h>
+#include <stddef.h>
 #endif
 
 #define GOV_PACE_INLINE static inline __attribute__((always_inline))
@@ -62,15 +64,22 @@ struct gov_pace_rate {
 	__u64 lead_ns; /* of the tolerance nothing is left for bursts: tolerance_ns while a breaker isn't closed */
 };
 
-/* Slots that were given back before their time, for those who come next; what doesn't fit here is lost. */
-#define GOV_PACE_FREED 4
+/*
+ * Slots that were given back before their time, for those who come next: runs of them, one interval apart, as those
+ * who have waited for the same server mostly give up together. What doesn't fit here is lost.
+ */
+#define GOV_PACE_RUNS 4
+
+struct gov_pace_run {
+	__u64 first, last; /* 0: none */
+};
 
 struct gov_pace {
-	__u64 next_slot;	     /* the first that nobody has had; 0: nobody came yet */
-	__u64 interval_ns;	     /* at which the last one was given */
-	__u64 steady_slot;	     /* from this one on all were given at that interval */
-	__u64 floor_ns;		     /* gov_pace_push() */
-	__u64 freed[GOV_PACE_FREED]; /* 0: none */
+	__u64 next_slot;   /* the first that nobody has had; 0: nobody came yet */
+	__u64 interval_ns; /* at which the last one was given */
+	__u64 steady_slot; /* from this one on all were given at that interval */
+	__u64 floor_ns;	   /* gov_pace_push() */
+	struct gov_pace_run freed[GOV_PACE_RUNS];
 };
 
 struct gov_pace_slot {
@@ -87,6 +96,16 @@ GOV_PACE_INLINE __u64 gov_pace_first(const struct gov_pace_rate *rate, __u64 now
 			    GOV_PACE_NEVER);
 }
 
+/* The first slot of a run that isn't before first; GOV_PACE_NEVER: there is none. */
+GOV_PACE_INLINE __u64 gov_pace_run_next(const struct gov_pace_run *run, __u64 interval_ns, __u64 first)
+{
+	if (run->first >= first)
+		return run->first;
+	if (run->last < first || !interval_ns)
+		return GOV_PACE_NEVER;
+	return run->first + (first - run->first + interval_ns - 1) / interval_ns * interval_ns;
+}
+
 /* The slot that who comes now would get. */
 GOV_PACE_INLINE struct gov_pace_slot gov_pace_peek(const struct gov_pace *pace, const struct gov_pace_rate *rate,
 						   __u64 now_ns)
@@ -97,12 +116,8 @@ GOV_PACE_INLINE struct gov_pace_slot gov_pace_peek(const struct gov_pace *pace, 
 
 	if (!rate->interval_ns)
 		return slot;
-	for (__u32 i = 0; i < GOV_PACE_FREED; i++) {
-		__u64 freed = pace->freed[i];
-
-		if (freed && freed >= first && freed < best)
-			best = freed;
-	}
+	for (__u32 i = 0; i < GOV_PACE_RUNS; i++)
+		best = gov_pace_min(best, gov_pace_run_next(&pace->freed[i], pace->interval_ns, first));
 	slot.slot = best;
 	slot.depart_ns = gov_pace_max(gov_pace_time(best), now_ns);
 	return slot;
@@ -113,37 +128,75 @@ GOV_PACE_INLINE void gov_pace_take(struct gov_pace *pace, const struct gov_pace_
 {
 	if (!slot)
 		return;
-	for (__u32 i = 0; i < GOV_PACE_FREED; i++) {
-		if (pace->freed[i] == slot) {
-			pace->freed[i] = 0;
-			return;
-		}
+	for (__u32 i = 0; i < GOV_PACE_RUNS; i++) {
+		struct gov_pace_run *run = &pace->freed[i];
+
+		if (slot < run->first || slot > run->last)
+			continue;
+		/* Those of the run that were before it are over. */
+		run->first = slot < run->last ? slot + pace->interval_ns : 0;
+		run->last = slot < run->last ? run->last : 0;
+		return;
 	}
 	if (pace->interval_ns != rate->interval_ns) {
+		/* A run of the old interval can't be told from its ends any more. */
+		for (__u32 i = 0; i < GOV_PACE_RUNS; i++)
+			pace->freed[i].last = pace->freed[i].first;
 		pace->interval_ns = rate->interval_ns;
 		pace->steady_slot = slot;
 	}
 	pace->next_slot = gov_pace_add(slot, rate->interval_ns);
 }
 
+/* Nobody has had next_slot; a run that ends there is a part of what is to come. */
+GOV_PACE_INLINE void gov_pace_rewind(struct gov_pace *pace, __u64 slot)
+{
+	pace->next_slot = slot;
+	for (__u32 i = 0; i < GOV_PACE_RUNS; i++) {
+		struct gov_pace_run *run = &pace->freed[i];
+
+		if (run->first < pace->steady_slot || run->last + pace->interval_ns != slot)
+			continue;
+		pace->next_slot = run->first;
+		run->first = run->last = 0;
+	}
+}
+
 /* Gives back a slot whose owner never left. */
 GOV_PACE_INLINE void gov_pace_refund(struct gov_pace *pace, const struct gov_pace_rate *rate, __u64 slot, __u64 now_ns)
 {
-	__u64 first = gov_pace_first(rate, now_ns);
+	struct gov_pace_run *before = NULL, *after = NULL, *spare = NULL;
+	__u64 first = gov_pace_first(rate, now_ns), step = pace->interval_ns;
+	/* Of slots that were given at another interval their distance tells nothing. */
+	bool is_steady = step && slot >= pace->steady_slot;
 
 	if (!slot || slot < first)
 		return;
-	/* Is it the last one? Of slots that were given at another interval the sum doesn't tell. */
-	if (pace->interval_ns == rate->interval_ns && slot >= pace->steady_slot &&
-	    pace->next_slot == gov_pace_add(slot, rate->interval_ns)) {
-		pace->next_slot = slot;
+	if (is_steady && pace->next_slot == gov_pace_add(slot, step)) {
+		gov_pace_rewind(pace, slot);
 		return;
 	}
-	for (__u32 i = 0; i < GOV_PACE_FREED; i++) {
-		if (pace->freed[i] < first) {
-			pace->freed[i] = slot;
-			return;
-		}
+	for (__u32 i = 0; i < GOV_PACE_RUNS; i++) {
+		struct gov_pace_run *run = &pace->freed[i];
+
+		if (run->last < first)
+			spare = run;
+		else if (!is_steady || run->first < pace->steady_slot)
+			continue;
+		else if (run->last + step == slot)
+			before = run;
+		else if (run->first == slot + step)
+			after = run;
+	}
+	if (before && after) {
+		before->last = after->last;
+		after->first = after->last = 0;
+	} else if (before) {
+		before->last = slot;
+	} else if (after) {
+		after->first = slot;
+	} else if (spare) {
+		spare->first = spare->last = slot;
 	}
 }
 
@@ -151,161 +204,6 @@ GOV_PACE_INLINE void gov_pace_refund(struct gov_pace *pace, const struct gov_pac
 GOV_PACE_INLINE void gov_pace_push(struct gov_pace *pace, __u64 until_ns)
 {
 	pace->floor_ns = gov_pace_max(pace->floor_ns, until_ns);
-}
-
-/* ---- the breaker ------------------------------------------------------------------------------------------------- */
-
-/*
- * closed: connects leave by their rate. After `failures` bad outcomes in a row it opens: they leave one an interval,
- * which grows by `factor` with each further bad outcome. The first that leaves is a probe: half-open. It closes when a
- * connection has lived `stable_after`, or when the application itself has ended `failures` of them in a row.
- */
-enum gov_breaker_state {
-	GOV_BREAKER_CLOSED = 0,
-	GOV_BREAKER_OPEN,
-	GOV_BREAKER_HALF_OPEN,
-	GOV_BREAKER_STATES,
-};
-
-struct gov_breaker_rule {
-	__u64 first_ns; /* the interval at opening */
-	__u64 max_ns;
-	__u64 stable_ns;
-	__u32 failures;	    /* 0: there is no breaker */
-	__u32 factor_milli; /* 2000: twice as long each time */
-};
-
-struct gov_breaker {
-	__u64 interval_ns; /* 0: closed */
-	__u64 changed_ns;  /* the interval; what left before says nothing about it */
-	__u64 alive_ns;	   /* since when one or another that left after that lives; 0: none */
-	__u32 failures;	   /* bad outcomes in a row */
-	__u32 good;	   /* good ones in a row while it isn't closed */
-	__u32 is_probing;
-	__u32 alive; /* connections that left after changed_ns and live */
-};
-
-enum gov_outcome {
-	GOV_OUTCOME_FAILED = 0,	 /* never established although its SYN had left */
-	GOV_OUTCOME_DROPPED,	 /* ended by the peer before stable_ns */
-	GOV_OUTCOME_ESTABLISHED, /* and lives */
-	GOV_OUTCOME_ENDED,	 /* by the application */
-	GOV_OUTCOME_LIVED,	 /* ended, by whomever, after stable_ns */
-};
-
-GOV_PACE_INLINE bool gov_breaker_is_stable(const struct gov_breaker *breaker, const struct gov_breaker_rule *rule,
-					   __u64 now_ns)
-{
-	return breaker->alive_ns && now_ns >= gov_pace_add(breaker->alive_ns, rule->stable_ns);
-}
-
-GOV_PACE_INLINE enum gov_breaker_state gov_breaker_state(const struct gov_breaker *breaker,
-							 const struct gov_breaker_rule *rule, __u64 now_ns)
-{
-	if (!breaker->interval_ns || !rule->failures || gov_breaker_is_stable(breaker, rule, now_ns))
-		return GOV_BREAKER_CLOSED;
-	return breaker->is_probing ? GOV_BREAKER_HALF_OPEN : GOV_BREAKER_OPEN;
-}
-
-GOV_PACE_INLINE void gov_breaker_close(struct gov_breaker *breaker)
-{
-	breaker->interval_ns = 0;
-	breaker->alive_ns = 0;
-	breaker->alive = 0;
-	breaker->failures = 0;
-	breaker->good = 0;
-	breaker->is_probing = 0;
-}
-
-/* Before any other look at it: closes it when a connection has lived long enough, or when the policy has none any more.
- * True when it has. */
-GOV_PACE_INLINE bool gov_breaker_settle(struct gov_breaker *breaker, const struct gov_breaker_rule *rule, __u64 now_ns)
-{
-	if (!breaker->interval_ns || (rule->failures && !gov_breaker_is_stable(breaker, rule, now_ns)))
-		return false;
-	gov_breaker_close(breaker);
-	return true;
-}
-
-/* The rate in force. random (any 32 bits) takes up to half of an open breaker's interval away, so that those whom one
- * outage has put in step don't come back in step. Never faster than rate itself. */
-GOV_PACE_INLINE struct gov_pace_rate gov_breaker_rate(const struct gov_breaker *breaker,
-						      const struct gov_pace_rate *rate, __u32 random)
-{
-	struct gov_pace_rate stretched = *rate;
-
-	if (!breaker->interval_ns)
-		return stretched;
-	/* Not without tolerance: those who have left in a burst have slots that are still to come. */
-	stretched.lead_ns = rate->tolerance_ns;
-	stretched.interval_ns = gov_pace_max(rate->interval_ns,
-					     breaker->interval_ns - ((breaker->interval_ns >> 17) * (random & 0xffff)));
-	return stretched;
-}
-
-GOV_PACE_INLINE __u64 gov_breaker_grow(__u64 interval_ns, const struct gov_breaker_rule *rule)
-{
-	/* In this order nothing overflows: an interval is at most 2^37 ns (120 s), the factor at most 100. */
-	return gov_pace_min(interval_ns / 1000 * rule->factor_milli, rule->max_ns);
-}
-
-/* A connect leaves now. */
-GOV_PACE_INLINE void gov_breaker_leave(struct gov_breaker *breaker)
-{
-	if (breaker->interval_ns)
-		breaker->is_probing = 1;
-}
-
-/* A connection that is_news has ended well. */
-GOV_PACE_INLINE void gov_breaker_forget(struct gov_breaker *breaker)
-{
-	if (breaker->alive)
-		breaker->alive--;
-	if (!breaker->alive)
-		breaker->alive_ns = 0;
-}
-
-/* Its outcome; left_ns: when its SYN left. True when the interval has changed: opened, grown, or (0) closed. */
-GOV_PACE_INLINE bool gov_breaker_outcome(struct gov_breaker *breaker, const struct gov_breaker_rule *rule,
-					 enum gov_outcome outcome, __u64 left_ns, __u64 now_ns)
-{
-	bool has_closed = gov_breaker_settle(breaker, rule, now_ns);
-	bool is_open = breaker->interval_ns != 0;
-	bool is_news = !is_open || left_ns > breaker->changed_ns;
-
-	if (!rule->failures)
-		return has_closed;
-	if (outcome == GOV_OUTCOME_FAILED || outcome == GOV_OUTCOME_DROPPED) {
-		if (breaker->failures < 0xffffffffU)
-			breaker->failures++;
-		if (!is_news || (!is_open && breaker->failures < rule->failures))
-			return has_closed;
-		breaker->interval_ns = is_open ? gov_breaker_grow(breaker->interval_ns, rule)
-					       : gov_pace_min(rule->first_ns, rule->max_ns);
-		breaker->changed_ns = now_ns;
-		breaker->alive_ns = 0;
-		breaker->alive = 0;
-		breaker->good = 0;
-		breaker->is_probing = 0;
-		return true;
-	}
-	if (!is_open) {
-		breaker->failures = outcome == GOV_OUTCOME_ESTABLISHED ? breaker->failures : 0;
-		return has_closed;
-	}
-	/* An old connection that lives, or has lived, says nothing about a server that has gone since. */
-	if (!is_news)
-		return false;
-	if (outcome == GOV_OUTCOME_ESTABLISHED) {
-		if (!breaker->alive++)
-			breaker->alive_ns = now_ns;
-		return false;
-	}
-	gov_breaker_forget(breaker);
-	if (outcome == GOV_OUTCOME_ENDED && ++breaker->good < rule->failures)
-		return false;
-	gov_breaker_close(breaker);
-	return true;
 }
 
 /* ---- bursts ------------------------------------------------------------------------------------------------------ */

@@ -32,6 +32,7 @@ static const struct shape_field status_fields[] = {
 static const struct shape_field agent_fields[] = {AGENT_FIELDS};
 static const struct shape_field agent_full_fields[] = {
 	AGENT_FIELDS,
+	{"abandoned", NULL},
 	{"limits", NULL},
 	{"tools", NULL},
 	{"destinations", NULL},

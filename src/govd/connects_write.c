@@ -30,6 +30,7 @@ void connects_write(struct manager *manager, struct bus_writer *writer, const st
 	bus_write_u64(writer, "connects", stats.connects);
 	bus_write_u64(writer, "delayed", stats.delayed);
 	bus_write_u64(writer, "refused", stats.refused);
+	bus_write_u64(writer, "abandoned", stats.abandoned);
 }
 
 /* ---- limits ---- */

@@ -7,9 +7,9 @@
 
 /*
  * The connect programs and their maps. Maps and links are pinned below the directory that bpf_sense_new() was given, so
- * that pacing goes on when govd doesn't. Its last part is the version of the maps, `v1`; directories `vN` beside it are
- * of other versions and go when this one is attached. Where the programs can't be loaded, all but attach and words say
- * -EBADF.
+ * that pacing goes on when govd doesn't. Its last part is `v` and the version of the maps; directories `vN` beside it
+ * are of other versions and go when this one is attached. Where the programs can't be loaded, all but attach and words
+ * say -EBADF.
  */
 
 /* Why bpf_connect_attach() says -EOPNOTSUPP, or what was pinned and couldn't be taken over; "" nothing. */

@@ -77,7 +77,7 @@ static void stage_open(void)
 	snprintf(stage.dir, sizeof(stage.dir), "/tmp/govtest-pins-XXXXXX");
 	cr_assert_not_null(mkdtemp(stage.dir));
 	snprintf(bpffs, sizeof(bpffs), "%s/bpf", stage.dir);
-	snprintf(stage.pins, sizeof(stage.pins), "%s/slice/v1", bpffs);
+	snprintf(stage.pins, sizeof(stage.pins), "%s/slice/v%d", bpffs, GOV_CONNECT_VERSION);
 	cr_assert_eq(unshare(CLONE_NEWNS), 0);
 	cr_assert_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
 	cr_assert_eq(mkdir(bpffs, 0700), 0);

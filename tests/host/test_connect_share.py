@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whose budget a connect takes from, and what becomes of the slots of connects that are given up."""
 
-import json
-import os
 import time
 import unittest
 
@@ -59,13 +57,6 @@ class ShareTest(ConnectTest):
         for client in clients:
             self.assertEqual(self.report_of(client)["errors"], {})
 
-    def abandoned(self):
-        """Of all agents; by the kernel's own counters."""
-        path = next(os.path.join(folder, name) for path in self.pin_dirs() for folder, _, names in os.walk(path)
-                    for name in names if name == "gov_connect_stats")
-        return sum(line["formatted"]["value"]["abandoned"]
-                   for line in json.loads(self.bpftool("-j", "map", "dump", "pinned", path)))
-
     def test_given_up(self):
         """Applications that wait for less than their slots do: only their own timeouts, and no slot is lost."""
         self.policy("short", "match: {exe: DIR/bin/short}\nconnect: {rate: 30/min, burst: 1}\n")
@@ -78,13 +69,10 @@ class ShareTest(ConnectTest):
         failed = [self.destinations(agent)[f"127.0.0.1:{server.ports[0]}"]["failed"]
                   for agent, server in zip(agents, servers)]
         self.assertEqual(failed, [0, 0], "what was given up before its SYN left hasn't failed")
-        abandoned = []
-        with self.subTest("counted as given up"):
-            abandoned.append(self.abandoned())
+        abandoned = sum(self.ctl_json("show", agent)["abandoned"] for agent in agents)
         reports = [self.report_of(client) for client in clients]
-        for n in abandoned:
-            # The reports are of a little later.
-            self.assertAlmostEqual(n, sum(report["timeouts"] for report in reports), delta=6)
+        # The reports are of a little later.
+        self.assertAlmostEqual(abandoned, sum(report["timeouts"] for report in reports), delta=6)
         for report, server in zip(reports, servers):
             times = server.accepts()
             print(f"\n{len(times)} connects, {report['timeouts']} timeouts in {SECONDS} s", flush=True)
@@ -95,6 +83,21 @@ class ShareTest(ConnectTest):
             self.assertGreater(report["timeouts"], SECONDS)
             self.assertEqual(report["errors"], {})
             self.assertLess(report["worst_ms"], 600)
+
+    def test_given_up_by_a_herd(self):
+        """All that wait give up at the same instant, again and again."""
+        self.policy("herd", "match: {exe: DIR/bin/herd}\nconnect: {rate: 2/s, burst: 1}\n")
+        self.start()
+        server = Server(self)
+        client = self.client("herd", "--how", "poll", "--timeout", 2000, "--concurrency", THREADS, "127.0.0.1", server.ports[0])
+        self.wait_for_window([server])
+        report, times = self.report_of(client), server.accepts()
+        rate = (len(times) - 1) / (times[-1] - times[0])
+        print(f"\n{THREADS} threads: {rate:.2f}/s of 2/s, {report['timeouts']} timeouts", flush=True)
+        self.assertGreater(report["timeouts"], 3 * THREADS)
+        self.assertLess(rate, 2 * 1.03)
+        # One that is given up just when its slot comes takes it along.
+        self.assertGreater(rate, 2 * 0.8)
 
     def test_given_up_while_open(self):
         """Of a breaker that is open too: else who never waits for its interval would never learn that all is well."""

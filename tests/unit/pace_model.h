@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/macro.h"
-#include "gov/pace.h"
+#include "gov/breaker.h"
 
 /*
  * One destination and all who connect to it, as the BPF programs do it; driven by anybody's random bytes (test_pace.c,
@@ -178,9 +178,10 @@ static inline const char *pace_model_act(struct pace_model *model, enum pace_act
 			pace_model_refund(model, owner);
 		return NULL;
 	case PACE_ABANDON_ALL:
-		/* In either order. */
+		/* In either order, or in steps. */
 		for (size_t i = 0; i + 1 < model->n; i++)
-			pace_model_refund(model, &model->owners[random % 2 ? i : model->n - 2 - i]);
+			pace_model_refund(model, &model->owners[random % 2 ? i * (1 + random / 2 % 8) % (model->n - 1)
+									   : model->n - 2 - i]);
 		return NULL;
 	case PACE_WAIT:
 		model->now_ns += random;

@@ -174,6 +174,61 @@ Test(pace, a_slot_given_back_comes_back)
 	}
 }
 
+/* Timeouts run out in the order of the connects, but for those that different processors run at the same time. */
+static size_t nth_to_give_up(int order, size_t i, size_t n)
+{
+	if (order == 0)
+		return i;
+	if (order == 1)
+		return n - 1 - i;
+	return (i ^ 1) < n ? i ^ 1 : i;
+}
+
+/* 50 who wait 3 s each and come back at once, where one a second may leave. */
+Test(pace, a_herd_that_gives_up_together_loses_nothing)
+{
+	for (int order = 0; order < 3; order++) {
+		struct pace_model model;
+
+		pace_model_init(&model, 100 * SEC, SEC, 1);
+		for (int round = 0; round < 10; round++) {
+			size_t begin = model.n, n;
+
+			for (int i = 0; i < 50; i++)
+				cr_assert_null(pace_model_arrive(&model, 0));
+			model.now_ns += 3 * SEC;
+			while (pace_owner_left(&model, &model.owners[begin]))
+				begin++;
+			n = model.n - begin;
+			for (size_t i = 0; i < n; i++)
+				pace_model_refund(&model, &model.owners[begin + nth_to_give_up(order, i, n)]);
+		}
+		cr_expect_eq(count_left(&model), 1 + 30, "order %d: %lu", order, (unsigned long)count_left(&model));
+		cr_expect_null(pace_model_check_windows(&model));
+	}
+}
+
+/* The first ones of a run are over, the others aren't. */
+Test(pace, of_a_run_given_back_what_is_not_over_is_used)
+{
+	struct pace_model model;
+
+	pace_model_init(&model, 100 * SEC, SEC, 1);
+	for (int i = 0; i < 12; i++)
+		cr_assert_null(pace_model_arrive(&model, 0));
+	for (size_t i = 2; i < 10; i++)
+		pace_model_refund(&model, &model.owners[i]);
+	model.now_ns += 5 * SEC + SEC / 2;
+	for (uint64_t i = 0; i < 4; i++) {
+		cr_assert_null(pace_model_arrive(&model, 0));
+		cr_expect_eq(model.owners[model.n - 1].depart_ns, (106 + i) * SEC);
+	}
+	/* The next is behind those who have waited all the time. */
+	cr_assert_null(pace_model_arrive(&model, 0));
+	cr_expect_eq(model.owners[model.n - 1].depart_ns, 112 * SEC);
+	cr_expect_null(pace_model_check_windows(&model));
+}
+
 /* The slot before another that is still waited for isn't the last one, though at the new rate it looks like it. */
 Test(pace, a_new_rate_gives_no_slot_twice)
 {
@@ -187,6 +242,43 @@ Test(pace, a_new_rate_gives_no_slot_twice)
 	pace_model_rate(&model, 10 * SEC, 1);
 	for (int i = 0; i < 4; i++)
 		cr_assert_null(pace_model_arrive(&model, 0));
+	cr_expect_null(pace_model_check_windows(&model));
+}
+
+/* Slots at 100, 101, 102 s of one interval, 103 and maybe 105 s of another: 101 and 103 are an interval apart, but not
+ * next to each other. */
+static void two_intervals(struct pace_model *model, bool has_fifth)
+{
+	pace_model_init(model, 100 * SEC, SEC, 1);
+	for (int i = 0; i < 3; i++)
+		cr_assert_null(pace_model_arrive(model, 0));
+	pace_model_rate(model, 2 * SEC, 1);
+	for (int i = 0; i < 1 + has_fifth; i++)
+		cr_assert_null(pace_model_arrive(model, 0));
+}
+
+Test(pace, slots_of_two_intervals_are_no_run)
+{
+	struct pace_model model;
+
+	/* 103 s is the last: it is still to come, 101 s isn't, as somebody has 102 s. */
+	two_intervals(&model, false);
+	pace_model_refund(&model, &model.owners[1]);
+	pace_model_refund(&model, &model.owners[3]);
+	pace_model_rate(&model, SEC, 1);
+	for (int i = 0; i < 4; i++)
+		cr_assert_null(pace_model_arrive(&model, 0));
+	cr_expect_null(pace_model_check_windows(&model));
+
+	two_intervals(&model, true);
+	pace_model_refund(&model, &model.owners[2]);
+	pace_model_refund(&model, &model.owners[1]);
+	pace_model_refund(&model, &model.owners[3]);
+	model.now_ns += SEC + SEC / 2;
+	for (uint64_t i = 0; i < 2; i++) {
+		cr_assert_null(pace_model_arrive(&model, 0));
+		cr_expect_eq(model.owners[5 + i].depart_ns, (102 + i) * SEC);
+	}
 	cr_expect_null(pace_model_check_windows(&model));
 }
 
@@ -237,135 +329,4 @@ Test(pace, without_a_limit_all_leave_at_once)
 		gov_pace_take(&pace, &none, slot.slot);
 		cr_assert_eq(slot.depart_ns, 5 * SEC);
 	}
-}
-
-/* ---- storms ------------------------------------------------------------------------------------------------------ */
-
-Test(pace, a_storm_is_50_in_5_seconds)
-{
-	struct gov_burst burst = {0};
-	uint64_t now_ns = 1000 * SEC;
-
-	for (int i = 1; i <= 60; i++) {
-		gov_burst_count(&burst, false, now_ns + (uint64_t)i * 99 * MS);
-		cr_expect_eq(gov_burst_is_storm(&burst), i >= 50 && i <= 51, "%d", i);
-	}
-	/* In the window after: those of the one before are known, the older ones forgotten. */
-	cr_expect_eq(burst.last_attempts, 51);
-	gov_burst_turn(&burst, now_ns + 12 * SEC);
-	cr_expect_eq(burst.last_attempts, 9);
-	gov_burst_turn(&burst, now_ns + 30 * SEC);
-	cr_expect_eq(burst.last_attempts, 0);
-	cr_expect_eq(burst.attempts, 0);
-}
-
-/* Windows don't slide: 99 in any 5 s are one for certain, less than 50 in every 5 s never. */
-Test(pace, windows_of_storms_miss_nothing_that_is_large)
-{
-	seed = 7;
-	for (int round = 0; round < 2000; round++) {
-		uint64_t times_ns[200], now_ns = 100 * SEC, most = 0, first = 0;
-		struct gov_burst burst = {0};
-		bool is_storm = false;
-
-		for (uint64_t i = 0; i < ELEMENTSOF(times_ns); i++) {
-			now_ns += next_random() % ((uint64_t)(40 + round % 160) * MS);
-			if (next_random() % 40 == 0)
-				now_ns += next_random() % (10 * SEC);
-			times_ns[i] = now_ns;
-			while (now_ns - times_ns[first] >= GOV_BURST_WINDOW_NS)
-				first++;
-			most = MAX2(most, i - first + 1);
-			gov_burst_count(&burst, false, now_ns);
-			is_storm |= gov_burst_is_storm(&burst);
-		}
-		cr_assert(is_storm || most < 99, "%lu", (unsigned long)most);
-		cr_assert(!is_storm || most >= 50, "%lu", (unsigned long)most);
-	}
-}
-
-Test(pace, five_waits_in_a_row_are_a_storm)
-{
-	struct gov_burst burst = {0};
-
-	for (int i = 1; i <= 5; i++) {
-		cr_expect_not(gov_burst_is_storm(&burst));
-		gov_burst_count(&burst, true, (uint64_t)i * 100 * SEC);
-	}
-	cr_expect(gov_burst_is_storm(&burst));
-	gov_burst_count(&burst, false, 600 * SEC);
-	cr_expect_not(gov_burst_is_storm(&burst));
-}
-
-/* ---- the timer wheel --------------------------------------------------------------------------------------------- */
-
-/* kernel/time/timer.c, calc_wheel_index() and calc_index(). */
-static uint64_t wheel_fires(uint64_t clock, uint64_t ticks, uint64_t *ret_step)
-{
-	uint64_t expires = clock + ticks;
-	unsigned level = 0;
-
-	while (level < 8 && ticks >= UINT64_C(63) << (3 * level))
-		level++;
-	*ret_step = UINT64_C(1) << (3 * level);
-	return ((expires >> (3 * level)) + 1) << (3 * level);
-}
-
-Test(pace, the_wheel_is_late_or_early_by_half_a_step)
-{
-	static const uint32_t hz[] = {100, 250, 300, 1000};
-
-	seed = 5;
-	for (size_t i = 0; i < ELEMENTSOF(hz); i++) {
-		uint32_t tick_ns = (uint32_t)(SEC / hz[i]);
-
-		for (int round = 0; round < 100000; round++) {
-			uint64_t max_ns = round % 2 ? 120 * SEC : SEC, delay_ns = next_random() % max_ns;
-			uint64_t clock = next_random() % (UINT64_C(1) << 40), step, asked_step;
-			uint32_t ticks = gov_wheel_ticks(delay_ns, tick_ns);
-			uint64_t waits = wheel_fires(clock, ticks, &step) - clock, wanted = delay_ns / tick_ns;
-
-			wheel_fires(0, wanted, &asked_step);
-			cr_assert_geq(ticks, 1);
-			cr_assert(waits + asked_step / 2 >= wanted && waits <= wanted + asked_step / 2 + 2,
-				  "HZ %u: %lu ticks instead of %lu", hz[i], (unsigned long)waits,
-				  (unsigned long)wanted);
-		}
-	}
-	cr_expect_eq(gov_wheel_ticks(0, 4000000), 1);
-	cr_expect_eq(gov_wheel_ticks(SEC, 0), 0x7fffffff < SEC - 2048 ? 0x7fffffff : SEC - 2048);
-	cr_expect_eq(gov_wheel_ticks(UINT64_MAX, 1), 0x7fffffff);
-}
-
-/* ---- repeated SYNs ----------------------------------------------------------------------------------------------- */
-
-/* net/ipv4/tcp_timer.c, tcp_model_timeout(), with a first timeout of its own. */
-static uint64_t syn_whole(uint64_t first_ns, uint32_t retries)
-{
-	uint64_t whole_ns = 0;
-
-	for (uint32_t i = 0; i <= retries; i++)
-		whole_ns += i < 32 ? MIN2(first_ns << i, 120 * SEC) : 120 * SEC;
-	return whole_ns;
-}
-
-Test(pace, a_held_connect_takes_no_less_than_usual_to_fail)
-{
-	seed = 3;
-	for (int round = 0; round < 100000; round++) {
-		uint64_t most_ns = round % 2 ? 120 * SEC : 2 * SEC;
-		uint64_t delay_ns = MS + next_random() % (most_ns - MS + 1);
-		uint32_t usual = (uint32_t)(next_random() % 13), retries = gov_syn_retries(delay_ns, usual);
-
-		cr_assert_geq(retries, 1);
-		cr_assert_geq(syn_whole(delay_ns, retries), syn_whole(SEC, usual), "%lu ns, %u: %u",
-			      (unsigned long)delay_ns, usual, retries);
-		if (retries > 1)
-			cr_assert_lt(syn_whole(delay_ns, retries - 1), syn_whole(SEC, usual));
-	}
-	cr_expect_eq(gov_syn_retries(SEC, 6), 6);
-	cr_expect_eq(gov_syn_retries(30 * SEC, 6), 2);
-	cr_expect_eq(gov_syn_retries(0, 6), 16);
-	cr_expect_leq(gov_syn_retries(0, UINT32_MAX), 127);
-	cr_expect_geq(gov_syn_retries(UINT64_MAX, 127), 1);
 }
