@@ -59,6 +59,8 @@ void connects_pace(struct manager *manager, const struct action *action)
 		return;
 	if (action->agent->is_observed)
 		update_watch(manager);
+	else
+		connects_wake(manager);
 	connect_rule(action->agent->policy, &rule);
 	r = bpf_connect_set_agent(manager->bpf, owner, &rule);
 	if (r == 0)
@@ -90,6 +92,7 @@ void connects_unpace(struct manager *manager, const struct action *action)
 		drop_owner(manager, owner);
 	if (action->agent->is_observed)
 		update_watch(manager);
+	connects_rest(manager);
 }
 
 struct look {
@@ -220,7 +223,9 @@ int connects_open(struct manager *manager)
 	int r = sd_event_add_time(manager->event, &manager->connects_source, CLOCK_MONOTONIC, UINT64_MAX, 100000,
 				  on_lost, manager);
 
-	return r < 0 ? r : sd_event_source_set_enabled(manager->connects_source, SD_EVENT_OFF);
+	if (r == 0)
+		r = sd_event_source_set_enabled(manager->connects_source, SD_EVENT_OFF);
+	return r < 0 ? r : connects_open_rest(manager);
 }
 
 /* ---- records ---- */
@@ -299,6 +304,7 @@ void connects_drop_lost(struct manager *manager)
 	for (size_t i = 0; i < list.n; i++)
 		drop_owner(manager, list.owners[i]);
 	free(list.owners);
+	connects_rest(manager);
 }
 
 int connects_set_config(struct manager *manager, bool watch_strangers)

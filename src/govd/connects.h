@@ -18,7 +18,8 @@ struct troubled_entry {
 
 /* connects.c, connects_attach.c: pacing. */
 struct manager_connects {
-	bool is_on;
+	bool is_on;	  /* can be */
+	bool is_attached; /* the programs are */
 	bool watch_strangers;
 	char base[PATH_MAX - 16];	 /* directory of all versions of the pins */
 	char pins[PATH_MAX];		 /* of this one */
@@ -33,8 +34,13 @@ struct manager_connects {
 int connects_find_pins(struct manager *manager) _must_check_;
 /* The host's part of the BPF programs' configuration, with the slice that exists by then. */
 int connects_set_config(struct manager *manager, bool watch_strangers) _must_check_;
-/* When that fails govd goes on without. */
+/* Also what an earlier govd has left; when it fails govd goes on without. */
 void connects_attach(struct manager *manager);
+/* Before an agent is paced: the programs are attached. */
+void connects_wake(struct manager *manager);
+/* An agent has gone: if it was the last, the programs are detached a little later. */
+void connects_rest(struct manager *manager);
+int connects_open_rest(struct manager *manager) _must_check_;
 /* After the start-up scan: agents of an earlier govd that are gone. */
 void connects_drop_lost(struct manager *manager);
 /* At a clean end: when no agent is left nothing is. */

@@ -80,16 +80,79 @@ static int open_slice(const struct manager *manager)
 	return fd < 0 ? -errno : fd;
 }
 
-void connects_attach(struct manager *manager)
+static void attach(struct manager *manager)
 {
 	_cleanup_close_ int slice_fd = open_slice(manager);
 	int r = slice_fd < 0 ? slice_fd : bpf_connect_attach(manager->bpf, slice_fd);
 
-	manager->connects.is_on = r == 0;
+	manager->connects.is_attached = r == 0;
 	if (r < 0)
 		log_warning("connects are neither paced nor counted: %s (%s); `govctl doctor` tells more", strerror(-r),
 			    bpf_connect_words(manager->bpf));
 }
+
+void connects_attach(struct manager *manager)
+{
+	attach(manager);
+	manager->connects.is_on = manager->connects.is_attached;
+}
+
+/* ---- without agents ---- */
+
+/*
+ * As long as they are attached, to whatever group, the kernel makes ready for them in each connect of the host, which
+ * then takes 1 or 2 % longer. Not for each start of an agent anew: to switch them on or off the kernel patches its
+ * code.
+ */
+#define REST_AFTER_US UINT64_C(10000000)
+
+void connects_wake(struct manager *manager)
+{
+	if (manager->connects.is_on && !manager->connects.is_attached)
+		attach(manager);
+}
+
+void connects_rest(struct manager *manager)
+{
+	if (!manager->connects.is_attached)
+		return;
+	sd_event_source_set_time(manager->connects_rest, manager_now_ns() / NSEC_PER_USEC + REST_AFTER_US);
+	sd_event_source_set_enabled(manager->connects_rest, SD_EVENT_ONESHOT);
+}
+
+static void find_group(uint64_t owner, void *userdata)
+{
+	bool *has_group = userdata;
+
+	*has_group = *has_group || !(owner & GOV_OWNER_MARK);
+}
+
+static int on_rest(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
+{
+	struct manager *manager = userdata;
+	bool has_group = false;
+	int r = bpf_connect_owners(manager->bpf, find_group, &has_group);
+
+	if (r == 0 && has_group)
+		return 0;
+	if (r == 0) {
+		manager->connects.is_attached = false;
+		r = bpf_connect_detach(manager->bpf);
+	}
+	if (r < 0)
+		log_warning("can't detach the programs of connect pacing: %s", strerror(-r));
+	return 0;
+}
+
+int connects_open_rest(struct manager *manager)
+{
+	int r = sd_event_add_time(manager->event, &manager->connects_rest, CLOCK_MONOTONIC, UINT64_MAX, 1000000,
+				  on_rest, manager);
+
+	return r < 0 ? r : sd_event_source_set_enabled(manager->connects_rest, SD_EVENT_OFF);
+}
+
+/* ---- the end ---- */
 
 void connects_close(struct manager *manager)
 {

@@ -244,6 +244,7 @@ struct manager *manager_free(struct manager *manager)
 	sd_event_source_disable_unref(manager->census_source);
 	sd_event_source_disable_unref(manager->sockets_source);
 	sd_event_source_disable_unref(manager->connects_source);
+	sd_event_source_disable_unref(manager->connects_rest);
 	bus_free(manager->bus);
 	hold_free(manager->hold);
 	bpf_sense_free(manager->bpf);

@@ -46,7 +46,7 @@ struct manager {
 	struct manager_options options;
 	sd_event *event;
 	sd_event_source *tick_source, *hold_source, *hold_timer, *recorder_source, *census_source, *sockets_source,
-		*connects_source;
+		*connects_source, *connects_rest;
 	struct state *state;
 	struct actions actions;
 	struct queued_event *queue; /* a ring */

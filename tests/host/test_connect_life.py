@@ -94,6 +94,26 @@ class LifeTest(ConnectTest):
         self.assertAlmostEqual((times[-1] - times[0]) / 9, 1 / 20, delta=0.01)
         self.assertEqual(self.report_of(client)["errors"], {})
 
+    def is_attached(self):
+        return "connect_sockops" in self.pins()
+
+    def test_rest(self):
+        """Without an agent to govern nothing is attached, which would cost all others."""
+        self.policy("storm", f"match: {{exe: DIR/bin/storm}}\nconnect: {{rate: {RATE}/s, burst: 2}}\n")
+        self.start()
+        wait_until(lambda: not self.is_attached(), "nothing is attached", 30)
+        self.assertEqual(self.ctl_json("status")["pacing"], "on")
+        server = Server(self)
+        for _ in range(2):
+            seen = len(server.accepts())
+            client = self.client("storm", "127.0.0.1", server.ports[0])
+            wait_until(lambda n=seen: len(server.accepts()) > n + RATE, "paced connects")
+            self.assertTrue(self.is_attached())
+            self.assert_rate(server.accepts()[seen:], RATE, 2, 1, "after a rest")
+            self.assertEqual(self.report_of(client)["errors"], {})
+            wait_until(lambda: not self.agents(), "the agent is gone")
+            wait_until(lambda: not self.is_attached(), "nothing is attached", 30)
+
     def test_clean_stop(self):
         """With agents they stay paced; without, nothing is left of govd in the kernel."""
         server, client, _ = self.storm()
