@@ -364,7 +364,8 @@ install: all $(COMPLETION)
 
 # Leaves the administrator's policies and the history. What paces connects goes on without govd, and has to go too.
 uninstall:
-	$(Q)if [ -z "$(DESTDIR)" ]; then umount /run/govd/bpf 2>/dev/null; rm -rf /sys/fs/bpf/govd; fi
+	$(Q)if [ -z "$(DESTDIR)" ]; then rm -rf /run/govd/bpf/v*; umount /run/govd/bpf 2>/dev/null; \
+		rm -rf /sys/fs/bpf/govd; fi
 	rm -f $(DESTDIR)$(sbindir)/govd $(DESTDIR)$(bindir)/govctl $(DESTDIR)$(completiondir)/govctl
 	rm -rf $(DESTDIR)$(libexecdir) $(DESTDIR)$(datadir)/govd
 	rm -f $(foreach p,$(notdir $(MAN_PAGES)),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(p)))/$(p))

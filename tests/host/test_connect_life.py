@@ -59,6 +59,9 @@ class LifeTest(ConnectTest):
     def test_killed_for_good(self):
         """What waits leaves at its time, and one line of the README takes all away."""
         server, client, _ = self.storm()
+        # Whoever was started with mounts of its own, as containers are, keeps a bpffs that is unmounted.
+        other = self.spawn("unshare", "--mount", "sh", "-c", "echo; exec sleep 1000", stdout=subprocess.PIPE)
+        other.stdout.readline()
         self.govd.kill()
         self.govd.wait()
         self.govd = None
