@@ -62,6 +62,18 @@ int groups_memory(struct groups *groups, uint64_t agent, struct group_memory *re
 	return 0;
 }
 
+/* `anon` is v2's first line; v1 has 40 lines, and the totals come last. */
+uint64_t memory_anon_bytes(int dir_fd, bool is_v2)
+{
+	const char *name = is_v2 ? "anon " : "\ntotal_rss ", *at;
+	char buffer[4096];
+
+	if (file_read(dir_fd, "memory.stat", buffer, is_v2 ? 64 : sizeof(buffer)) < 0)
+		return UINT64_MAX;
+	at = strstr(buffer, name);
+	return at ? strtoull(at + strlen(name), NULL, 10) : UINT64_MAX;
+}
+
 /* ---- the largest ---- */
 
 struct ranking {

@@ -56,7 +56,9 @@ static const struct conf_key policy_keys[] = {
 	{"restart", CONF_LATER, NULL, false},
 	{"lifecycle", CONF_LATER, NULL, false},
 	{"hung", CONF_LATER, NULL, false},
-	{"leak", CONF_LATER, NULL, false},
+	{"leak", CONF_MAP, "write when it is worth an alert, such as leak: {horizon: 30min}", false},
+	{"leak.horizon", CONF_SCALAR, "write a time such as 30min", false},
+	{"leak.action", CONF_SCALAR, "write alert or stop", false},
 	{"stop", CONF_MAP, "write how its agents are stopped, such as stop: {signal: TERM, grace: 10s}", false},
 	{"stop.signal", CONF_SCALAR, "write a signal such as TERM or INT", false},
 	{"stop.grace", CONF_SCALAR, "write a time such as 10s", false},
@@ -65,10 +67,11 @@ static const struct conf_key policy_keys[] = {
 	{"protect", CONF_SCALAR, "write true or false", false},
 };
 
-/* A policy without `breaker` has none, with `breaker: {}` one that opens after 5. */
+/* A policy without `breaker` has none, with `breaker: {}` one that opens after 5; `leak` is the same. */
 static const struct conf_implied policy_implied[] = {
 	{"connect.rate", NULL},
 	{"breaker.failures", "5"},
+	{"leak.horizon", "30min"},
 };
 
 static const struct conf_key host_keys[] = {

@@ -76,6 +76,7 @@ static int policy_convert(struct conf_context *context, const char *text, size_t
 	limits_check(context, texts, &policy->limits);
 	protect_check(context, texts, policy);
 	conf_connect_check(context, &texts->connect, &policy->connect);
+	conf_leak_check(context, &texts->leak, policy);
 	if (context->error)
 		return context->error;
 	return conf_has_complained(context) ? -EINVAL : 0;

@@ -91,6 +91,12 @@ static const cyaml_schema_field_t sockets_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t leak_fields[] = {
+	TEXT_FIELD("horizon", struct conf_leak_text, horizon),
+	TEXT_FIELD("action", struct conf_leak_text, action),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t stop_fields[] = {
 	TEXT_FIELD("signal", struct conf_stop_text, signal),
 	TEXT_FIELD("grace", struct conf_stop_text, grace),
@@ -109,6 +115,7 @@ static const cyaml_schema_field_t policy_fields[] = {
 	MAP_FIELD("connect", struct conf_policy_text, connect, connect_fields),
 	MAP_FIELD("breaker", struct conf_policy_text, breaker, breaker_fields),
 	MAP_FIELD("sockets", struct conf_policy_text, sockets, sockets_fields),
+	MAP_FIELD("leak", struct conf_policy_text, leak, leak_fields),
 	MAP_FIELD("stop", struct conf_policy_text, stop, stop_fields),
 	TEXT_FIELD("priority", struct conf_policy_text, priority),
 	TEXT_FIELD("protect", struct conf_policy_text, protect),

@@ -49,6 +49,9 @@ struct conf_policy_text {
 	struct conf_sockets_text {
 		char *max, *new_rate;
 	} sockets;
+	struct conf_leak_text {
+		char *horizon, *action;
+	} leak;
 	struct conf_stop_text {
 		char *signal, *grace;
 	} stop;

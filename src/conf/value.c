@@ -33,6 +33,8 @@ static const struct conf_value policy_values[] = {
 	VALUE("breaker.stable_after", breaker.stable_after, breaker.stable_after_ns, "30s", conf_kind_stable),
 	VALUE("sockets.max", sockets.max, sockets.max, "infinity", conf_kind_sockets),
 	VALUE("sockets.new_rate", sockets.new_rate, sockets.new_count, "infinity", conf_kind_new_rate),
+	VALUE("leak.horizon", leak.horizon, leak.horizon_ns, "off", conf_kind_horizon),
+	VALUE("leak.action", leak.action, leak.action, "alert", conf_kind_leak_action),
 	VALUE("stop.signal", stop.signal, stop_signal, "TERM", conf_kind_signal),
 	VALUE("stop.grace", stop.grace, stop_grace_ns, "10s", conf_kind_grace),
 	VALUE("priority", priority, priority, "0", conf_kind_priority),

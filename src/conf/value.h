@@ -50,6 +50,10 @@ void conf_lists_convert(struct conf_context *context, const struct conf_lists *l
 extern const struct conf_value_kind conf_kind_memory, conf_kind_swap, conf_kind_weight, conf_kind_cpu, conf_kind_tasks,
 	conf_kind_signal, conf_kind_grace, conf_kind_priority, conf_kind_bool, conf_kind_mode, conf_kind_hold,
 	conf_kind_keep, conf_kind_count, conf_kind_on_oom;
+/* kind_leak.c */
+extern const struct conf_value_kind conf_kind_horizon, conf_kind_leak_action;
+/* Tells what doesn't fit together. */
+void conf_leak_check(struct conf_context *context, const struct conf_leak_text *texts, const struct policy *policy);
 /* kind_connect.c */
 extern const struct conf_value_kind conf_kind_rate, conf_kind_burst, conf_kind_per, conf_kind_delay, conf_kind_excess,
 	conf_kind_udp, conf_kind_failures, conf_kind_factor, conf_kind_interval, conf_kind_stable, conf_kind_sockets,

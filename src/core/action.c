@@ -22,6 +22,7 @@ static const char *const action_names[ACTION_KINDS] = {
 	[ACTION_PACE] = "pace",
 	[ACTION_UNPACE] = "unpace",
 	[ACTION_LOOK] = "look",
+	[ACTION_SAMPLE] = "sample",
 	[ACTION_TIMER] = "timer",
 	[ACTION_FORGET] = "forget",
 };

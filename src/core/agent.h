@@ -52,6 +52,7 @@ struct agent {
 	uint64_t since_ns;	    /* CLOCK_MONOTONIC */
 	uint64_t active_ns;	    /* last sign of life */
 	uint64_t cpu_ns;	    /* at the last sample */
+	uint64_t memory_bytes;	    /* and all of its memory; UINT64_MAX: not known */
 	uint64_t deadline_ns;	    /* of the stop's grace; 0: none */
 	uint64_t look_ns;	    /* when its connects are looked at again; 0: there is no trouble */
 	unsigned sweep_tries;
@@ -69,6 +70,7 @@ struct agent {
 	uint64_t hold_tokens[AGENT_TOKENS_MAX];
 	size_t n_hold_tokens;
 	struct troubles *troubles; /* core/trouble.h, owned; NULL: there never was any */
+	struct leak *leak;	   /* core/leak.h, owned; NULL: nothing is forecast */
 	struct agent *next_ended;  /* core's list of those to be freed */
 	uint64_t request;	   /* of the command that is to be answered; 0: none */
 };

@@ -115,6 +115,9 @@ struct event {
 		} empty;
 		struct {
 			uint64_t agent, cpu_ns;
+			uint64_t memory_bytes; /* all kinds; UINT64_MAX: not known */
+			uint64_t anon_bytes;   /* when has_read, else and where it isn't known UINT64_MAX */
+			bool has_read;	       /* more than was to be had by a glance */
 		} sample;
 		struct {
 			uint64_t execs, forks, exits;

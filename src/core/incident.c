@@ -17,6 +17,7 @@ const char *incident_kind_name(enum incident_kind kind)
 		[INCIDENT_BREAKER] = "breaker",
 		[INCIDENT_SOCKETS] = "sockets",
 		[INCIDENT_OOM] = "oom",
+		[INCIDENT_LEAK] = "leak",
 	};
 
 	return (unsigned)kind < INCIDENT_KINDS ? names[kind] : "unknown";

@@ -124,7 +124,7 @@ void step_empty(struct state *state, const struct event *event, struct actions *
 		end_agent(state, agent, actions);
 }
 
-void step_sample(struct state *state, const struct event *event, _unused_ struct actions *actions)
+void step_sample(struct state *state, const struct event *event, struct actions *actions)
 {
 	struct agent *agent = state_get(state, event->sample.agent);
 
@@ -133,6 +133,8 @@ void step_sample(struct state *state, const struct event *event, _unused_ struct
 	if (event->sample.cpu_ns > agent->cpu_ns + CPU_SIGN_OF_LIFE_NS)
 		agent->active_ns = state->now_ns;
 	agent->cpu_ns = event->sample.cpu_ns;
+	leak_sample(state, agent, event, actions);
+	agent->memory_bytes = event->sample.memory_bytes;
 	if (agent->state == AGENT_ACTIVE && state->now_ns - agent->active_ns > IDLE_AFTER_NS)
 		agent->state = AGENT_IDLE;
 	else if (agent->state == AGENT_IDLE && state->now_ns - agent->active_ns <= IDLE_AFTER_NS)
@@ -195,10 +197,14 @@ void step_tick(struct state *state, _unused_ const struct event *event, struct a
 			agent_deadline(state, agent, actions);
 		if (agent->look_ns && agent->look_ns <= state->now_ns)
 			look_at_agent(agent, actions);
+		if (agent->leak && agent->leak->look_ns && agent->leak->look_ns <= state->now_ns)
+			leak_look(state, agent, actions);
 		if (agent->deadline_ns)
 			next_ns = MIN2(next_ns, agent->deadline_ns);
 		if (agent->look_ns)
 			next_ns = MIN2(next_ns, agent->look_ns);
+		if (agent->leak && agent->leak->look_ns)
+			next_ns = MIN2(next_ns, agent->leak->look_ns);
 	}
 	state->timer_ns = next_ns;
 	action = actions_add(actions, ACTION_TIMER, NULL);
@@ -245,6 +251,8 @@ static void result_place(struct state *state, struct agent *agent, const struct 
 	text_copy(agent->origin, sizeof(agent->origin), event->result.origin);
 	state_set_cgroup(state, agent, event->result.cgroup_id, event->result.cgroup);
 	answer_request(agent, REPLY_OK, 0, actions);
+	if (leak_cap(agent->policy) != UINT64_MAX)
+		actions_add(actions, ACTION_SAMPLE, agent);
 	if (mode_changed(state, agent)) {
 		release_by_mode(agent, actions);
 		return;

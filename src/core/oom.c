@@ -117,6 +117,7 @@ void step_oom(struct state *state, const struct event *event, struct actions *ac
 		agent->root_rule = "oom";
 		agent->root_by = INCIDENT_BY_KERNEL;
 	}
+	leak_forget(agent);
 	if (may_tell(&agent->oom_told_ns, &agent->ooms_untold, state->now_ns))
 		record_oom(oom, agent, actions);
 	end_whole(state, agent, actions);

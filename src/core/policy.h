@@ -79,6 +79,13 @@ struct policy_sockets {
 	uint64_t new_count, new_per_ns; /* 0: no limit */
 };
 
+enum policy_leak_action { POLICY_LEAK_ALERT, POLICY_LEAK_STOP };
+
+struct policy_leak {
+	uint64_t horizon_ns; /* 0: nothing is forecast */
+	enum policy_leak_action action;
+};
+
 struct policy {
 	unsigned references;
 	char name[POLICY_NAME_MAX];
@@ -97,6 +104,7 @@ struct policy {
 	struct policy_connect connect;
 	struct policy_breaker breaker;
 	struct policy_sockets sockets;
+	struct policy_leak leak;
 	int stop_signal;
 	uint64_t stop_grace_ns;
 	int32_t priority;

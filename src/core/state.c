@@ -23,6 +23,7 @@ static void agent_free(struct agent *agent)
 {
 	policy_unref(agent->policy);
 	free(agent->troubles);
+	free(agent->leak);
 	free(agent);
 }
 
@@ -147,6 +148,8 @@ struct agent *state_add_agent(struct state *state, const struct agent *template,
 		return NULL;
 	*agent = *template;
 	agent->troubles = NULL;
+	agent->leak = NULL;
+	agent->memory_bytes = UINT64_MAX;
 	agent->look_ns = 0;
 	agent->handle = ++state->next_handle;
 	if (!*agent->id)

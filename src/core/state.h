@@ -2,6 +2,7 @@
 #ifndef GOV_CORE_STATE_H
 #define GOV_CORE_STATE_H
 
+#include "core/leak.h"
 #include "core/match.h"
 #include "core/step.h"
 #include "core/trouble.h"
@@ -148,6 +149,16 @@ void record_stranger(const struct state *state, const struct event *event, struc
 		     struct actions *actions);
 /* `sockets.new_rate` a second, times 1000; UINT64_MAX: none. */
 uint64_t new_rate_milli(const struct policy_sockets *sockets);
+
+/* leak.c: where anonymous memory goes */
+/* What it may have at the most by its policy, bytes; UINT64_MAX: nothing is forecast. */
+uint64_t leak_cap(const struct policy *policy);
+/* Before agent->memory_bytes is set. */
+void leak_sample(struct state *state, struct agent *agent, const struct event *event, struct actions *actions);
+/* Its time to be looked at has come. */
+void leak_look(const struct state *state, struct agent *agent, struct actions *actions);
+/* Its memory was taken from it: what was there before says nothing of what comes. */
+void leak_forget(struct agent *agent);
 
 /* record.c. The words are static. NULL for want of memory. */
 struct record_words {

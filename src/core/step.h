@@ -5,6 +5,7 @@
 #include "base/idmap.h"
 #include "core/action.h"
 #include "core/event.h"
+#include "core/leak.h"
 
 /*
  * The whole brain: step(state, event) -> actions. No clock (time comes with the event), no descriptor, no log. The same
@@ -36,6 +37,9 @@ const struct agent *state_agent_by_handle(const struct state *state, uint64_t ha
 const struct agent *state_agent_of(const struct state *state, uint64_t cgroup_id, pid_t root_pid);
 /* Whose a process is: the agent of this group, or else of this mark; NULL: nobody's. */
 const struct agent *state_agent_of_process(const struct state *state, uint64_t cgroup_id, uint64_t mark);
+/* Whether the forecast has its memory reach the cap, and when (CLOCK_MONOTONIC); which key of the policy that is. */
+bool agent_reaches_cap(const struct agent *agent, uint64_t *ret_at_ns);
+const char *agent_cap_key(const struct agent *agent);
 /* By id, unique prefix of an id, POLICY/KEY, or POLICY when it has one agent. 0, -ENOENT, or -ENOTUNIQ. */
 int state_agent_find(const struct state *state, const char *name, const struct agent **ret_agent) _must_check_;
 

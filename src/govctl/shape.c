@@ -31,8 +31,13 @@ static const struct shape_field status_fields[] = {
 
 static const struct shape_field agent_fields[] = {AGENT_FIELDS};
 static const struct shape_field agent_full_fields[] = {
-	AGENT_FIELDS,	     {"abandoned", NULL},    {"limits", NULL},
-	{"tools", NULL},     {"destinations", NULL}, {"next", FIELDS("action", "in_s")},
+	AGENT_FIELDS,
+	{"abandoned", NULL},
+	{"limits", NULL},
+	{"leak", FIELDS("slope_bytes_per_s", "reaches_max_in_s")},
+	{"tools", NULL},
+	{"destinations", NULL},
+	{"next", FIELDS("action", "in_s")},
 	{"incidents", NULL},
 };
 static const struct shape_field policy_fields[] = {

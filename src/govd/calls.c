@@ -19,13 +19,30 @@ static uint64_t since(uint64_t then_ns)
 
 void agent_write_next(struct bus_writer *writer, const struct agent *agent)
 {
-	uint64_t now_ns = manager_now_ns();
+	uint64_t now_ns = manager_now_ns(), at_ns = agent->deadline_ns;
+	const char *action = "kill";
 
-	if (!agent->deadline_ns || agent->state != AGENT_STOPPING)
+	if (agent->state != AGENT_STOPPING && agent_reaches_cap(agent, &at_ns))
+		action = agent_cap_key(agent);
+	else if (!at_ns || agent->state != AGENT_STOPPING)
 		return;
 	bus_begin_dict(writer, "next");
-	bus_write_string(writer, "action", "kill");
-	bus_write_double(writer, "in_s", seconds(agent->deadline_ns > now_ns ? agent->deadline_ns - now_ns : 0));
+	bus_write_string(writer, "action", action);
+	bus_write_double(writer, "in_s", seconds(at_ns > now_ns ? at_ns - now_ns : 0));
+	bus_end(writer);
+}
+
+/* What is forecast, as of the last look. */
+void agent_write_leak(struct bus_writer *writer, const struct agent *agent)
+{
+	uint64_t now_ns = manager_now_ns(), at_ns;
+
+	if (!agent->leak)
+		return;
+	bus_begin_dict(writer, "leak");
+	bus_write_u64(writer, "slope_bytes_per_s", agent->leak->forecast.slope);
+	if (agent_reaches_cap(agent, &at_ns))
+		bus_write_double(writer, "reaches_max_in_s", seconds(at_ns > now_ns ? at_ns - now_ns : 0));
 	bus_end(writer);
 }
 

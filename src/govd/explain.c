@@ -83,6 +83,10 @@ static const char *state_sentence(const struct manager *manager, const struct ag
 		return "it is frozen until `govctl thaw`";
 	if (agent && agent->is_orphaned_policy)
 		return "its policy isn't in force any more: its limits stay as they were until it ends";
+	if (agent && agent->leak && agent->leak->told_ns)
+		return "it leaks: its memory grows steadily, and would reach its cap within leak.horizon; `govctl "
+		       "show` tells "
+		       "when";
 	if (agent)
 		return "it is governed: its limits are in force, and nothing else is due";
 	if (proc && match_is_protected(manager->policies, proc))

@@ -110,8 +110,11 @@ void manager_got_record(const struct gov_record_head *head, void *userdata);
 int manager_open_census(struct manager *manager) _must_check_;
 void manager_ask_census(struct manager *manager, const char *reason);
 void manager_census(struct manager *manager);
-/* Freshens every agent's CPU time and last sign of life. */
+/* Freshens every agent's CPU time, memory and last sign of life. */
 void manager_sample(struct manager *manager);
+/* EVENT_SAMPLE of one. */
+int manager_look(struct manager *manager, const struct agent *agent, bool wants_anon,
+		 struct event *ret_event) _must_check_;
 
 /* oom.c */
 void oom_got_record(struct manager *manager, const struct gov_record_oom *record);
@@ -155,6 +158,7 @@ void call_refused(const struct bus_peer *peer, const char *method, void *userdat
 int call_find_agent(struct manager *manager, const char *name, const struct agent **ret_agent, sd_bus_error *error);
 /* The fields that list and show have in common, into the a{sv} that is open. */
 void agent_write(struct manager *manager, struct bus_writer *writer, const struct agent *agent);
+void agent_write_leak(struct bus_writer *writer, const struct agent *agent);
 /* What will happen to it next, if something is due. */
 void agent_write_next(struct bus_writer *writer, const struct agent *agent);
 

@@ -107,6 +107,14 @@ static void perform_census(struct manager *manager, const struct action *action)
 	manager_ask_census(manager, action->reason);
 }
 
+static void perform_sample(struct manager *manager, const struct action *action)
+{
+	struct event event;
+
+	if (manager_look(manager, action->agent, action->wants_anon, &event) == 0)
+		manager_enqueue(manager, &event);
+}
+
 static void perform_timer(struct manager *manager, const struct action *action)
 {
 	uint64_t at_us = action->time_ns / NSEC_PER_USEC + 1;
@@ -122,17 +130,18 @@ static void perform_timer(struct manager *manager, const struct action *action)
 void manager_perform(struct manager *manager, const struct action *action)
 {
 	static void (*const performers[ACTION_KINDS])(struct manager *, const struct action *) = {
-		[ACTION_PLACE] = perform_group,	 [ACTION_MOVE] = perform_group,
-		[ACTION_EVICT] = perform_group,	 [ACTION_LIMIT] = perform_group,
-		[ACTION_MARK] = perform_mark,	 [ACTION_RELEASE] = perform_release,
-		[ACTION_FREEZE] = perform_group, [ACTION_THAW] = perform_group,
-		[ACTION_SIGNAL] = perform_group, [ACTION_SIGNAL_ALL] = perform_group,
-		[ACTION_KILL] = perform_group,	 [ACTION_REMOVE] = perform_group,
-		[ACTION_REPLY] = perform_reply,	 [ACTION_HOLD_ANSWER] = perform_hold_answer,
-		[ACTION_SWEEP] = perform_sweep,	 [ACTION_RECORD] = perform_record,
-		[ACTION_TIMER] = perform_timer,	 [ACTION_CENSUS] = perform_census,
-		[ACTION_PACE] = connects_pace,	 [ACTION_UNPACE] = connects_unpace,
-		[ACTION_LOOK] = connects_look,	 [ACTION_FORGET] = perform_forget,
+		[ACTION_PLACE] = perform_group,	  [ACTION_MOVE] = perform_group,
+		[ACTION_EVICT] = perform_group,	  [ACTION_LIMIT] = perform_group,
+		[ACTION_MARK] = perform_mark,	  [ACTION_RELEASE] = perform_release,
+		[ACTION_FREEZE] = perform_group,  [ACTION_THAW] = perform_group,
+		[ACTION_SIGNAL] = perform_group,  [ACTION_SIGNAL_ALL] = perform_group,
+		[ACTION_KILL] = perform_group,	  [ACTION_REMOVE] = perform_group,
+		[ACTION_REPLY] = perform_reply,	  [ACTION_HOLD_ANSWER] = perform_hold_answer,
+		[ACTION_SWEEP] = perform_sweep,	  [ACTION_RECORD] = perform_record,
+		[ACTION_TIMER] = perform_timer,	  [ACTION_CENSUS] = perform_census,
+		[ACTION_PACE] = connects_pace,	  [ACTION_UNPACE] = connects_unpace,
+		[ACTION_LOOK] = connects_look,	  [ACTION_FORGET] = perform_forget,
+		[ACTION_SAMPLE] = perform_sample,
 	};
 
 	performers[action->kind](manager, action);

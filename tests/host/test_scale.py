@@ -42,7 +42,8 @@ class ScaleTest(GovdTest):
         return found
 
     def policy_of_agents(self, memory):
-        self.policy("scale", f"match: {{exe: DIR/bin/{self.name}}}\nmemory: {{max: {memory}}}\ntasks: {{max: 20}}\n")
+        self.policy("scale", f"match: {{exe: DIR/bin/{self.name}}}\nmemory: {{max: {memory}}}\ntasks: {{max: 20}}\n"
+                             "leak: {horizon: 30min}\n")
 
     def start_agents(self):
         # Of a name that nobody else on this host starts, so that the kernel tells of nobody else.

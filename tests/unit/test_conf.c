@@ -41,6 +41,7 @@ static const char full[] =
 	"connect: {rate: 5/min, burst: 3, per: port, max_delay: 1min, on_excess: delay, udp: refuse}\n"
 	"breaker: {failures: 7, factor: 1.25, max_interval: 90s, stable_after: 2min}\n"
 	"sockets: {max: 100, new_rate: 10/s}\n"
+	"leak: {horizon: 1h}\n"
 	"stop: {signal: SIGINT, grace: 1min 30s}\n"
 	"priority: -5\n"
 	"protect: true\n";
@@ -90,6 +91,8 @@ Test(conf, every_key_is_read)
 	cr_expect_eq(p->sockets.max, 100);
 	cr_expect_eq(p->sockets.new_count, 10);
 	cr_expect_eq(p->sockets.new_per_ns, NSEC_PER_SEC);
+	cr_expect_eq(p->leak.horizon_ns, 3600 * NSEC_PER_SEC);
+	cr_expect_eq(p->leak.action, POLICY_LEAK_ALERT);
 	cr_expect_eq(p->stop_signal, SIGINT);
 	cr_expect_eq(p->stop_grace_ns, 90 * NSEC_PER_SEC);
 	cr_expect_eq(p->priority, -5);
@@ -165,6 +168,21 @@ Test(conf, defaults_of_connect_breaker_and_sockets)
 	policy_unref(p);
 }
 
+Test(conf, leak)
+{
+	struct policy *p = parse_good("match: {exe: claude}\n");
+
+	cr_expect_eq(p->leak.horizon_ns, 0);
+	policy_unref(p);
+	p = parse_good("match: {exe: claude}\nmemory: {high: 1G}\nleak: {action: stop}\n");
+	cr_expect_eq(p->leak.horizon_ns, 30 * 60 * NSEC_PER_SEC);
+	cr_expect_eq(p->leak.action, POLICY_LEAK_STOP);
+	policy_unref(p);
+	p = parse_good("match: {exe: claude}\nleak: {horizon: off}\n");
+	cr_expect_eq(p->leak.horizon_ns, 0);
+	policy_unref(p);
+}
+
 /* The limits of what is right. */
 Test(conf, extremes_of_connect)
 {
@@ -201,7 +219,10 @@ Test(conf, show_has_all_defaults_of_connect)
 					"  stable_after: 30s\n"
 					"sockets:\n"
 					"  max: infinity\n"
-					"  new_rate: infinity\n"),
+					"  new_rate: infinity\n"
+					"leak:\n"
+					"  horizon: off\n"
+					"  action: alert\n"),
 			   "%s", text);
 	policy_unref(p);
 	p = parse_good("match: {exe: claude}\n");
@@ -223,6 +244,8 @@ static void expect_same_connects(const struct policy *a, const struct policy *b)
 	cr_expect_eq(a->connect.udp, b->connect.udp);
 	cr_expect_eq(memcmp(&a->breaker, &b->breaker, sizeof(a->breaker)), 0);
 	cr_expect_eq(memcmp(&a->sockets, &b->sockets, sizeof(a->sockets)), 0);
+	cr_expect_eq(a->leak.horizon_ns, b->leak.horizon_ns);
+	cr_expect_eq(a->leak.action, b->leak.action);
 }
 
 static void expect_same_dump(const struct policy *policy)

@@ -77,13 +77,24 @@ static const struct bad_case bad_cases[] = {
 	{"match: {exe: /x}\nmemory: {on_oom: kill-agent}\nprotect: true\n",
 	 "bots.yaml: memory.on_oom: \"kill-agent\" would end agents that `protect: true` spares; write kernel, or "
 	 "protect: false\n"},
-	{"match: {exe: /x}\nleak: {horizon: 30min}\n",
-	 "bots.yaml: leak: is not supported by this version of govd; leave it out\n"},
+	{"match: {exe: /x}\nleak: {horizon: 30min}\n", "bots.yaml: leak.horizon: \"30min\" has no cap to be reached; "
+						       "write one, such as memory: {max: 600M}, or leave "
+						       "leak out\n"},
+	{"match: {exe: /x}\nmemory: {max: 1G}\nleak: {horizon: 30}\n",
+	 "bots.yaml: leak.horizon: \"30\" is not a time; write a number with s, min or h, such as 30min, or off\n"},
+	{"match: {exe: /x}\nmemory: {max: 1G}\nleak: {horizon: 8d}\n",
+	 "bots.yaml: leak.horizon: \"8d\" is out of range; write 1s to 7d, such as 30min, or off\n"},
+	{"match: {exe: /x}\nmemory: {max: 1G}\nleak: {action: kill}\n",
+	 "bots.yaml: leak.action: \"kill\" is not what can be done about a leak; write alert or stop\n"},
+	{"match: {exe: /x}\nmemory: {high: 1G}\nleak: {action: stop}\nprotect: true\n",
+	 "bots.yaml: leak.action: \"stop\" would end agents that `protect: true` spares; write alert, or protect: "
+	 "false\n"},
 	{"match: {exe: /x}\nmemroy: {high: 1G}\n",
 	 "bots.yaml: memroy: unknown key; did you mean memory? known here: match, key, mode, hold, allow, memory, cpu, "
-	 "tasks, connect, breaker, sockets, stop, priority, protect\n"},
-	{"match: {exe: /x}\nxyzzy: 1\n", "bots.yaml: xyzzy: unknown key; known here: match, key, mode, hold, allow, "
-					 "memory, cpu, tasks, connect, breaker, sockets, stop, priority, protect\n"},
+	 "tasks, connect, breaker, sockets, leak, stop, priority, protect\n"},
+	{"match: {exe: /x}\nxyzzy: 1\n",
+	 "bots.yaml: xyzzy: unknown key; known here: match, key, mode, hold, allow, "
+	 "memory, cpu, tasks, connect, breaker, sockets, leak, stop, priority, protect\n"},
 	{"match: {exe: /x}\nmemory.high: 1G\n", "bots.yaml: memory.high: unknown key; write memory: {high: ...}\n"},
 	{"match: {exe: /x}\ncpu: {weight: 0}\n",
 	 "bots.yaml: cpu.weight: \"0\" is out of range; write a number from 1 to 10000, such as 100\n"},
@@ -214,7 +225,6 @@ static const struct bad_case bad_cases[] = {
 	{"match: {exe: /x}\nlifecycle: {idle: 5min}\n",
 	 "bots.yaml: lifecycle: is not supported by this version of govd; leave it out\n"},
 	{"match: {exe: /x}\nhung: {}\n", "bots.yaml: hung: is not supported by this version of govd; leave it out\n"},
-	{"match: {exe: /x}\nleak: {}\n", "bots.yaml: leak: is not supported by this version of govd; leave it out\n"},
 	{"match: {exe: /x}\nbulk: true\n", "bots.yaml: bulk: is not supported by this version of govd; leave it out\n"},
 	{"match: {exe: \"/x[a\"}\n", "bots.yaml: match.exe: \"/x[a\" is not a glob: a [ is not closed or a \\ stands "
 				     "at the end; close it, or write \\[ or \\\\ for the character itself\n"},
@@ -313,7 +323,7 @@ static const struct bad_case bad_cases[] = {
 	 "bots.yaml: protect: \"7\" is neither true nor false; write one of them\n"},
 	{"match: {exe: /x}\n\"a\\nb\": c\n",
 	 "bots.yaml: a\\x0ab: unknown key; known here: match, key, mode, hold, allow, memory, cpu, tasks, connect, "
-	 "breaker, sockets, stop, priority, protect\n"},
+	 "breaker, sockets, leak, stop, priority, protect\n"},
 	{"match: {exe: /x}\nmode: \"\\e[31mred\"\n",
 	 "bots.yaml: mode: \"\\x1b[31mred\" is not a mode; write enforce or observe\n"},
 	{"match: {exe: /x}: y\n",
