@@ -84,12 +84,11 @@ int groups_fd(const struct groups *groups);
 int groups_dispatch(struct groups *groups);
 
 int groups_stats(struct groups *groups, uint64_t agent, struct group_stats *ret_stats) _must_check_;
-/* Only what is sampled: two files, or three with anonymous memory, where groups_stats reads five. */
-struct group_sample {
-	uint64_t cpu_ns;
-	uint64_t memory_bytes, anon_bytes; /* UINT64_MAX: not known */
-};
-int groups_sample(struct groups *groups, uint64_t agent, bool wants_anon, struct group_sample *ret_sample) _must_check_;
+/* Only the CPU time: one file, where groups_stats reads five. */
+int groups_cpu_ns(struct groups *groups, uint64_t agent, uint64_t *ret_cpu_ns) _must_check_;
+/* Only all of its memory, and anonymous memory alone: one file each. Bytes; UINT64_MAX: not known. */
+uint64_t groups_memory_bytes(struct groups *groups, uint64_t agent);
+uint64_t groups_anon_bytes(struct groups *groups, uint64_t agent);
 /* Processes in the agent's group: pids, at most max; returns how many there are. */
 ssize_t groups_pids(struct groups *groups, uint64_t agent, pid_t *pids, size_t max);
 

@@ -74,9 +74,6 @@ int tree_freeze(int dir_fd, bool on) _must_check_;
 /* stats.c: where a controller's files of this group are; -1: nowhere. */
 int group_controller_fd(const struct groups *groups, const struct group *group, enum controller controller);
 
-/* memory.c: UINT64_MAX: not known. */
-uint64_t memory_anon_bytes(int dir_fd, bool is_v2);
-
 /* limit.c */
 /* Writes those of a hierarchy's controllers (v1: index; -1: v2). is_fresh: only what differs from a new group's. */
 int limit_apply(struct groups *groups, int dir_fd, int where, const struct policy_limits *limits, bool is_fresh);

@@ -62,13 +62,28 @@ int groups_memory(struct groups *groups, uint64_t agent, struct group_memory *re
 	return 0;
 }
 
-/* `anon` is v2's first line; v1 has 40 lines, and the totals come last. */
-uint64_t memory_anon_bytes(int dir_fd, bool is_v2)
+uint64_t groups_memory_bytes(struct groups *groups, uint64_t agent)
 {
+	const struct group *group = idmap_get(&groups->by_agent, agent);
+	bool is_v2 = groups->layout.where[CONTROLLER_MEMORY] == WHERE_V2;
+	int fd = group ? group_controller_fd(groups, group, CONTROLLER_MEMORY) : -1;
+	uint64_t bytes;
+
+	if (fd < 0 || file_read_u64(fd, is_v2 ? "memory.current" : "memory.usage_in_bytes", &bytes) < 0)
+		return UINT64_MAX;
+	return bytes;
+}
+
+/* `anon` is v2's first line; v1 has 40 lines, and the totals come last. */
+uint64_t groups_anon_bytes(struct groups *groups, uint64_t agent)
+{
+	const struct group *group = idmap_get(&groups->by_agent, agent);
+	bool is_v2 = groups->layout.where[CONTROLLER_MEMORY] == WHERE_V2;
+	int fd = group ? group_controller_fd(groups, group, CONTROLLER_MEMORY) : -1;
 	const char *name = is_v2 ? "anon " : "\ntotal_rss ", *at;
 	char buffer[4096];
 
-	if (file_read(dir_fd, "memory.stat", buffer, is_v2 ? 64 : sizeof(buffer)) < 0)
+	if (fd < 0 || file_read(fd, "memory.stat", buffer, is_v2 ? 64 : sizeof(buffer)) < 0)
 		return UINT64_MAX;
 	at = strstr(buffer, name);
 	return at ? strtoull(at + strlen(name), NULL, 10) : UINT64_MAX;

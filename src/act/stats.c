@@ -67,23 +67,17 @@ int groups_stats(struct groups *groups, uint64_t agent, struct group_stats *ret_
 	return 0;
 }
 
-int groups_sample(struct groups *groups, uint64_t agent, bool wants_anon, struct group_sample *ret_sample)
+int groups_cpu_ns(struct groups *groups, uint64_t agent, uint64_t *ret_cpu_ns)
 {
 	const struct group *group = idmap_get(&groups->by_agent, agent);
-	bool is_v2 = groups->layout.where[CONTROLLER_MEMORY] == WHERE_V2;
-	struct group_sample sample = {.anon_bytes = UINT64_MAX};
-	int fd;
+	uint64_t cpu_ns;
 
 	if (!group || group->v2_fd < 0)
 		return -ENOENT;
-	sample.cpu_ns = read_cpu_ns(group->v2_fd);
-	if (sample.cpu_ns == UINT64_MAX)
+	cpu_ns = read_cpu_ns(group->v2_fd);
+	if (cpu_ns == UINT64_MAX)
 		return -ENODATA;
-	fd = group_controller_fd(groups, group, CONTROLLER_MEMORY);
-	sample.memory_bytes = read_number(fd, is_v2 ? "memory.current" : "memory.usage_in_bytes");
-	if (wants_anon && fd >= 0)
-		sample.anon_bytes = memory_anon_bytes(fd, is_v2);
-	*ret_sample = sample;
+	*ret_cpu_ns = cpu_ns;
 	return 0;
 }
 

@@ -28,7 +28,7 @@ enum action_kind {
 	ACTION_PACE,	    /* the agent's policy for connects to the kernel, for its group or its mark */
 	ACTION_UNPACE,	    /* and away from there: nothing is delayed that hasn't been yet */
 	ACTION_LOOK,	    /* at the agent's destinations that are in trouble: events CONNECTS, then CONNECTS_END */
-	ACTION_SAMPLE,	    /* look at the agent's counters now: event SAMPLE */
+	ACTION_SAMPLE,	    /* look at the agent's memory now: event SAMPLE */
 	ACTION_TIMER,	    /* EVENT_TICK at time_ns, instead of what was asked for before; UINT64_MAX: none */
 	ACTION_FORGET, /* the agent is gone: edges drop what they keep of it. The pointer is valid until the next step()
 			*/

@@ -114,7 +114,8 @@ struct event {
 			uint64_t agent;
 		} empty;
 		struct {
-			uint64_t agent, cpu_ns;
+			uint64_t agent;
+			uint64_t cpu_ns;       /* UINT64_MAX: not looked at */
 			uint64_t memory_bytes; /* all kinds; UINT64_MAX: not known */
 			uint64_t anon_bytes;   /* when has_read, else and where it isn't known UINT64_MAX */
 			bool has_read;	       /* more than was to be had by a glance */

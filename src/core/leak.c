@@ -9,11 +9,11 @@
  * or has just begun, is read once a second.
  */
 
-#define GLANCE_NS (5 * NSEC_PER_SEC) /* 10 MiB/s are 50 MiB by then */
-#define CLOSE_NS (2 * NSEC_PER_SEC)  /* the same near the cap */
+#define GLANCE_MIN_NS (2 * NSEC_PER_SEC) /* of a young agent, and near the cap */
+#define GLANCE_MAX_NS (10 * NSEC_PER_SEC)
+#define YOUNG_PART 4		     /* of its age: the older it is, the less it is to be expected */
 #define READ_NS (60 * NSEC_PER_SEC)  /* page cache may give way to what leaks, with the total as it was */
 #define HURRY_NS (16 * NSEC_PER_SEC) /* a window of the trend's narrowest level */
-#define START_NS (30 * NSEC_PER_SEC) /* a young agent is read once a second */
 #define MOVED_PART 128		     /* of the cap: the total has moved */
 #define CLOSE_PART 8		     /* of the cap is left: near it */
 #define FAST_NS (300 * NSEC_PER_SEC) /* to the cap, at the pace of the last two samples: fast */
@@ -45,6 +45,15 @@ static void plan(struct state *state, struct agent *agent, uint64_t after_ns, st
 		at_s += every_s;
 	agent->leak->look_ns = at_s * NSEC_PER_SEC;
 	set_timer(state, agent->leak->look_ns, actions);
+}
+
+static uint64_t glance_every(const struct state *state, const struct agent *agent, uint64_t cap)
+{
+	uint64_t age_ns = state->now_ns - MIN2(agent->since_ns, state->now_ns);
+
+	if (cap - MIN2(cap, agent->leak->anon_bytes) < cap / CLOSE_PART)
+		return GLANCE_MIN_NS;
+	return MIN2(MAX2(age_ns / YOUNG_PART, GLANCE_MIN_NS), GLANCE_MAX_NS);
 }
 
 static void ask(struct agent *agent, bool wants_anon, struct actions *actions)
@@ -165,7 +174,6 @@ void leak_sample(struct state *state, struct agent *agent, const struct event *e
 		agent->leak = calloc(1, sizeof(*agent->leak));
 		if (!agent->leak)
 			return;
-		agent->leak->hurry_ns = state->now_ns + START_NS;
 	}
 	leak = agent->leak;
 	/* What has grown since the last look is read soon, and again soon. */
@@ -181,10 +189,7 @@ void leak_sample(struct state *state, struct agent *agent, const struct event *e
 		ask(agent, true, actions);
 		return;
 	}
-	if (state->now_ns < leak->hurry_ns)
-		plan(state, agent, NSEC_PER_SEC, actions);
-	else
-		plan(state, agent, cap - MIN2(cap, memory) < cap / CLOSE_PART ? CLOSE_NS : GLANCE_NS, actions);
+	plan(state, agent, state->now_ns < leak->hurry_ns ? NSEC_PER_SEC : glance_every(state, agent, cap), actions);
 }
 
 void leak_forget(struct agent *agent)

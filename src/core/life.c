@@ -10,6 +10,7 @@
 #define KILL_RETRY_NS NSEC_PER_SEC /* doubled with each try */
 #define KILL_RETRY_MAX_NS (32 * NSEC_PER_SEC)
 #define KILL_TRIES_ALERT 3			 /* failed tries after which an alert is recorded */
+#define LOOKS_MAX 32				 /* for leaks, of one step: each is an action and an event */
 #define IDLE_AFTER_NS (60 * NSEC_PER_SEC)	 /* without a sign of life an agent is shown as idle */
 #define CPU_SIGN_OF_LIFE_NS (10 * NSEC_PER_MSEC) /* between two samples; an idle claude uses 1.8 ms a second */
 
@@ -130,11 +131,13 @@ void step_sample(struct state *state, const struct event *event, struct actions 
 
 	if (!agent)
 		return;
+	leak_sample(state, agent, event, actions);
+	agent->memory_bytes = event->sample.memory_bytes;
+	if (event->sample.cpu_ns == UINT64_MAX)
+		return;
 	if (event->sample.cpu_ns > agent->cpu_ns + CPU_SIGN_OF_LIFE_NS)
 		agent->active_ns = state->now_ns;
 	agent->cpu_ns = event->sample.cpu_ns;
-	leak_sample(state, agent, event, actions);
-	agent->memory_bytes = event->sample.memory_bytes;
 	if (agent->state == AGENT_ACTIVE && state->now_ns - agent->active_ns > IDLE_AFTER_NS)
 		agent->state = AGENT_IDLE;
 	else if (agent->state == AGENT_IDLE && state->now_ns - agent->active_ns <= IDLE_AFTER_NS)
@@ -189,7 +192,7 @@ void step_tick(struct state *state, _unused_ const struct event *event, struct a
 	uint64_t next_ns = UINT64_MAX;
 	struct action *action;
 	struct agent *agent;
-	size_t cursor = 0;
+	size_t cursor = 0, n_looks = 0;
 
 	state->timer_ns = 0; /* no timer while each is looked at: one is set at the end */
 	while ((agent = idmap_next(&state->by_handle, &cursor))) {
@@ -197,7 +200,9 @@ void step_tick(struct state *state, _unused_ const struct event *event, struct a
 			agent_deadline(state, agent, actions);
 		if (agent->look_ns && agent->look_ns <= state->now_ns)
 			look_at_agent(agent, actions);
-		if (agent->leak && agent->leak->look_ns && agent->leak->look_ns <= state->now_ns)
+		/* Those that are too many for one step are due still: the timer goes off at once. */
+		if (agent->leak && agent->leak->look_ns && agent->leak->look_ns <= state->now_ns &&
+		    n_looks++ < LOOKS_MAX)
 			leak_look(state, agent, actions);
 		if (agent->deadline_ns)
 			next_ns = MIN2(next_ns, agent->deadline_ns);

@@ -108,7 +108,7 @@ static int64_t median(int64_t *values, size_t n)
 /* Bytes/s. No overflow: 2^32 KiB in a tenth of a second are less than 2^46. */
 static int64_t slope_of(const struct trend_point *points, size_t n)
 {
-	int64_t slopes[PAIRS_MAX];
+	int64_t slopes[PAIRS_MAX] = {0};
 	size_t n_slopes = 0;
 
 	for (size_t i = 0; i < n; i++)
@@ -158,7 +158,7 @@ struct window {
 static uint64_t now_kib(const struct window *window)
 {
 	const struct trend_point *points = window->points;
-	int64_t values[TREND_POINTS], height;
+	int64_t values[TREND_POINTS] = {0}, height;
 
 	for (size_t i = 0; i < window->n; i++)
 		values[i] = (int64_t)points[i].most_kib - (int64_t)points[i].least_kib;

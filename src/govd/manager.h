@@ -112,9 +112,6 @@ void manager_ask_census(struct manager *manager, const char *reason);
 void manager_census(struct manager *manager);
 /* Freshens every agent's CPU time, memory and last sign of life. */
 void manager_sample(struct manager *manager);
-/* EVENT_SAMPLE of one. */
-int manager_look(struct manager *manager, const struct agent *agent, bool wants_anon,
-		 struct event *ret_event) _must_check_;
 
 /* oom.c */
 void oom_got_record(struct manager *manager, const struct gov_record_oom *record);

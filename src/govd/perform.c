@@ -109,10 +109,15 @@ static void perform_census(struct manager *manager, const struct action *action)
 
 static void perform_sample(struct manager *manager, const struct action *action)
 {
-	struct event event;
+	uint64_t agent = action->agent->handle;
+	struct event event = {.kind = EVENT_SAMPLE};
 
-	if (manager_look(manager, action->agent, action->wants_anon, &event) == 0)
-		manager_enqueue(manager, &event);
+	event.sample.agent = agent;
+	event.sample.cpu_ns = UINT64_MAX;
+	event.sample.memory_bytes = groups_memory_bytes(manager->groups, agent);
+	event.sample.anon_bytes = action->wants_anon ? groups_anon_bytes(manager->groups, agent) : UINT64_MAX;
+	event.sample.has_read = action->wants_anon;
+	manager_enqueue(manager, &event);
 }
 
 static void perform_timer(struct manager *manager, const struct action *action)

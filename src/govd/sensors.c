@@ -176,36 +176,20 @@ static int on_tick(_unused_ sd_event_source *source, _unused_ uint64_t usec, voi
 	return 0;
 }
 
-int manager_look(struct manager *manager, const struct agent *agent, bool wants_anon, struct event *ret_event)
-{
-	struct event event = {.kind = EVENT_SAMPLE};
-	struct group_sample sample;
-	int r;
-
-	if (!agent->is_placed)
-		return -ENOENT;
-	r = groups_sample(manager->groups, agent->handle, wants_anon, &sample);
-	if (r < 0)
-		return r;
-	event.sample.agent = agent->handle;
-	event.sample.cpu_ns = sample.cpu_ns;
-	event.sample.memory_bytes = sample.memory_bytes;
-	event.sample.anon_bytes = sample.anon_bytes;
-	event.sample.has_read = wants_anon;
-	*ret_event = event;
-	return 0;
-}
-
 void manager_sample(struct manager *manager)
 {
 	const struct agent *agent;
 	size_t cursor = 0;
 
 	while ((agent = state_agent_next(manager->state, &cursor))) {
-		struct event event;
+		struct event event = {.kind = EVENT_SAMPLE};
 
-		if (manager_look(manager, agent, false, &event) == 0)
-			manager_dispatch(manager, &event);
+		if (!agent->is_placed || groups_cpu_ns(manager->groups, agent->handle, &event.sample.cpu_ns) < 0)
+			continue;
+		event.sample.agent = agent->handle;
+		event.sample.memory_bytes = groups_memory_bytes(manager->groups, agent->handle);
+		event.sample.anon_bytes = UINT64_MAX;
+		manager_dispatch(manager, &event);
 	}
 }
 
