@@ -19,7 +19,7 @@ int census_task(struct bpf_iter__task *ctx)
 	line.mark = mark->id;
 	line.root_pid = mark->root_pid;
 	line.start_ns = task->start_boottime;
-	line.cgroup_id = task_cgroup_id(task);
+	line.cgroup_id = task_known_id(task, config);
 	line.pid = task->tgid;
 	line.ppid = task->real_parent->tgid;
 	line.flags = task_is_in_slice(task, config) ? GOV_RECORD_IN_SLICE : 0;

@@ -32,6 +32,17 @@ static __always_inline __u64 task_owner(struct task_struct *task, const struct g
 	return task_is_in_slice(task, config) ? cgroup_agent_id(task_cgroup(task), config) : 0;
 }
 
+/* Of a process of an agent: the group nested in the agent's own that it is in; 0: it is in that itself. */
+static __always_inline __u64 task_tool_group(struct task_struct *task, const struct gov_config *config)
+{
+	struct cgroup *cgrp = task_cgroup(task);
+	__u32 level = config->slice_level + 2;
+
+	if ((__u32)cgrp->level < level)
+		return 0;
+	return (__u32)cgrp->level == level ? cgrp->kn->id : cgroup_ancestor_id(cgrp, level);
+}
+
 /* Whether it is an agent's, governed or observed. Fills in what is told of it. */
 static __always_inline bool task_is_told(struct task_struct *task, const struct gov_config *config,
 					 struct gov_record_head *head, __u64 *ret_owner)
@@ -123,6 +134,7 @@ int BPF_PROG(oom_victim, struct task_struct *task)
 		return 0;
 	record.head.kind = GOV_RECORD_OOM;
 	record.head.size = sizeof(record);
+	record.tool_id = record.owner_id ? task_tool_group(task, config) : 0;
 	bpf_probe_read_kernel_str(record.comm, sizeof(record.comm), task->comm);
 	mm = task->mm;
 	if (mm) {

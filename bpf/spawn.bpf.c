@@ -39,6 +39,8 @@ struct {
 
 /* The last mark id given out. Userspace's own ids have a high bit set (MARK_OF_CORE, src/core/state.h). */
 __u64 last_mark = 0;
+/* And the last number of a tool. */
+__u64 last_tool = 0;
 
 static __always_inline void mark_put(struct task_struct *task, struct gov_mark *mark)
 {
@@ -142,10 +144,17 @@ int BPF_PROG(spawn_exec, struct task_struct *task, pid_t old_pid, struct linux_b
 	record = bpf_map_lookup_elem(&gov_scratch, &zero);
 	if (!config || !record || (__u32)task->tgid == config->self_pid)
 		return 0;
-	old = mark_of(task);
+	old = mark_or_tool_of(task);
 	record->parent_mark = old ? old->id : 0;
 	mark.id = __sync_fetch_and_add(&last_mark, 1) + 1;
 	mark.root_pid = task->tgid;
+	/* What it is a part of stays so; and a root that executes again has tools still. */
+	if (old) {
+		mark.tool = old->tool;
+		mark.home_id = old->home_id;
+		if (old->root_pid == mark.root_pid)
+			mark.flags = old->flags & GOV_MARK_TOOLS;
+	}
 	mark_put(task, &mark);
 
 	record->head.kind = GOV_RECORD_EXEC;
@@ -167,27 +176,61 @@ static __always_inline bool mark_counts(const struct gov_mark *mark, struct task
 	return mark->id > config->settled_mark && mark->id < GOV_MARK_KERNEL_END && !(mark->flags & GOV_MARK_QUIET);
 }
 
+/*
+ * Whether the child begins a tool, or is a part of one that hasn't been moved to its group yet: mark.tool. It isn't
+ * when it is born into another group than its parent's (CLONE_INTO_CGROUP), or is a thread.
+ */
+static __always_inline bool fork_is_tool(struct gov_mark *mark, struct task_struct *parent, struct task_struct *child,
+					 const struct gov_config *config)
+{
+	bool begins = (mark->flags & GOV_MARK_TOOLS) && mark->root_pid == (__u32)parent->tgid;
+	__u64 home_id = mark->home_id;
+
+	if ((!begins && !mark->tool) || child->pid != child->tgid)
+		return false;
+	if (!begins)
+		return task_cgroup_id(child) == home_id;
+	home_id = task_cgroup_id(parent);
+	if (task_cgroup_id(child) != home_id || !task_is_in_slice(child, config))
+		return false;
+	__builtin_memset(mark, 0, sizeof(*mark));
+	mark->root_pid = child->tgid;
+	mark->tool = __sync_fetch_and_add(&last_tool, 1) + 1;
+	mark->home_id = home_id;
+	return true;
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(spawn_fork, struct task_struct *parent, struct task_struct *child)
 {
 	struct gov_record_fork record = {};
 	const struct gov_config *config;
 	struct gov_mark *found, mark;
+	bool is_tool, counts;
 
-	found = mark_of(parent);
+	found = mark_or_tool_of(parent);
 	if (!found)
 		return 0;
 	mark = *found;
 	config = config_get();
-	if (!config || (__u32)parent->tgid == config->self_pid || !mark_counts(&mark, child, config))
+	if (!config || (__u32)parent->tgid == config->self_pid)
 		return 0;
+	is_tool = fork_is_tool(&mark, parent, child, config);
+	counts = mark.id && mark_counts(&mark, child, config);
+	if (!counts && !is_tool)
+		return 0;
+	if (!is_tool)
+		mark.tool = mark.home_id = 0;
+	if (!counts)
+		mark.id = mark.flags = 0;
 	/* Threads too: execve by one that isn't the leader makes it the leader. */
 	mark_put(child, &mark);
-	if (child->pid != child->tgid || (mark.flags & GOV_MARK_QUIET))
+	if (child->pid != child->tgid || (!is_tool && (mark.flags & GOV_MARK_QUIET)))
 		return 0;
 	record.head.kind = GOV_RECORD_FORK;
 	record.head.size = sizeof(record);
 	record.head.mark = mark.id;
+	record.tool = is_tool ? mark.tool : 0;
 	head_fill(&record.head, child, config);
 	record_send(&record.head, sizeof(record), BPF_RB_FORCE_WAKEUP);
 	return 0;
@@ -235,7 +278,7 @@ int BPF_PROG(spawn_exit, struct task_struct *task)
 		return 0;
 	}
 	found = bpf_task_storage_get(&gov_marks, leader, NULL, 0);
-	if (!found || !found->id || found->root_pid != (__u32)leader->tgid)
+	if (!found || (!found->id && !found->tool) || found->root_pid != (__u32)leader->tgid)
 		return 0;
 	mark = *found;
 	config = config_get();

@@ -70,15 +70,31 @@ static __always_inline __u64 cgroup_agent_id(struct cgroup *cgrp, const struct g
 	return cgroup_ancestor_id(cgrp, config->slice_level + 1);
 }
 
-/* The process's mark is its leader's; a thread's own counts only where the leader has none. NULL: not marked. */
-static __always_inline struct gov_mark *mark_of(struct task_struct *task)
+/* The process's mark is its leader's; a thread's own counts only where the leader has none. */
+static __always_inline struct gov_mark *mark_or_tool_of(struct task_struct *task)
 {
 	struct gov_mark *mark = bpf_task_storage_get(&gov_marks, task->group_leader, NULL, 0);
 
 	if (!mark && task->pid != task->tgid)
 		mark = bpf_task_storage_get(&gov_marks, task, NULL, 0);
-	/* Id 0: userspace has deleted it, and threads may still have theirs. */
+	return mark;
+}
+
+/* NULL: not marked. */
+static __always_inline struct gov_mark *mark_of(struct task_struct *task)
+{
+	struct gov_mark *mark = mark_or_tool_of(task);
+
+	/* Id 0: a tool's, or userspace has deleted it, and threads may still have theirs. */
 	return mark && mark->id ? mark : NULL;
+}
+
+/* The group by which userspace knows a process: its agent's, whatever is nested in that. */
+static __always_inline __u64 task_known_id(struct task_struct *task, const struct gov_config *config)
+{
+	__u64 agent = task_is_in_slice(task, config) ? cgroup_agent_id(task_cgroup(task), config) : 0;
+
+	return agent ? agent : task_cgroup_id(task);
 }
 
 /* Of the process, all but kind, size and mark. */
@@ -88,7 +104,7 @@ static __always_inline void head_fill(struct gov_record_head *head, struct task_
 	head->version = GOV_RECORD_VERSION;
 	head->time_ns = bpf_ktime_get_ns();
 	head->start_ns = task->group_leader->start_boottime;
-	head->cgroup_id = task_cgroup_id(task);
+	head->cgroup_id = task_known_id(task, config);
 	head->pid = task->tgid;
 	head->ppid = task->group_leader->real_parent->tgid;
 	head->flags = task_is_in_slice(task, config) ? GOV_RECORD_IN_SLICE : 0;

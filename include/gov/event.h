@@ -19,8 +19,8 @@
 
 enum gov_record_kind {
 	GOV_RECORD_EXEC = 0, /* a candidate (maps.h) has executed */
-	GOV_RECORD_FORK,     /* a marked process outside the slice has forked */
-	GOV_RECORD_EXIT,     /* the root of a mark has ended, wherever it was */
+	GOV_RECORD_FORK,     /* a marked process outside the slice has forked; or a tool begins, or has a child */
+	GOV_RECORD_EXIT,     /* the root of a mark, or of a tool, has ended, wherever it was */
 	GOV_RECORD_CONNECT,  /* struct gov_record_connect (connect.h): a storm, a breaker, ... */
 	GOV_RECORD_OOM,	     /* the kernel ends a process of an agent for want of memory */
 	GOV_RECORD_KILL,     /* a process of an agent is sent SIGKILL, by a process that isn't of that agent */
@@ -39,7 +39,7 @@ struct gov_record_head {
 	__u64 time_ns;	 /* CLOCK_MONOTONIC */
 	__u64 mark;	 /* struct gov_mark.id of the process; fork: of the child */
 	__u64 start_ns;	 /* task start_boottime of the process; fork: of the child */
-	__u64 cgroup_id; /* v2 group of the process (inode of its directory) */
+	__u64 cgroup_id; /* v2 group of the process (inode of its directory); below the slice that of its agent */
 	__u32 pid;	 /* thread group id; fork: of the child */
 	__u32 ppid;	 /* thread group id of the real parent */
 	__u32 flags;	 /* enum gov_record_flags */
@@ -58,6 +58,7 @@ struct gov_record_exec {
 
 struct gov_record_fork {
 	struct gov_record_head head;
+	__u64 tool; /* which tool the child is a part of, struct gov_mark.tool; 0: of none */
 };
 
 struct gov_record_exit {
@@ -70,6 +71,7 @@ struct gov_record_exit {
 struct gov_record_oom {
 	struct gov_record_head head; /* the process that is ended */
 	__u64 owner_id;		     /* v2 group of its agent: the child of the slice; 0: it is outside */
+	__u64 tool_id;		     /* that group's child which it is in, or in one below; 0: none */
 	__u64 memory_id;	     /* its group of the memory controller, v1 or v2 (inode) */
 	__u64 limit_id;		     /* that, or the one above it, whose limit was reached; 0: the host's memory was */
 	__u64 limit_pages, usage_pages;			       /* of limit_id */
@@ -99,8 +101,9 @@ struct gov_census_task {
 
 _Static_assert(sizeof(struct gov_record_head) == 56, "wire struct");
 _Static_assert(sizeof(struct gov_record_exec) == 56 + 8 + 16 + 8 + 256 + 4096, "wire struct");
+_Static_assert(sizeof(struct gov_record_fork) == 64, "wire struct");
 _Static_assert(sizeof(struct gov_record_exit) == 64, "wire struct");
-_Static_assert(sizeof(struct gov_record_oom) == 56 + 9 * 8 + 16, "wire struct");
+_Static_assert(sizeof(struct gov_record_oom) == 56 + 10 * 8 + 16, "wire struct");
 _Static_assert(sizeof(struct gov_record_kill) == 56 + 8 + 8 + 32, "wire struct");
 _Static_assert(sizeof(struct gov_census_task) == 40, "wire struct");
 

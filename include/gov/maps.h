@@ -23,17 +23,23 @@ struct gov_candidate_key {
  * to children and threads at fork while the parent is outside the slice and, inside, until userspace has dealt with the
  * exec (gov_config.settled_mark): who executes in an agent's group may be moved to one of its own. Userspace writes it
  * by pidfd for adopted roots.
+ *
+ * Tools: what a root with GOV_MARK_TOOLS forks begins a tool, whose processes carry its number as long as they are in
+ * the group in which it began; each of their births is told, so that they can be moved to the tool's own group.
  */
 struct gov_mark {
 	__u64 id;	/* unique while the BPF objects are loaded; 0: none */
-	__u32 root_pid; /* the process whose exec (or adoption) made the mark */
+	__u32 root_pid; /* the process whose exec (or adoption) made the mark; of a mark without id: whose birth */
 	__u32 flags;	/* enum gov_mark_flags */
+	__u64 tool;	/* number of the tool that it is a part of, unique as ids are; 0: none */
+	__u64 home_id;	/* v2 group (inode) in which the tool began */
 };
 
 #define GOV_MARK_KERNEL_END (1ULL << 62) /* the kernel's ids count up from 1, userspace's own are above */
 
 enum gov_mark_flags {
 	GOV_MARK_QUIET = 1 << 0, /* userspace has decided: no group. No fork records; exit record of the root stays */
+	GOV_MARK_TOOLS = 1 << 1, /* the root's children are tools */
 };
 
 enum gov_config_flags {
@@ -65,6 +71,6 @@ struct gov_count {
 #define GOV_RING_BYTES (4U << 20)
 
 _Static_assert(sizeof(struct gov_candidate_key) == 20, "map key");
-_Static_assert(sizeof(struct gov_mark) == 16, "map value");
+_Static_assert(sizeof(struct gov_mark) == 32, "map value");
 
 #endif

@@ -20,6 +20,8 @@ struct group_events {
 	void (*done)(const struct event *result, void *userdata);
 	/* The agent's group has no process left (v2 cgroup.events). */
 	void (*empty)(uint64_t agent, void *userdata);
+	/* The same of one of its tools. */
+	void (*tool_empty)(uint64_t agent, const struct tool_id *tool, void *userdata);
 	/* groups_restore: a group of an earlier govd, with what its xattr says. */
 	void (*found)(const struct agent *saved, const char *policy, bool is_populated, bool is_frozen, bool root_lives,
 		      void *userdata);
@@ -74,7 +76,8 @@ int groups_restore(struct groups *groups) _must_check_;
  * too; stats, pids and empty() need it. */
 int groups_bind(struct groups *groups, const struct agent *agent);
 
-/* Performs PLACE MOVE LIMIT RELEASE FREEZE THAW SIGNAL SIGNAL_ALL KILL REMOVE FORGET. Signals go through pidfds
+/* Performs PLACE MOVE LIMIT RELEASE FREEZE THAW SIGNAL SIGNAL_ALL KILL REMOVE FORGET and TOOL_PLACE TOOL_SIGNAL
+ * TOOL_KILL TOOL_REMOVE. Signals go through pidfds
  * after a check of start_ticks. Returns 0 or -errno for the log and the counters (-ESRCH: the process or the group has
  * gone); the results of PLACE RELEASE FREEZE THAW KILL REMOVE come as done(), also when they failed. */
 int groups_act(struct groups *groups, const struct action *action);
@@ -105,6 +108,24 @@ struct group_process {
 	char comm[16]; /* TASK_COMM_LEN */
 };
 size_t groups_largest(struct groups *groups, uint64_t agent, struct group_process *processes, size_t max);
+
+/* ---- tools: groups nested in an agent's ---- */
+
+struct group_tool {
+	struct tool_id id;
+	uint64_t since_ns, cgroup_id, memory_id; /* as in EVENT_TOOL_FOUND */
+};
+/* Returns how many, at most max. */
+size_t groups_tools(const struct groups *groups, uint64_t agent, struct group_tool *tools, size_t max);
+int groups_tool_stats(const struct groups *groups, uint64_t agent, const struct tool_id *id,
+		      struct group_stats *ret_stats) _must_check_;
+/* The name of its first process or, when that has ended, of another; "": of none. */
+void groups_tool_name(const struct groups *groups, uint64_t agent, const struct tool_id *id,
+		      char name[static TOOL_NAME_SIZE]);
+/* Which tool a process of the agent is in, by its group; -ENOENT: in none. */
+int groups_tool_of(const struct groups *groups, uint64_t agent, pid_t pid, struct tool_id *ret_id) _must_check_;
+/* Processes of the agent that are in no tool's group: pids, at most max; returns how many there are. */
+ssize_t groups_home_pids(struct groups *groups, uint64_t agent, pid_t *pids, size_t max);
 
 /* For doctor: layout (v1, hybrid, v2), controllers and where each is. */
 int groups_describe(char *buffer, size_t size);

@@ -3,6 +3,7 @@
 
 #include "act/internal.h"
 #include "act/systemd.h"
+#include "act/tool.h"
 #include "base/text.h"
 
 /* What all backends share: the tables of groups, telling results, opening and closing. */
@@ -51,6 +52,7 @@ int group_add(struct groups *groups, uint64_t agent, const char *name, int v2_fd
 	group->agent = agent;
 	group->cgroup_id = st.st_ino;
 	group->watch = -1;
+	group->home_fd = -EBADF;
 	for (size_t i = 0; i < HIERARCHIES_V1; i++)
 		group->v1_fd[i] = -EBADF;
 	if (!text_copy(group->name, sizeof(group->name), name))
@@ -70,11 +72,14 @@ int group_add(struct groups *groups, uint64_t agent, const char *name, int v2_fd
 
 void group_drop(struct groups *groups, struct group *group)
 {
+	while (group->tools)
+		tool_group_drop(groups, group->tools);
 	watch_remove(groups, group);
 	idmap_remove(&groups->by_id, group->cgroup_id);
 	if (group->agent)
 		idmap_remove(&groups->by_agent, group->agent);
 	close_p(&group->v2_fd);
+	close_p(&group->home_fd);
 	for (size_t i = 0; i < HIERARCHIES_V1; i++)
 		close_p(&group->v1_fd[i]);
 	free(group);
@@ -226,6 +231,7 @@ struct groups *groups_free(struct groups *groups)
 	idmap_done(&groups->by_id);
 	idmap_done(&groups->by_agent);
 	idmap_done(&groups->by_watch);
+	idmap_done(&groups->by_tool_watch);
 	free(groups);
 	return NULL;
 }

@@ -19,6 +19,8 @@ struct group {
 	uint64_t freeze_deadline_ns; /* CLOCK_MONOTONIC; a freeze is under way; 0: none */
 	int v2_fd;		     /* directory; -EBADF: removed */
 	int v1_fd[HIERARCHIES_V1];
+	int home_fd; /* `main`, see tool.h; -EBADF: the group itself */
+	struct tool_group *tools;
 	int watch;	   /* inotify; -1: none */
 	bool is_occupied;  /* has held a process since its emptiness was told */
 	bool is_unchecked; /* look at it at the next dispatch */
@@ -39,6 +41,7 @@ struct groups {
 	int slice_fd; /* v2 */
 	int v1_slice_fd[HIERARCHIES_V1];
 	struct idmap by_agent, by_id, by_watch; /* handle, cgroup id, watch -> struct group; by_id owns */
+	struct idmap by_tool_watch;		/* watch -> struct tool_group */
 	int epoll_fd, inotify_fd, timer_fd;
 	struct systemd *systemd; /* of that backend, see systemd.h */
 };
@@ -60,6 +63,8 @@ void groups_tell_event(struct groups *groups, struct event *event);
 typedef int (*tree_pid_f)(pid_t pid, void *userdata);
 /* Calls for each process until one call returns not 0, and returns that. */
 int tree_pids(int dir_fd, tree_pid_f each, void *userdata);
+/* Only those of the directory itself, not of what is nested. */
+int tree_own_pids(int dir_fd, tree_pid_f each, void *userdata);
 /* Removes the groups nested in it, innermost first; -EBUSY: one has processes. */
 int tree_prune(int dir_fd);
 /* Removes the directory as well, by its parent; 0 when it is gone already. */
@@ -74,6 +79,19 @@ int tree_freeze(int dir_fd, bool on) _must_check_;
 /* stats.c: where a controller's files of this group are; -1: nowhere. */
 int group_controller_fd(const struct groups *groups, const struct group *group, enum controller controller);
 
+/* memory_fd, pids_fd: of these controllers; -1: nowhere. */
+void stats_read(const struct groups *groups, int v2_fd, int memory_fd, int pids_fd, struct group_stats *ret_stats);
+
+/* tool_group.c: makes `main`, moves there who is in the group itself, and passes controllers on; where memory is v2's.
+ */
+int group_split(struct groups *groups, struct group *group, const struct policy *policy) _must_check_;
+int group_open_main(struct group *group);
+/* Where its processes go that are no tool's. */
+static inline int group_home(const struct group *group)
+{
+	return group->home_fd >= 0 ? group->home_fd : group->v2_fd;
+}
+
 /* limit.c */
 /* Writes those of a hierarchy's controllers (v1: index; -1: v2). is_fresh: only what differs from a new group's. */
 int limit_apply(struct groups *groups, int dir_fd, int where, const struct policy_limits *limits, bool is_fresh);
@@ -86,6 +104,8 @@ extern const struct policy_limits limit_none;
 int native_place(struct groups *groups, const struct action *action);
 int native_move(struct groups *groups, const struct action *action);
 int native_limit(struct groups *groups, const struct action *action);
+/* What is nested in the group for tools, by the policy. */
+int native_limit_tools(struct groups *groups, struct group *group, const struct policy *policy);
 /* release.c */
 int native_release(struct groups *groups, const struct action *action);
 int native_remove(struct groups *groups, const struct action *action);
@@ -99,7 +119,11 @@ int group_evict(struct groups *groups, struct group *group, pid_t pid, uint64_t 
 /* Removes the directories of an empty group. */
 int group_remove_dirs(struct groups *groups, struct group *group);
 
-/* signal.c */
+/* signal.c; dir_fd: the group's own directory, or of a group nested in it */
+int group_signal_dir(struct groups *groups, const struct group *group, int dir_fd, int number);
+int group_kill_dir(struct groups *groups, const struct group *group, int dir_fd, size_t *ret_killed);
+/* Whether the process is in the group or in one nested in it. */
+bool group_has(const struct groups *groups, const struct group *group, pid_t pid);
 int group_freeze(struct groups *groups, const struct action *action);
 int group_thaw(struct groups *groups, const struct action *action);
 int group_kill(struct groups *groups, const struct action *action);
@@ -114,6 +138,10 @@ void watch_close(struct groups *groups);
 int watch_fd(struct groups *groups, int fd) _must_check_;
 int watch_add(struct groups *groups, struct group *group) _must_check_;
 void watch_remove(struct groups *groups, struct group *group);
+struct tool_group;
+int watch_add_tool(struct groups *groups, struct tool_group *tool) _must_check_;
+void watch_remove_tool(struct groups *groups, struct tool_group *tool);
+void watch_check_tool(struct groups *groups, struct tool_group *tool);
 /* Have groups_dispatch look at the group as soon as the loop comes to it. */
 void watch_check_soon(struct groups *groups, struct group *group);
 /* Tells of a freeze that has completed; for freezes under way, waits until then or the deadline. */

@@ -6,6 +6,7 @@
 
 #include "act/internal.h"
 #include "act/libcgroup.h"
+#include "act/tool.h"
 #include "base/file.h"
 #include "base/text.h"
 
@@ -205,6 +206,8 @@ static int (*const handlers[ACTION_KINDS])(struct groups *, const struct action 
 	[ACTION_THAW] = group_thaw,	   [ACTION_SIGNAL] = group_signal,
 	[ACTION_KILL] = group_kill,	   [ACTION_SIGNAL_ALL] = group_signal_all,
 	[ACTION_REMOVE] = native_remove,   [ACTION_FORGET] = group_forget,
+	[ACTION_TOOL_PLACE] = tool_place,  [ACTION_TOOL_SIGNAL] = tool_signal,
+	[ACTION_TOOL_KILL] = tool_end,	   [ACTION_TOOL_REMOVE] = tool_remove,
 };
 
 static int native_act(struct groups *groups, const struct action *action)

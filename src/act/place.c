@@ -5,6 +5,7 @@
 
 #include "act/internal.h"
 #include "act/saved.h"
+#include "act/tool.h"
 #include "base/text.h"
 
 /*
@@ -70,10 +71,16 @@ static int group_make(struct groups *groups, const struct agent *agent, const ch
 
 static int group_move_v1(struct groups *groups, struct group *group, pid_t pid)
 {
-	int first = 0;
+	int first = 0, memory = groups->layout.where[CONTROLLER_MEMORY];
+	struct tool_id tool;
 
 	for (size_t i = 0; i < groups->layout.n_v1; i++) {
-		int r = group->v1_fd[i] >= 0 ? tree_move(group->v1_fd[i], pid) : 0;
+		int r = 0;
+
+		/* A tool's processes are in its own group there. */
+		if (group->v1_fd[i] >= 0 &&
+		    !(group->tools && memory == (int)i && tool_group_of(groups, group, pid, &tool) == 0))
+			r = tree_move(group->v1_fd[i], pid);
 
 		if (r < 0 && first == 0)
 			first = r;
@@ -149,7 +156,7 @@ static int place_root(struct groups *groups, struct group *group, const struct a
 {
 	int r;
 
-	r = tree_move(group->v2_fd, pid);
+	r = tree_move(group_home(group), pid);
 	if (r < 0)
 		return r;
 	r = group_open_v1(groups, group, &action->agent->policy->limits);
@@ -193,6 +200,9 @@ static int place(struct groups *groups, const struct action *action, struct grou
 		if (r < 0)
 			return r;
 	}
+	/* Without controllers tools have no limits, and are told apart still. */
+	if (policy_has_tools(agent->policy) && group_split(groups, group, agent->policy) < 0)
+		groups->counts.degraded++;
 	r = place_root(groups, group, action, action->process.pid);
 	/* Reaped meanwhile: its pid may have been another process's already when it was written. */
 	if (r == 0 && !process_is_there(pid_fd))
@@ -248,7 +258,7 @@ int native_move(struct groups *groups, const struct action *action)
 	if (!group || group->v2_fd < 0)
 		return -ESRCH;
 	v1 = group_move_v1(groups, group, pid);
-	r = tree_move(group->v2_fd, pid);
+	r = tree_move(group_home(group), pid);
 	if (r < 0)
 		return r;
 	if (!process_is_there(pid_fd))
@@ -258,6 +268,16 @@ int native_move(struct groups *groups, const struct action *action)
 	/* It may have ended, as the last one, before is_occupied was set. */
 	watch_check_soon(groups, group);
 	return v1;
+}
+
+int native_limit_tools(struct groups *groups, struct group *group, const struct policy *policy)
+{
+	int r = 0;
+
+	/* Those that it has been given under another policy stay. */
+	if (policy_has_tools(policy) || group->home_fd >= 0)
+		r = group_split(groups, group, policy);
+	return r < 0 ? r : tool_groups_limit(groups, group, policy);
 }
 
 int native_limit(struct groups *groups, const struct action *action)
@@ -282,6 +302,9 @@ int native_limit(struct groups *groups, const struct action *action)
 		if (r < 0 && first == 0)
 			first = r;
 	}
+	r = native_limit_tools(groups, group, action->agent->policy);
+	if (r < 0 && first == 0)
+		first = r;
 	if (is_new) {
 		r = group_settle(groups, group, 0);
 		if (r < 0 && r != -ESRCH && first == 0)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "act/internal.h"
 #include "act/saved.h"
+#include "act/tool.h"
+#include "base/text.h"
 
 /* Letting an agent go, and removing what it was in. */
 
@@ -17,11 +19,27 @@ struct exits {
 	int error;
 };
 
+/* A tool's group may have gone since: then it is where the agent is that the tool was of, or is. */
+static int origin_open(const struct hierarchy *hierarchy, char path[static PATH_MAX], int *ret_fd)
+{
+	char *base = (char *)text_basename(path);
+	struct tool_id tool;
+	int r = hierarchy_open(hierarchy, path, ret_fd);
+
+	if (r == 0 || base == path || !(tool_name_parse(base, &tool) || streq(base, TOOL_MAIN)))
+		return r;
+	text_copy(base, (size_t)(path + PATH_MAX - base), TOOL_MAIN);
+	if (hierarchy_open(hierarchy, path, ret_fd) == 0)
+		return 0;
+	base[-1] = '\0';
+	return hierarchy_open(hierarchy, path, ret_fd);
+}
+
 static void exits_open_one(const struct hierarchy *hierarchy, const char *origin, int *ret_fd, int *ret_own_fd)
 {
 	char path[PATH_MAX];
 
-	if (origin_path(origin, hierarchy, path, sizeof(path)) < 0 || hierarchy_open(hierarchy, path, ret_fd) < 0)
+	if (origin_path(origin, hierarchy, path, sizeof(path)) < 0 || origin_open(hierarchy, path, ret_fd) < 0)
 		*ret_fd = -EBADF;
 	if (hierarchy_open(hierarchy, hierarchy->own, ret_own_fd) < 0)
 		*ret_own_fd = -EBADF;

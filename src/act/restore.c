@@ -5,6 +5,7 @@
 
 #include "act/internal.h"
 #include "act/saved.h"
+#include "act/tool.h"
 #include "base/file.h"
 #include "base/text.h"
 
@@ -39,7 +40,8 @@ static void restore_v1(struct groups *groups, struct group *group)
 	bool has_member = false;
 	pid_t pid = 0;
 
-	if (tree_pids(group->v2_fd, first_pid, &pid) == 1)
+	/* A tool's processes are in groups nested in them. */
+	if (tree_own_pids(group_home(group), first_pid, &pid) == 1)
 		has_member = proc_cgroup_read(pid, proc_cgroup) == 0;
 	for (size_t i = 0; i < groups->layout.n_v1; i++) {
 		const struct hierarchy *hierarchy = &groups->layout.v1[i];
@@ -65,7 +67,9 @@ static int group_restore(struct groups *groups, const char *name, int *dir_fd, c
 	r = group_add(groups, 0, name, TAKE_FD(*dir_fd), &group);
 	if (r < 0)
 		return r;
+	(void)!group_open_main(group);
 	restore_v1(groups, group);
+	tool_groups_restore(groups, group);
 	is_frozen = file_read_u64(group->v2_fd, "cgroup.freeze", &freeze) == 0 && freeze;
 	is_populated = tree_read_flag(group->v2_fd, "cgroup.events", "populated") == 1;
 	group->is_occupied = is_populated;

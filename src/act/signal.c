@@ -52,7 +52,7 @@ struct volley {
 };
 
 /* Asked after the pidfd is open: whoever has the pid by then is the one that the signal goes to. */
-static bool is_member(const struct groups *groups, const struct group *group, pid_t pid)
+bool group_has(const struct groups *groups, const struct group *group, pid_t pid)
 {
 	char proc_cgroup[PROC_CGROUP_SIZE], path[PATH_MAX];
 	size_t slice = strlen(groups->slice_below), name = strlen(group->name);
@@ -73,23 +73,28 @@ static int signal_pid(pid_t pid, void *userdata)
 	int r;
 
 	r = process_open(&volley->groups->guard, pid, &start_ticks, &pid_fd);
-	if (r == 0 && is_member(volley->groups, volley->group, pid))
+	if (r == 0 && group_has(volley->groups, volley->group, pid))
 		r = process_signal(pid_fd, volley->number);
 	if (r < 0 && r != -ESRCH && volley->error == 0)
 		volley->error = r;
 	return 0;
 }
 
+int group_signal_dir(struct groups *groups, const struct group *group, int dir_fd, int number)
+{
+	struct volley volley = {.groups = groups, .group = group, .number = number};
+	int r = tree_pids(dir_fd, signal_pid, &volley);
+
+	return r < 0 ? r : volley.error;
+}
+
 int group_signal_all(struct groups *groups, const struct action *action)
 {
-	struct volley volley = {.groups = groups, .number = action->process.signal};
-	int r;
+	const struct group *group = group_find(groups, action->agent);
 
-	volley.group = group_find(groups, action->agent);
-	if (!volley.group || volley.group->v2_fd < 0)
+	if (!group || group->v2_fd < 0)
 		return -ESRCH;
-	r = tree_pids(volley.group->v2_fd, signal_pid, &volley);
-	return r < 0 ? r : volley.error;
+	return group_signal_dir(groups, group, group->v2_fd, action->process.signal);
 }
 
 struct tally {
@@ -112,12 +117,12 @@ static int tally_pid(pid_t pid, void *userdata)
  * Who has moved govd or an ancestor of it into the group doesn't save the group by that: all others are killed one by
  * one. What is born between the passes is left for the next try.
  */
-static int kill_unguarded(struct groups *groups, const struct group *group)
+static int kill_unguarded(struct groups *groups, const struct group *group, int dir_fd)
 {
 	struct volley volley = {.groups = groups, .group = group, .number = SIGKILL};
 
 	for (unsigned pass = 0; pass < KILL_PASSES; pass++) {
-		int r = tree_pids(group->v2_fd, signal_pid, &volley);
+		int r = tree_pids(dir_fd, signal_pid, &volley);
 
 		if (r < 0)
 			return r;
@@ -132,29 +137,40 @@ static void kill_root_outside(struct groups *groups, const struct group *group, 
 	_cleanup_close_ int pid_fd = -EBADF;
 
 	if (agent->has_root && process_open(&groups->guard, agent->root_pid, &start_ticks, &pid_fd) == 0 &&
-	    !is_member(groups, group, agent->root_pid))
+	    !group_has(groups, group, agent->root_pid))
 		(void)!process_signal(pid_fd, SIGKILL);
+}
+
+int group_kill_dir(struct groups *groups, const struct group *group, int dir_fd, size_t *ret_killed)
+{
+	struct tally tally = {.guard = &groups->guard};
+	int r = tree_pids(dir_fd, tally_pid, &tally);
+
+	if (r < 0)
+		return r;
+	/* Kills what is frozen, too, and what forks at the same moment: cgroup-v2.rst, cgroup.kill. */
+	r = tally.n_guarded ? kill_unguarded(groups, group, dir_fd) : file_write(dir_fd, "cgroup.kill", "1");
+	if (r == 0)
+		*ret_killed = tally.n;
+	return r;
 }
 
 int group_kill(struct groups *groups, const struct action *action)
 {
 	struct group *group = group_find(groups, action->agent);
-	struct tally tally = {.guard = &groups->guard};
 	struct event event = {.kind = EVENT_RESULT};
+	size_t killed = 0;
 	int r = -ESRCH;
 
-	if (group && group->v2_fd >= 0)
-		r = tree_pids(group->v2_fd, tally_pid, &tally);
-	/* First, so that it doesn't learn of the end of the others. */
-	if (r == 0)
+	if (group && group->v2_fd >= 0) {
+		/* First, so that it doesn't learn of the end of the others. */
 		kill_root_outside(groups, group, action->agent);
-	/* Kills what is frozen, too, and what forks at the same moment: cgroup-v2.rst, cgroup.kill. */
-	if (r == 0)
-		r = tally.n_guarded ? kill_unguarded(groups, group) : file_write(group->v2_fd, "cgroup.kill", "1");
+		r = group_kill_dir(groups, group, group->v2_fd, &killed);
+	}
 	event.result.action = ACTION_KILL;
 	event.result.agent = action->agent->handle;
 	event.result.error = -r;
-	event.result.killed = r == 0 ? tally.n : 0;
+	event.result.killed = killed;
 	groups_tell_event(groups, &event);
 	return r;
 }

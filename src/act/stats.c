@@ -40,30 +40,34 @@ static int count_task(pid_t pid _unused_, void *userdata)
 	return 0;
 }
 
-int groups_stats(struct groups *groups, uint64_t agent, struct group_stats *ret_stats)
+void stats_read(const struct groups *groups, int v2_fd, int memory_fd, int pids_fd, struct group_stats *ret_stats)
 {
-	const struct group *group = idmap_get(&groups->by_agent, agent);
+	bool is_v2 = groups->layout.where[CONTROLLER_MEMORY] == WHERE_V2;
 	struct group_stats stats;
-	bool is_v2;
-	int fd;
 
-	if (!group || group->v2_fd < 0)
-		return -ENOENT;
-	is_v2 = groups->layout.where[CONTROLLER_MEMORY] == WHERE_V2;
-	fd = group_controller_fd(groups, group, CONTROLLER_MEMORY);
-	stats.memory_bytes = read_number(fd, is_v2 ? "memory.current" : "memory.usage_in_bytes");
-	stats.memory_max_bytes = read_number(fd, is_v2 ? "memory.max" : "memory.limit_in_bytes");
-	stats.memory_peak_bytes = read_number(fd, is_v2 ? "memory.peak" : "memory.max_usage_in_bytes");
+	stats.memory_bytes = read_number(memory_fd, is_v2 ? "memory.current" : "memory.usage_in_bytes");
+	stats.memory_max_bytes = read_number(memory_fd, is_v2 ? "memory.max" : "memory.limit_in_bytes");
+	stats.memory_peak_bytes = read_number(memory_fd, is_v2 ? "memory.peak" : "memory.max_usage_in_bytes");
 	if (stats.memory_max_bytes >= MEMORY_V1_NONE)
 		stats.memory_max_bytes = UINT64_MAX;
-	stats.cpu_ns = read_cpu_ns(group->v2_fd);
-	stats.tasks = read_number(group_controller_fd(groups, group, CONTROLLER_PIDS), "pids.current");
+	stats.cpu_ns = read_cpu_ns(v2_fd);
+	stats.tasks = read_number(pids_fd, "pids.current");
 	if (stats.tasks == UINT64_MAX) {
 		/* No limit on tasks, so no pids group: the processes. */
 		stats.tasks = 0;
-		(void)tree_pids(group->v2_fd, count_task, &stats.tasks);
+		(void)tree_pids(v2_fd, count_task, &stats.tasks);
 	}
 	*ret_stats = stats;
+}
+
+int groups_stats(struct groups *groups, uint64_t agent, struct group_stats *ret_stats)
+{
+	const struct group *group = idmap_get(&groups->by_agent, agent);
+
+	if (!group || group->v2_fd < 0)
+		return -ENOENT;
+	stats_read(groups, group->v2_fd, group_controller_fd(groups, group, CONTROLLER_MEMORY),
+		   group_controller_fd(groups, group, CONTROLLER_PIDS), ret_stats);
 	return 0;
 }
 
@@ -105,5 +109,17 @@ ssize_t groups_pids(struct groups *groups, uint64_t agent, pid_t *pids, size_t m
 	if (!group || group->v2_fd < 0)
 		return -ENOENT;
 	r = tree_pids(group->v2_fd, list_pid, &listing);
+	return r < 0 ? r : (ssize_t)listing.n;
+}
+
+ssize_t groups_home_pids(struct groups *groups, uint64_t agent, pid_t *pids, size_t max)
+{
+	const struct group *group = idmap_get(&groups->by_agent, agent);
+	struct listing listing = {.pids = pids, .max = max};
+	int r;
+
+	if (!group || group->v2_fd < 0)
+		return -ENOENT;
+	r = tree_own_pids(group_home(group), list_pid, &listing);
 	return r < 0 ? r : (ssize_t)listing.n;
 }

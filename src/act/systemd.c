@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include "act/systemd.h"
+#include "act/tool.h"
 #include "base/text.h"
 
 /* The systemd backend: its slice, and which action is whose. See systemd.h. */
@@ -119,6 +120,8 @@ static int (*const handlers[ACTION_KINDS])(struct groups *, const struct action 
 	[ACTION_THAW] = group_thaw,	    [ACTION_SIGNAL] = group_signal,
 	[ACTION_KILL] = group_kill,	    [ACTION_SIGNAL_ALL] = group_signal_all,
 	[ACTION_REMOVE] = systemd_remove,   [ACTION_FORGET] = group_forget,
+	[ACTION_TOOL_PLACE] = tool_place,   [ACTION_TOOL_SIGNAL] = tool_signal,
+	[ACTION_TOOL_KILL] = tool_end,	    [ACTION_TOOL_REMOVE] = tool_remove,
 };
 
 static int systemd_act(struct groups *groups, const struct action *action)

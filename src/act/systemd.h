@@ -45,6 +45,7 @@ struct request {
 	bool is_done; /* to be freed at the end of the dispatch */
 
 	struct policy_limits limits; /* PLACE, LIMIT */
+	struct policy *policy;	     /* PLACE; a reference */
 	bool is_relimited;	     /* PLACE: they have changed since it was sent */
 	char *state;		     /* PLACE: for the xattr */
 	size_t state_length;

@@ -67,6 +67,8 @@ static int place_adopt(struct groups *groups, struct request *request, int unit_
 		group_drop(groups, group);
 		return r;
 	}
+	if (policy_has_tools(request->policy) && group_split(groups, group, request->policy) < 0)
+		groups->counts.degraded++;
 	group->is_occupied = true;
 	/* It may have ended before there was a watch. */
 	watch_check_soon(groups, group);
@@ -230,6 +232,7 @@ static int place_prepare(struct groups *groups, struct request *request, const s
 	if (r < 0)
 		return r;
 	request->limits = saved.policy->limits;
+	request->policy = policy_ref(saved.policy);
 	/* It becomes a line of a unit file: without control characters and lone backslashes. */
 	text_escape(key, sizeof(key), saved.key);
 	snprintf(request->description, sizeof(request->description), "govd: %s%s%s", saved.policy->name,
@@ -275,6 +278,7 @@ int systemd_place(struct groups *groups, const struct action *action)
 		groups_tell(groups, action, r);
 		if (request) {
 			close_p(&request->pid_fd);
+			policy_unref(request->policy);
 			free(request);
 		}
 		return r;
@@ -321,10 +325,12 @@ int systemd_limit(struct groups *groups, const struct action *action)
 {
 	const struct policy_limits *limits = &action->agent->policy->limits;
 	struct request *request = request_find(groups, &request_place, action->agent->handle);
-	const struct group *group;
+	struct group *group;
 
 	if (request) {
 		request->limits = *limits;
+		policy_unref(request->policy);
+		request->policy = policy_ref(action->agent->policy);
 		request->is_relimited = true;
 		return 0;
 	}
@@ -339,6 +345,8 @@ int systemd_limit(struct groups *groups, const struct action *action)
 	if (request)
 		request_end(request);
 	if (limit_apply_oom(group->v2_fd, limits) < 0)
+		groups->counts.degraded++;
+	if (native_limit_tools(groups, group, action->agent->policy) < 0)
 		groups->counts.degraded++;
 	limit_again(groups, group->agent, group->name, limits);
 	return 0;

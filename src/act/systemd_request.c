@@ -49,6 +49,7 @@ static void request_free(struct request *request)
 	sd_bus_slot_unref(request->slot);
 	close_p(&request->pid_fd);
 	free(request->state);
+	policy_unref(request->policy);
 	free(request);
 }
 

@@ -94,6 +94,11 @@ int tree_pids(int dir_fd, tree_pid_f each, void *userdata)
 	return walk_child(dir_fd, NULL, &walk);
 }
 
+int tree_own_pids(int dir_fd, tree_pid_f each, void *userdata)
+{
+	return procs_each(dir_fd, each, userdata);
+}
+
 struct prune {
 	int parent_fd;
 	unsigned depth;

@@ -4,7 +4,7 @@
 #include <sys/timerfd.h>
 #include <time.h>
 
-#include "act/internal.h"
+#include "act/tool.h"
 #include "base/text.h"
 
 /* Watches cgroup.events of every group: kernfs makes IN_MODIFY of each change of `populated` and `frozen`. */
@@ -52,31 +52,60 @@ void watch_close(struct groups *groups)
 	close_p(&groups->epoll_fd);
 }
 
-int watch_add(struct groups *groups, struct group *group)
+static int events_add(struct groups *groups, int dir_fd, struct idmap *map, void *value)
 {
-	char path[PATH_MAX + NAME_MAX + 64];
+	char path[64];
 	int watch, r;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d/cgroup.events", group->v2_fd);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/cgroup.events", dir_fd);
 	watch = inotify_add_watch(groups->inotify_fd, path, IN_MODIFY);
 	if (watch < 0)
 		return -errno;
-	r = idmap_put(&groups->by_watch, (uint64_t)watch, group);
+	r = idmap_put(map, (uint64_t)watch, value);
 	if (r < 0) {
 		inotify_rm_watch(groups->inotify_fd, watch);
 		return r;
 	}
+	return watch;
+}
+
+static void events_remove(struct groups *groups, struct idmap *map, int *watch)
+{
+	if (*watch < 0)
+		return;
+	inotify_rm_watch(groups->inotify_fd, *watch);
+	idmap_remove(map, (uint64_t)*watch);
+	*watch = -1;
+}
+
+int watch_add(struct groups *groups, struct group *group)
+{
+	int watch = events_add(groups, group->v2_fd, &groups->by_watch, group);
+
+	if (watch < 0)
+		return watch;
 	group->watch = watch;
 	return 0;
 }
 
 void watch_remove(struct groups *groups, struct group *group)
 {
-	if (group->watch < 0)
-		return;
-	inotify_rm_watch(groups->inotify_fd, group->watch);
-	idmap_remove(&groups->by_watch, (uint64_t)group->watch);
-	group->watch = -1;
+	events_remove(groups, &groups->by_watch, &group->watch);
+}
+
+int watch_add_tool(struct groups *groups, struct tool_group *tool)
+{
+	int watch = events_add(groups, tool->v2_fd, &groups->by_tool_watch, tool);
+
+	if (watch < 0)
+		return watch;
+	tool->watch = watch;
+	return 0;
+}
+
+void watch_remove_tool(struct groups *groups, struct tool_group *tool)
+{
+	events_remove(groups, &groups->by_tool_watch, &tool->watch);
 }
 
 static void timer_arm(struct groups *groups, uint64_t after_ns)
@@ -91,6 +120,12 @@ void watch_check_soon(struct groups *groups, struct group *group)
 {
 	group->is_unchecked = true;
 	timer_arm(groups, 1);
+}
+
+void watch_check_tool(struct groups *groups, struct tool_group *tool)
+{
+	tool->is_unchecked = true;
+	watch_check_soon(groups, tool->group);
 }
 
 static void freeze_end(struct groups *groups, struct group *group, int error)
@@ -127,9 +162,39 @@ void watch_freeze_cancel(struct groups *groups, struct group *group)
 	freeze_end(groups, group, ECANCELED);
 }
 
+/* ENODEV: somebody else has removed it. */
+static bool dir_is_empty(int dir_fd)
+{
+	int populated = tree_read_flag(dir_fd, "cgroup.events", "populated");
+
+	return populated == 0 || populated == -ENODEV || populated == -ENOENT;
+}
+
+static void tool_check(struct groups *groups, struct tool_group *tool)
+{
+	struct tool_id id = tool->id;
+
+	tool->is_unchecked = false;
+	if (!tool->is_occupied || !tool->group->agent || !dir_is_empty(tool->v2_fd))
+		return;
+	tool->is_occupied = false;
+	if (groups->events.tool_empty)
+		groups->events.tool_empty(tool->group->agent, &id, groups->events.userdata);
+}
+
+/* True: one was, and a callback may have ended the others, and the group. */
+static bool tools_check(struct groups *groups, struct group *group)
+{
+	for (struct tool_group *tool = group->tools; tool; tool = tool->next)
+		if (tool->is_unchecked) {
+			tool_check(groups, tool);
+			return true;
+		}
+	return false;
+}
+
 static void group_check(struct groups *groups, struct group *group)
 {
-	int populated;
 
 	group->is_unchecked = false;
 	if (group->v2_fd < 0)
@@ -140,11 +205,7 @@ static void group_check(struct groups *groups, struct group *group)
 		freeze_end(groups, group, 0);
 		return;
 	}
-	if (!group->is_occupied || !group->agent)
-		return;
-	populated = tree_read_flag(group->v2_fd, "cgroup.events", "populated");
-	/* ENODEV: somebody else has removed it. */
-	if (populated != 0 && populated != -ENODEV && populated != -ENOENT)
+	if (!group->is_occupied || !group->agent || !dir_is_empty(group->v2_fd))
 		return;
 	group->is_occupied = false;
 	if (groups->events.empty)
@@ -162,7 +223,9 @@ static void groups_check(struct groups *groups)
 	size_t cursor = 0;
 
 	while ((group = idmap_next(&groups->by_id, &cursor))) {
-		if (group->is_unchecked) {
+		if (tools_check(groups, group)) {
+			cursor = 0;
+		} else if (group->is_unchecked) {
 			group_check(groups, group);
 			cursor = 0;
 		} else if (group->freeze_deadline_ns && group->freeze_deadline_ns <= now) {
@@ -178,14 +241,23 @@ static void groups_check(struct groups *groups)
 
 static void inotify_handle(struct groups *groups, const struct inotify_event *event)
 {
+	struct tool_group *tool;
 	struct group *group;
 
 	if (event->mask & IN_Q_OVERFLOW) {
 		size_t cursor = 0;
 
-		while ((group = idmap_next(&groups->by_id, &cursor)))
+		while ((group = idmap_next(&groups->by_id, &cursor))) {
 			group->is_unchecked = true;
+			for (tool = group->tools; tool; tool = tool->next)
+				tool->is_unchecked = true;
+		}
 		timer_arm(groups, 1);
+		return;
+	}
+	tool = idmap_get(&groups->by_tool_watch, (uint64_t)event->wd);
+	if (tool) {
+		tool_check(groups, tool);
 		return;
 	}
 	group = idmap_get(&groups->by_watch, (uint64_t)event->wd);

@@ -213,6 +213,26 @@ const struct conf_value_kind conf_kind_keep = {keep_parse, duration_format,
 					       "is not a time; write a number with s, min, h or d, such as 12h or 30d",
 					       "is out of range; write 1s or more, such as 30d"};
 
+static int runtime_parse(const char *text, const struct conf_host *host, void *ret_value)
+{
+	if (!streq(text, "infinity"))
+		return keep_parse(text, host, ret_value);
+	*(uint64_t *)ret_value = UNIT_INFINITY;
+	return 0;
+}
+
+static void runtime_format(const void *value, char *buffer, size_t size)
+{
+	if (*(const uint64_t *)value == UNIT_INFINITY)
+		text_copy(buffer, size, "infinity");
+	else
+		duration_format(value, buffer, size);
+}
+
+const struct conf_value_kind conf_kind_runtime = {
+	runtime_parse, runtime_format, "is not a time; write a number with s, min, h or d, such as 10min, or infinity",
+	"is out of range; write more than 0, such as 10min, or infinity"};
+
 static int priority_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
 {
 	bool is_negative = *text == '-';
@@ -287,21 +307,24 @@ const struct conf_value_kind conf_kind_mode = {mode_parse, mode_format, "is not 
 const struct conf_value_kind conf_kind_hold = {hold_parse, hold_format, "is not a way to hold; write auto or never",
 					       NULL};
 
+static const char *const on_oom_words[] = {
+	[POLICY_OOM_KERNEL] = "kernel", [POLICY_OOM_KILL_AGENT] = "kill-agent", [POLICY_OOM_KILL_TOOL] = "kill-tool"};
+
 static int on_oom_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
 {
-	if (streq(text, "kill-tool"))
-		return -ERANGE;
-	if (!streq(text, "kill-agent") && !streq(text, "kernel"))
-		return -EINVAL;
-	*(enum policy_on_oom *)ret_value = streq(text, "kernel") ? POLICY_OOM_KERNEL : POLICY_OOM_KILL_AGENT;
-	return 0;
+	for (size_t i = 0; i < ELEMENTSOF(on_oom_words); i++)
+		if (streq(text, on_oom_words[i])) {
+			*(enum policy_on_oom *)ret_value = (enum policy_on_oom)i;
+			return 0;
+		}
+	return -EINVAL;
 }
 
 static void on_oom_format(const void *value, char *buffer, size_t size)
 {
-	text_copy(buffer, size, *(const enum policy_on_oom *)value == POLICY_OOM_KERNEL ? "kernel" : "kill-agent");
+	text_copy(buffer, size, on_oom_words[*(const enum policy_on_oom *)value]);
 }
 
 const struct conf_value_kind conf_kind_on_oom = {
-	on_oom_parse, on_oom_format, "is not what can be done when it is out of memory; write kill-agent or kernel",
-	"needs tools in groups of their own, which this version of govd doesn't make; write kill-agent or kernel"};
+	on_oom_parse, on_oom_format,
+	"is not what can be done when it is out of memory; write kill-tool, kill-agent or kernel", NULL};

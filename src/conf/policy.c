@@ -54,9 +54,14 @@ static void limits_check(struct conf_context *context, const struct conf_policy_
 static void protect_check(struct conf_context *context, const struct conf_policy_text *texts,
 			  const struct policy *policy)
 {
-	if (policy->protect && policy->limits.on_oom == POLICY_OOM_KILL_AGENT)
+	if (!policy->protect)
+		return;
+	if (policy->limits.on_oom != POLICY_OOM_KERNEL)
 		conf_complain(context, "memory.on_oom", texts->memory.on_oom,
 			      "would end agents that `protect: true` spares; write kernel, or protect: false");
+	if (policy->tools.max_runtime_ns != UNIT_INFINITY)
+		conf_complain(context, "tools.max_runtime", texts->tools.max_runtime,
+			      "would end what `protect: true` spares; leave it out, or write protect: false");
 }
 
 static int policy_convert(struct conf_context *context, const char *text, size_t length, struct policy *policy)

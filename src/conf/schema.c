@@ -67,6 +67,12 @@ static const cyaml_schema_field_t tasks_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t tools_fields[] = {
+	TEXT_FIELD("memory_max", struct conf_tools_text, memory_max),
+	TEXT_FIELD("max_runtime", struct conf_tools_text, max_runtime),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t connect_fields[] = {
 	TEXT_FIELD("rate", struct conf_connect_text, rate),
 	TEXT_FIELD("burst", struct conf_connect_text, burst),
@@ -112,6 +118,7 @@ static const cyaml_schema_field_t policy_fields[] = {
 	MAP_FIELD("memory", struct conf_policy_text, memory, memory_fields),
 	MAP_FIELD("cpu", struct conf_policy_text, cpu, cpu_fields),
 	MAP_FIELD("tasks", struct conf_policy_text, tasks, tasks_fields),
+	MAP_FIELD("tools", struct conf_policy_text, tools, tools_fields),
 	MAP_FIELD("connect", struct conf_policy_text, connect, connect_fields),
 	MAP_FIELD("breaker", struct conf_policy_text, breaker, breaker_fields),
 	MAP_FIELD("sockets", struct conf_policy_text, sockets, sockets_fields),

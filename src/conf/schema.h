@@ -40,6 +40,9 @@ struct conf_policy_text {
 	struct conf_tasks_text {
 		char *max;
 	} tasks;
+	struct conf_tools_text {
+		char *memory_max, *max_runtime;
+	} tools;
 	struct conf_connect_text {
 		char *rate, *burst, *per, *max_delay, *on_excess, *udp;
 	} connect;

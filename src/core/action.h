@@ -27,6 +27,12 @@ enum action_kind {
 	ACTION_CENSUS,	    /* look at all marked processes, and at /proc: events SEEN, then CENSUS_END */
 	ACTION_PACE,	    /* the agent's policy for connects to the kernel, for its group or its mark */
 	ACTION_UNPACE,	    /* and away from there: nothing is delayed that hasn't been yet */
+	ACTION_TOOL_PLACE,  /* make the tool's group if need be, move pid there. -> EVENT_TOOL_RESULT */
+	ACTION_TOOL_SIGNAL, /* signal to every process of the tool. -> EVENT_TOOL_RESULT */
+	ACTION_TOOL_KILL,   /* the whole tool at once. -> EVENT_TOOL_RESULT */
+	ACTION_TOOL_REMOVE, /* its empty group. -> EVENT_TOOL_RESULT */
+	ACTION_TOOL_WEIGH,  /* all tools of the agent: events TOOL_SAMPLE, then TOOL_WEIGHED */
+	ACTION_TOOL_LOOK,   /* at who is with the root: events FORK, then TOOL_LOOKED */
 	ACTION_LOOK,	    /* at the agent's destinations that are in trouble: events CONNECTS, then CONNECTS_END */
 	ACTION_SAMPLE,	    /* look at the agent's memory now: event SAMPLE */
 	ACTION_TIMER,	    /* EVENT_TICK at time_ns, instead of what was asked for before; UINT64_MAX: none */
@@ -62,9 +68,17 @@ struct action {
 			pid_t pid;
 			uint64_t start_ticks;
 			int signal;
-			uint64_t mark; /* MARK */
-			bool is_quiet; /* MARK: the forks of its lineage need no records */
+			uint64_t mark;	/* MARK */
+			bool is_quiet;	/* MARK: the forks of its lineage need no records */
+			bool has_tools; /* MARK: its children are tools */
 		} process;
+		struct {
+			struct tool_id id;
+			uint64_t since_ns; /* TOOL_PLACE */
+			pid_t pid;	   /* TOOL_PLACE: which process */
+			uint64_t start_ticks;
+			int signal; /* TOOL_SIGNAL */
+		} tool;
 		uint64_t token;
 		struct {
 			uint64_t request;

@@ -21,6 +21,14 @@ enum agent_state {
 const char *agent_state_name(enum agent_state state);
 
 #define AGENT_CGROUP_MAX 512
+#define TOOL_NAME_SIZE 16 /* TASK_COMM_LEN */
+
+/* A tool by the process that it began with. */
+struct tool_id {
+	pid_t pid;
+	uint64_t start_ticks;
+};
+
 #define AGENT_TOKENS_MAX 4
 
 struct agent {
@@ -71,6 +79,7 @@ struct agent {
 	size_t n_hold_tokens;
 	struct troubles *troubles; /* core/trouble.h, owned; NULL: there never was any */
 	struct leak *leak;	   /* core/leak.h, owned; NULL: nothing is forecast */
+	struct tools *tools;	   /* core/tool.h, owned; NULL: there never was any */
 	struct agent *next_ended;  /* core's list of those to be freed */
 	uint64_t request;	   /* of the command that is to be answered; 0: none */
 };

@@ -2,6 +2,7 @@
 #include "core/state.h"
 
 #include "base/text.h"
+#include "core/tool.h"
 
 /* Is this process an agent, a part of one, or nobody's? */
 
@@ -48,8 +49,7 @@ static void quiet_mark(struct actions *actions, const struct proc *proc)
 	action->process.is_quiet = true;
 }
 
-/* The kernel is to know the root by the agent's mark: then it tells of its end, and of its children outside. */
-static void mark_root(struct state *state, struct agent *agent, struct actions *actions)
+void mark_root(struct state *state, struct agent *agent, struct actions *actions)
 {
 	struct action *action;
 
@@ -62,6 +62,7 @@ static void mark_root(struct state *state, struct agent *agent, struct actions *
 	action->process.start_ticks = agent->root_start_ticks;
 	action->process.mark = agent->mark;
 	action->process.is_quiet = agent->is_observed;
+	action->process.has_tools = !agent->is_observed && agent->is_placed && policy_has_tools(agent->policy);
 }
 
 struct agent *birth_agent(struct state *state, const struct birth *birth, struct actions *actions)
@@ -297,6 +298,8 @@ void step_fork(struct state *state, const struct event *event, struct actions *a
 	/* A child that was held has become an agent of its own before its fork's record was read. */
 	if (state_by_root(state, event->fork.pid, event->fork.start_ticks))
 		return;
+	if ((event->fork.tool || event->fork.of.pid) && tool_forked(state, event, actions))
+		return;
 	if (!agent || there == agent)
 		return;
 	/* By its mark it leaves no group but that in which the agent began: another's has got it in another way. */
@@ -331,6 +334,7 @@ static struct policy *policy_placeholder(const char *name)
 		.swap_max_bytes = UNIT_INFINITY,
 		.tasks_max = UNIT_INFINITY,
 	};
+	policy->tools = (struct policy_tools){UNIT_INFINITY, UNIT_INFINITY};
 	policy->sockets.max = UNIT_INFINITY;
 	policy->stop_signal = 15;		   /* SIGTERM, signal(7) */
 	policy->stop_grace_ns = 10 * NSEC_PER_SEC; /* as the default of `stop.grace` */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "core/state.h"
+#include "core/tool.h"
 
 /* Records were lost, or policies have changed: everything is looked at again. */
 
@@ -63,9 +64,12 @@ static struct agent *find_finished(const struct state *state)
 void step_census_end(struct state *state, _unused_ const struct event *event, struct actions *actions)
 {
 	struct agent *agent;
+	size_t cursor = 0;
 
 	state->census_asked = state->census_scans = false;
 	record_lost(state, actions);
 	while ((agent = find_finished(state)))
 		end_agent(state, agent, actions);
+	while ((agent = idmap_next(&state->by_handle, &cursor)))
+		tools_look(agent, actions);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "core/state.h"
+#include "core/tool.h"
 
 /* What a new set of policies changes for the agents there are. */
 
@@ -10,22 +11,31 @@ static bool limits_equal(const struct policy_limits *a, const struct policy_limi
 	       a->cpu_max_pct == b->cpu_max_pct && a->tasks_max == b->tasks_max;
 }
 
+static bool tools_equal(const struct policy *a, const struct policy *b)
+{
+	return policy_has_tools(a) == policy_has_tools(b) && a->tools.memory_max_bytes == b->tools.memory_max_bytes;
+}
+
 static void agent_set_policy(struct state *state, struct agent *agent, struct actions *actions)
 {
 	struct policy *policy = policy_set_find(state->set, agent->policy->name);
-	bool is_same, is_paced;
+	bool is_same, is_paced, had_tools = policy_has_tools(agent->policy);
 
 	if (!policy) {
 		agent->is_orphaned_policy = true; /* what it was started under stays in force until it ends */
 		return;
 	}
-	is_same = !agent->is_orphaned_policy && limits_equal(&policy->limits, &agent->policy->limits);
+	is_same = !agent->is_orphaned_policy && limits_equal(&policy->limits, &agent->policy->limits) &&
+		  tools_equal(policy, agent->policy);
 	is_paced = !agent->is_orphaned_policy && pacing_equal(policy, agent->policy);
 	agent->is_orphaned_policy = false;
 	policy_unref(agent->policy);
 	agent->policy = policy_ref(policy);
 	if ((agent->is_placed || agent->is_placing) && agent->state != AGENT_GONE && !is_same)
 		actions_add(actions, ACTION_LIMIT, agent);
+	if (agent->is_placed && !had_tools && policy_has_tools(policy))
+		tools_begin(state, agent, actions);
+	tools_set_deadlines(state, agent, actions);
 	if ((agent->is_placed || agent->is_observed) && agent->state != AGENT_GONE && !is_paced)
 		actions_add(actions, ACTION_PACE, agent);
 }

@@ -22,6 +22,12 @@ static const char *const event_names[EVENT_KINDS] = {
 	[EVENT_SOCKETS] = "sockets",
 	[EVENT_OOM] = "oom",
 	[EVENT_KILLED] = "killed",
+	[EVENT_TOOL_FOUND] = "tool-found",
+	[EVENT_TOOL_RESULT] = "tool-result",
+	[EVENT_TOOL_EMPTY] = "tool-empty",
+	[EVENT_TOOL_SAMPLE] = "tool-sample",
+	[EVENT_TOOL_WEIGHED] = "tool-weighed",
+	[EVENT_TOOL_LOOKED] = "tool-looked",
 	[EVENT_TICK] = "tick",
 };
 

@@ -11,8 +11,8 @@
 enum event_kind {
 	EVENT_POLICIES,	    /* a new set is in force */
 	EVENT_EXEC,	    /* a candidate has executed */
-	EVENT_FORK,	    /* a marked process outside the slice has a child */
-	EVENT_EXIT,	    /* a root has ended */
+	EVENT_FORK,	    /* a marked process outside the slice has a child; or a tool is born, or a part of one */
+	EVENT_EXIT,	    /* a root, or the first process of a tool, has ended */
 	EVENT_HOLD,	    /* a process waits for token */
 	EVENT_SEEN,	    /* the start-up scan or a census came across a process */
 	EVENT_FOUND,	    /* the start-up scan came across an agent's group of an earlier govd */
@@ -29,6 +29,12 @@ enum event_kind {
 	EVENT_SOCKETS,	    /* an agent's open sockets */
 	EVENT_OOM,	    /* the kernel ends a process for want of memory */
 	EVENT_KILLED,	    /* somebody has sent SIGKILL to a process */
+	EVENT_TOOL_FOUND,   /* a tool's group of an earlier govd */
+	EVENT_TOOL_RESULT,  /* of ACTION_TOOL_PLACE, _SIGNAL, _KILL, _REMOVE */
+	EVENT_TOOL_EMPTY,   /* a tool has no process any more */
+	EVENT_TOOL_SAMPLE,  /* a tool's memory */
+	EVENT_TOOL_WEIGHED, /* ACTION_TOOL_WEIGH has told of all tools */
+	EVENT_TOOL_LOOKED,  /* ACTION_TOOL_LOOK has told all it saw */
 	EVENT_TICK,	    /* the time asked for by ACTION_TIMER has come */
 	EVENT_KINDS,
 };
@@ -57,6 +63,7 @@ struct victim {
 enum oom_limit {
 	OOM_LIMIT_HOST,	 /* the memory of all */
 	OOM_LIMIT_AGENT, /* its own memory.max */
+	OOM_LIMIT_TOOL,	 /* tools.memory_max, of one of its tools */
 	OOM_LIMIT_OTHER, /* of a group that holds the agent, or is in it */
 };
 
@@ -70,7 +77,10 @@ struct oom_view {
 	uint64_t limit_bytes, usage_bytes;				/* not of the host */
 	uint64_t agent_anon_bytes, agent_file_bytes, agent_shmem_bytes; /* of the whole agent */
 	uint64_t agent_kernel_bytes;
-	char largest[OOM_LARGEST_MAX]; /* its processes with the most memory, `PID COMM SIZE, ...` */
+	char largest[OOM_LARGEST_MAX];	/* its processes with the most memory, `PID COMM SIZE, ...` */
+	uint64_t tool_group;		/* nested in the agent's, that the victim was in; 0: none */
+	char tool_name[TOOL_NAME_SIZE]; /* of the first process of the tool in that; "" not known */
+	uint64_t tool_peak_bytes;	/* the most that this tool has had */
 };
 
 struct event {
@@ -88,13 +98,16 @@ struct event {
 		struct {
 			pid_t pid, ppid;
 			uint64_t start_ticks, mark, cgroup_id;
-			uint64_t agent; /* handle of its agent, when the edge knows; 0: by mark */
+			uint64_t agent;	   /* handle of its agent, when the edge knows; 0: by mark */
+			uint64_t tool;	   /* the kernel's number of the tool that it is a part of; 0: by of */
+			struct tool_id of; /* that tool, when the edge knows; pid 0: of none, or of a new one */
 		} fork;
 		struct {
 			pid_t pid;
 			uint64_t start_ticks;
 			int32_t exit_code;
-			bool has_code; /* false: it ended unseen */
+			bool has_code;	    /* false: it ended unseen */
+			uint64_t cgroup_id; /* that it was in; 0: not known */
 		} exit;
 		struct {
 			struct proc proc;
@@ -145,6 +158,16 @@ struct event {
 			uint64_t agent;
 			struct socket_view view;
 		} sockets;
+		struct {
+			uint64_t agent;
+			struct tool_id id;
+			int action, error;	       /* TOOL_RESULT: enum action_kind; 0, or errno, positive */
+			uint64_t cgroup_id, memory_id; /* TOOL_FOUND, TOOL_PLACE: of its groups; 0: none */
+			uint64_t since_ns;	       /* TOOL_FOUND */
+			uint64_t memory_bytes;	       /* TOOL_SAMPLE, TOOL_SIGNAL, TOOL_KILL; UINT64_MAX: not known */
+			size_t found;		       /* TOOL_LOOKED: processes that were with the root */
+			char name[TOOL_NAME_SIZE];     /* TOOL_SIGNAL, TOOL_KILL; "" not known */
+		} tool;
 		struct oom_view oom;
 		struct {
 			struct victim victim;

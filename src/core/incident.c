@@ -18,6 +18,8 @@ const char *incident_kind_name(enum incident_kind kind)
 		[INCIDENT_SOCKETS] = "sockets",
 		[INCIDENT_OOM] = "oom",
 		[INCIDENT_LEAK] = "leak",
+		[INCIDENT_PRESSURE] = "pressure",
+		[INCIDENT_EXPIRED] = "expired",
 	};
 
 	return (unsigned)kind < INCIDENT_KINDS ? names[kind] : "unknown";

@@ -7,7 +7,7 @@
 /* Something that was decided or that happened, with its evidence. */
 
 #define AGENT_ID_SIZE 16 /* 8 hex digits and the NUL, rounded up */
-#define INCIDENT_FACTS_MAX 16
+#define INCIDENT_FACTS_MAX 20
 #define INCIDENT_FACT_TEXT_MAX 128
 #define INCIDENT_TEXTS_MAX 768 /* of all facts together, with their NULs */
 
@@ -24,6 +24,8 @@ enum incident_kind {
 	INCIDENT_SOCKETS,
 	INCIDENT_OOM,
 	INCIDENT_LEAK,
+	INCIDENT_PRESSURE,
+	INCIDENT_EXPIRED,
 	INCIDENT_KINDS,
 };
 

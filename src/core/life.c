@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "base/text.h"
+#include "core/tool.h"
 
 /* What becomes of agents: results of actions, ends, time. */
 
@@ -90,6 +91,7 @@ void step_exit(struct state *state, const struct event *event, struct actions *a
 	struct agent *agent = state_by_root(state, event->exit.pid, event->exit.start_ticks);
 	struct action *action;
 
+	tool_exited(state, event);
 	if (!agent)
 		return;
 	state_clear_root(state, agent);
@@ -210,6 +212,7 @@ void step_tick(struct state *state, _unused_ const struct event *event, struct a
 			next_ns = MIN2(next_ns, agent->look_ns);
 		if (agent->leak && agent->leak->look_ns)
 			next_ns = MIN2(next_ns, agent->leak->look_ns);
+		next_ns = MIN2(next_ns, tools_tick(state, agent, actions));
 	}
 	state->timer_ns = next_ns;
 	action = actions_add(actions, ACTION_TIMER, NULL);
@@ -225,9 +228,12 @@ static void result_place(struct state *state, struct agent *agent, const struct 
 	struct incident *incident;
 
 	agent->is_placing = false;
-	/* Before those who wait go on: none of their connects is to be missed. */
+	agent->is_placed |= !error;
+	/* Before those who wait go on: none of their connects, and of their tools, is to be missed. */
 	if (!error)
 		actions_add(actions, ACTION_PACE, agent);
+	if (!error && policy_has_tools(agent->policy))
+		mark_root(state, agent, actions);
 	answer_waiters(agent, actions);
 	if (error == ESRCH) {
 		state_clear_root(state, agent);
@@ -250,7 +256,6 @@ static void result_place(struct state *state, struct agent *agent, const struct 
 		end_agent(state, agent, actions);
 		return;
 	}
-	agent->is_placed = true;
 	agent->is_empty = false;
 	agent->state = AGENT_ACTIVE;
 	text_copy(agent->origin, sizeof(agent->origin), event->result.origin);
@@ -262,6 +267,7 @@ static void result_place(struct state *state, struct agent *agent, const struct 
 		release_by_mode(agent, actions);
 		return;
 	}
+	tools_look(agent, actions);
 	if (agent->wants_sweep)
 		actions_add(actions, ACTION_SWEEP, agent);
 	if (agent->wants_census)

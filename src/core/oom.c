@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "core/state.h"
+#include "core/tool.h"
 
 /* Deaths that govd hasn't ordered: of memory by the kernel's hand, by systemd-oomd's, or by anybody's SIGKILL. */
 
@@ -59,24 +60,52 @@ static void add_untold(struct incident *incident, unsigned *untold)
 
 /* ---- out of memory ---- */
 
-static void record_oom(const struct oom_view *oom, struct agent *agent, struct actions *actions)
+/* What ends besides the victim. */
+enum oom_part { OOM_VICTIM, OOM_TOOL, OOM_AGENT };
+
+static enum oom_part part_of(const struct oom_view *oom, const struct agent *agent, const struct tool *tool)
+{
+	enum policy_on_oom on_oom = agent->policy->limits.on_oom;
+
+	if (agent->is_observed || agent->policy->protect)
+		return OOM_VICTIM;
+	/* Its own limit ends a tool and nothing else. */
+	if (tool && (oom->limit == OOM_LIMIT_TOOL || on_oom == POLICY_OOM_KILL_TOOL))
+		return OOM_TOOL;
+	return on_oom == POLICY_OOM_KERNEL ? OOM_VICTIM : OOM_AGENT;
+}
+
+static void add_tool(struct incident *incident, const struct oom_view *oom, const struct tool *tool)
+{
+	incident_add_number(incident, "tool_pid", (uint64_t)tool->id.pid);
+	if (*oom->tool_name)
+		incident_add_text(incident, "tool", oom->tool_name);
+	add_bytes(incident, "tool_peak_bytes", oom->tool_peak_bytes);
+}
+
+static void record_oom(const struct oom_view *oom, struct agent *agent, const struct tool *tool,
+		       struct actions *actions)
 {
 	static const struct {
 		const char *rule, *limit;
 	} words[] = {
 		[OOM_LIMIT_HOST] = {"host", "host"},
 		[OOM_LIMIT_AGENT] = {"memory.max", "agent"},
+		[OOM_LIMIT_TOOL] = {"tools.memory_max", "tool"},
 		[OOM_LIMIT_OTHER] = {"memory", "other"},
 	};
-	bool is_whole = agent->policy->limits.on_oom == POLICY_OOM_KILL_AGENT && !agent->is_observed;
+	static const char *const ended[] = {
+		[OOM_VICTIM] = "kill", [OOM_TOOL] = "kill-tool", [OOM_AGENT] = "kill-agent"};
 	struct incident *incident =
 		record_death(actions, INCIDENT_OOM, agent,
-			     (struct record_words){words[oom->limit].rule, is_whole ? "kill-agent" : "kill", "done"});
+			     (struct record_words){words[oom->limit].rule, ended[part_of(oom, agent, tool)], "done"});
 
 	if (!incident)
 		return;
 	incident->by_uid = INCIDENT_BY_KERNEL;
 	add_victim(incident, agent, &oom->victim);
+	if (tool)
+		add_tool(incident, oom, tool);
 	incident_add_text(incident, "limit", words[oom->limit].limit);
 	if (oom->limit != OOM_LIMIT_HOST) {
 		add_bytes(incident, "limit_bytes", oom->limit_bytes);
@@ -97,8 +126,7 @@ static void record_oom(const struct oom_view *oom, struct agent *agent, struct a
 /* What memory.oom.group does where there is one; elsewhere the rest of the agent ends by this. */
 static void end_whole(struct state *state, struct agent *agent, struct actions *actions)
 {
-	if (agent->policy->limits.on_oom != POLICY_OOM_KILL_AGENT || agent->is_observed || agent->policy->protect ||
-	    !agent->is_placed || agent->state == AGENT_STOPPING || agent->state == AGENT_GONE)
+	if (!agent->is_placed || agent->state == AGENT_STOPPING || agent->state == AGENT_GONE)
 		return;
 	agent->state = AGENT_STOPPING;
 	agent->stop_rule = "oom";
@@ -106,21 +134,33 @@ static void end_whole(struct state *state, struct agent *agent, struct actions *
 	kill_agent(state, agent, actions);
 }
 
+static void end_tool(struct state *state, const struct agent *agent, struct tool *tool, struct actions *actions)
+{
+	tool->rule = "oom";
+	tool->ending = INCIDENT_OOM;
+	tool_kill(state, agent, tool, actions);
+}
+
 void step_oom(struct state *state, const struct event *event, struct actions *actions)
 {
 	const struct oom_view *oom = &event->oom;
 	struct agent *agent = agent_of(state, &oom->victim);
+	struct tool *tool;
 
 	if (!agent)
 		return;
+	tool = tool_of_group(agent, oom->tool_group);
 	if (is_root(agent, &oom->victim)) {
 		agent->root_rule = "oom";
 		agent->root_by = INCIDENT_BY_KERNEL;
 	}
 	leak_forget(agent);
 	if (may_tell(&agent->oom_told_ns, &agent->ooms_untold, state->now_ns))
-		record_oom(oom, agent, actions);
-	end_whole(state, agent, actions);
+		record_oom(oom, agent, tool, actions);
+	if (part_of(oom, agent, tool) == OOM_AGENT)
+		end_whole(state, agent, actions);
+	else if (part_of(oom, agent, tool) == OOM_TOOL && !(tool->rule && tool->tries))
+		end_tool(state, agent, tool, actions);
 }
 
 /* ---- SIGKILL ---- */

@@ -49,6 +49,12 @@ static void policy_free(struct policy *policy)
 	free(policy);
 }
 
+bool policy_has_tools(const struct policy *policy)
+{
+	return policy->limits.on_oom == POLICY_OOM_KILL_TOOL || policy->tools.memory_max_bytes != UNIT_INFINITY ||
+	       policy->tools.max_runtime_ns != UNIT_INFINITY;
+}
+
 struct policy *policy_ref(struct policy *policy)
 {
 	if (policy)

@@ -41,7 +41,7 @@ struct policy_match {
 };
 
 enum policy_mode { POLICY_ENFORCE, POLICY_OBSERVE };
-enum policy_on_oom { POLICY_OOM_KERNEL, POLICY_OOM_KILL_AGENT };
+enum policy_on_oom { POLICY_OOM_KERNEL, POLICY_OOM_KILL_AGENT, POLICY_OOM_KILL_TOOL };
 enum policy_hold { POLICY_HOLD_AUTO, POLICY_HOLD_NEVER };
 
 struct policy_limits {
@@ -50,6 +50,12 @@ struct policy_limits {
 	uint32_t cpu_weight;  /* 1..10000 as cgroup v2's cpu.weight; 0: not set */
 	uint32_t cpu_max_pct; /* of one CPU; 0: no limit */
 	uint64_t tasks_max;   /* UNIT_INFINITY: no limit */
+};
+
+/* Of each tool of an agent. */
+struct policy_tools {
+	uint64_t memory_max_bytes; /* UNIT_INFINITY: no limit */
+	uint64_t max_runtime_ns;   /* UNIT_INFINITY: no limit */
 };
 
 enum policy_per { POLICY_PER_DESTINATION, POLICY_PER_PORT, POLICY_PER_AGENT };
@@ -97,6 +103,7 @@ struct policy {
 	enum policy_mode mode;
 	enum policy_hold hold;
 	struct policy_limits limits;
+	struct policy_tools tools;
 	char **allow_user_names, **allow_group_names; /* as written */
 	uid_t *allow_users;
 	gid_t *allow_groups;
@@ -139,6 +146,9 @@ DEFINE_CLEANUP(struct policy_set *, policy_set_unref)
 
 /* Borrowed, or NULL. */
 struct policy *policy_set_find(const struct policy_set *set, const char *name);
+
+/* Whether the tools of its agents are in groups of their own. */
+bool policy_has_tools(const struct policy *policy);
 
 /* Whether `allow` lists this user or one of the groups. */
 bool policy_allows(const struct policy *policy, uid_t uid, const gid_t *groups, size_t n_groups);

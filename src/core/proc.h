@@ -25,7 +25,7 @@ struct proc {
 	pid_t pid, ppid;
 	uint64_t start_ticks; /* field 22 of /proc/PID/stat, USER_HZ since boot: with pid, the identity */
 	uint64_t mark;	      /* lineage mark, 0: none */
-	uint64_t cgroup_id;   /* inode of the v2 group's directory; 0: not known */
+	uint64_t cgroup_id;   /* inode of the v2 group's directory, below the slice its agent's; 0: not known */
 	uid_t uid;	      /* real */
 	unsigned flags;	      /* enum proc_flags */
 	const char *exe;      /* resolved path, without " (deleted)" */

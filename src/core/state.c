@@ -24,6 +24,7 @@ static void agent_free(struct agent *agent)
 	policy_unref(agent->policy);
 	free(agent->troubles);
 	free(agent->leak);
+	free(agent->tools);
 	free(agent);
 }
 
@@ -150,6 +151,7 @@ struct agent *state_add_agent(struct state *state, const struct agent *template,
 	agent->troubles = NULL;
 	agent->leak = NULL;
 	agent->memory_bytes = UINT64_MAX;
+	agent->tools = NULL;
 	agent->look_ns = 0;
 	agent->handle = ++state->next_handle;
 	if (!*agent->id)

@@ -81,6 +81,9 @@ struct birth {
 };
 /* NULL: too many agents or no memory (an alert is recorded). */
 struct agent *birth_agent(struct state *state, const struct birth *birth, struct actions *actions);
+/* The kernel is to know the root by the agent's mark: then it tells of its end, of its children outside, and of tools.
+ */
+void mark_root(struct state *state, struct agent *agent, struct actions *actions);
 void step_exec(struct state *state, const struct event *event, struct actions *actions);
 void step_fork(struct state *state, const struct event *event, struct actions *actions);
 void step_hold(struct state *state, const struct event *event, struct actions *actions);

@@ -9,7 +9,13 @@
 
 static const struct column tool_columns[] = {
 	{.title = "PID", .field = "pid", .is_right = true},
-	{.title = "EXE", .field = "exe", .min_width = 12},
+	{.title = "NAME", .field = "name", .min_width = 8},
+	{.title = "AGE", .field = "since_s", .expendable = 2, .is_right = true},
+	{.title = "MEMORY", .field = "memory_bytes", .expendable = 1, .is_right = true},
+	{.title = "MAX", .field = "memory_max_bytes", .expendable = 3, .is_right = true},
+	{.title = "CPU", .field = "cpu_s", .expendable = 4, .is_right = true},
+	{.title = "TASKS", .field = "tasks", .expendable = 5, .is_right = true},
+	{.title = "EXE", .field = "exe", .expendable = 6, .min_width = 12},
 };
 
 /* `open 12s`: how its breaker stands. */

@@ -117,6 +117,14 @@ void manager_sample(struct manager *manager);
 void oom_got_record(struct manager *manager, const struct gov_record_oom *record);
 void oom_got_kill(struct manager *manager, const struct gov_record_kill *record);
 
+/* tools.c */
+void tools_empty(uint64_t agent, const struct tool_id *tool, void *userdata);
+void tools_found(struct manager *manager, const struct agent *agent);
+void tools_write(struct manager *manager, struct bus_writer *writer, const struct agent *agent);
+/* Only from within an action. */
+void tools_weigh(struct manager *manager, const struct action *action);
+void tools_look_at(struct manager *manager, const struct action *action);
+
 /* sweep.c; only from within an action. */
 void manager_sweep(struct manager *manager, const struct agent *agent);
 

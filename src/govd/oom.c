@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "base/unit.h"
+#include "core/tool.h"
 
 /* Records of deaths by SIGKILL, and what only a look at the group can tell, as long as it is there. */
 
@@ -67,6 +68,25 @@ static void fill_agent(struct manager *manager, const struct agent *agent, const
 		oom->limit = OOM_LIMIT_AGENT;
 }
 
+static void fill_tool(struct manager *manager, const struct agent *agent, const struct gov_record_oom *record,
+		      struct oom_view *oom)
+{
+	const struct tool *tool = tool_of_group(agent, record->tool_id);
+	struct group_stats stats;
+
+	if (!tool)
+		return;
+	oom->tool_group = record->tool_id;
+	if (tool->memory_id && tool->memory_id == record->limit_id)
+		oom->limit = OOM_LIMIT_TOOL;
+	if (groups_tool_stats(manager->groups, agent->handle, &tool->id, &stats) == 0)
+		oom->tool_peak_bytes = stats.memory_peak_bytes;
+	if (tool->id.pid == oom->victim.pid)
+		text_copy(oom->tool_name, sizeof(oom->tool_name), oom->victim.comm);
+	else
+		groups_tool_name(manager->groups, agent->handle, &tool->id, oom->tool_name);
+}
+
 void oom_got_record(struct manager *manager, const struct gov_record_oom *record)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -83,6 +103,8 @@ void oom_got_record(struct manager *manager, const struct gov_record_oom *record
 	oom->limit = record->limit_id ? OOM_LIMIT_OTHER : OOM_LIMIT_HOST;
 	oom->limit_bytes = record->limit_pages * page;
 	oom->usage_bytes = record->usage_pages * page;
+	oom->tool_peak_bytes = UINT64_MAX;
+	fill_tool(manager, agent, record, oom);
 	oom->agent_anon_bytes = oom->agent_file_bytes = oom->agent_shmem_bytes = oom->agent_kernel_bytes = UINT64_MAX;
 	/* One that isn't recorded needs no evidence. */
 	if (!agent->oom_told_ns || manager_now_ns() - agent->oom_told_ns >= DEATH_TOLD_EVERY_NS) {

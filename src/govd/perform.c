@@ -46,7 +46,9 @@ static void perform_mark(struct manager *manager, const struct action *action)
 	    start_ticks != action->process.start_ticks)
 		return;
 	if (action->process.mark)
-		mark = (struct gov_mark){.id = action->process.mark, .root_pid = (uint32_t)action->process.pid};
+		mark = (struct gov_mark){.id = action->process.mark,
+					 .root_pid = (uint32_t)action->process.pid,
+					 .flags = action->process.has_tools ? GOV_MARK_TOOLS : 0};
 	else if (bpf_sense_get_mark(manager->bpf, pidfd, &mark) < 0)
 		return;
 	else if (!action->process.is_quiet)
@@ -135,17 +137,20 @@ static void perform_timer(struct manager *manager, const struct action *action)
 void manager_perform(struct manager *manager, const struct action *action)
 {
 	static void (*const performers[ACTION_KINDS])(struct manager *, const struct action *) = {
-		[ACTION_PLACE] = perform_group,	  [ACTION_MOVE] = perform_group,
-		[ACTION_EVICT] = perform_group,	  [ACTION_LIMIT] = perform_group,
-		[ACTION_MARK] = perform_mark,	  [ACTION_RELEASE] = perform_release,
-		[ACTION_FREEZE] = perform_group,  [ACTION_THAW] = perform_group,
-		[ACTION_SIGNAL] = perform_group,  [ACTION_SIGNAL_ALL] = perform_group,
-		[ACTION_KILL] = perform_group,	  [ACTION_REMOVE] = perform_group,
-		[ACTION_REPLY] = perform_reply,	  [ACTION_HOLD_ANSWER] = perform_hold_answer,
-		[ACTION_SWEEP] = perform_sweep,	  [ACTION_RECORD] = perform_record,
-		[ACTION_TIMER] = perform_timer,	  [ACTION_CENSUS] = perform_census,
-		[ACTION_PACE] = connects_pace,	  [ACTION_UNPACE] = connects_unpace,
-		[ACTION_LOOK] = connects_look,	  [ACTION_FORGET] = perform_forget,
+		[ACTION_PLACE] = perform_group,	     [ACTION_MOVE] = perform_group,
+		[ACTION_EVICT] = perform_group,	     [ACTION_LIMIT] = perform_group,
+		[ACTION_MARK] = perform_mark,	     [ACTION_RELEASE] = perform_release,
+		[ACTION_FREEZE] = perform_group,     [ACTION_THAW] = perform_group,
+		[ACTION_SIGNAL] = perform_group,     [ACTION_SIGNAL_ALL] = perform_group,
+		[ACTION_KILL] = perform_group,	     [ACTION_REMOVE] = perform_group,
+		[ACTION_REPLY] = perform_reply,	     [ACTION_HOLD_ANSWER] = perform_hold_answer,
+		[ACTION_SWEEP] = perform_sweep,	     [ACTION_RECORD] = perform_record,
+		[ACTION_TIMER] = perform_timer,	     [ACTION_CENSUS] = perform_census,
+		[ACTION_PACE] = connects_pace,	     [ACTION_UNPACE] = connects_unpace,
+		[ACTION_LOOK] = connects_look,	     [ACTION_FORGET] = perform_forget,
+		[ACTION_TOOL_PLACE] = perform_group, [ACTION_TOOL_SIGNAL] = perform_group,
+		[ACTION_TOOL_KILL] = perform_group,  [ACTION_TOOL_REMOVE] = perform_group,
+		[ACTION_TOOL_WEIGH] = tools_weigh,   [ACTION_TOOL_LOOK] = tools_look_at,
 		[ACTION_SAMPLE] = perform_sample,
 	};
 

@@ -51,6 +51,7 @@ void manager_got_record(const struct gov_record_head *head, void *userdata)
 		event.fork.start_ticks = procfs_ticks_of_ns(head->start_ns);
 		event.fork.mark = head->mark;
 		event.fork.cgroup_id = head->cgroup_id;
+		event.fork.tool = ((const struct gov_record_fork *)head)->tool;
 		break;
 	case GOV_RECORD_EXIT:
 		event = (struct event){.kind = EVENT_EXIT};
@@ -58,6 +59,7 @@ void manager_got_record(const struct gov_record_head *head, void *userdata)
 		event.exit.start_ticks = procfs_ticks_of_ns(head->start_ns);
 		event.exit.exit_code = ((const struct gov_record_exit *)head)->exit_code;
 		event.exit.has_code = true;
+		event.exit.cgroup_id = head->cgroup_id;
 		break;
 	case GOV_RECORD_CONNECT:
 		connects_got_record(manager, (const struct gov_record_connect *)head);
@@ -155,6 +157,8 @@ static void group_found(const struct agent *saved, const char *policy, bool is_p
 	agent = state_agent_of(manager->state, saved->cgroup_id, 0);
 	if (agent && groups_bind(manager->groups, agent) < 0)
 		manager->counts.actions_failed++;
+	if (agent)
+		tools_found(manager, agent);
 }
 
 static int on_groups(_unused_ sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents, void *userdata)
@@ -225,7 +229,8 @@ static int open_backend(struct manager *manager, const struct group_events *even
 
 static int open_groups(struct manager *manager)
 {
-	static const struct group_events handlers = {.done = group_done, .empty = group_empty, .found = group_found};
+	static const struct group_events handlers = {
+		.done = group_done, .empty = group_empty, .found = group_found, .tool_empty = tools_empty};
 	struct group_events events = handlers;
 	char why[256] = "";
 	int r;

@@ -303,6 +303,19 @@ int procfs_start_ticks(pid_t pid, uint64_t *ret_ticks)
 	return 0;
 }
 
+int procfs_comm(pid_t pid, char *comm, size_t size)
+{
+	char path[32];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	n = file_read(AT_FDCWD, path, comm, size);
+	if (n <= 0)
+		return n == -ENOENT || n == 0 ? -ESRCH : (int)n;
+	comm[strcspn(comm, "\n")] = '\0';
+	return 0;
+}
+
 uint64_t procfs_ticks_of_ns(uint64_t start_ns)
 {
 	/* nsec_to_clock_t(), kernel/time/time.c */

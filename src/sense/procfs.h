@@ -38,6 +38,8 @@ int procfs_read_record(struct procfs *procfs, const struct gov_record_exec *reco
 
 /* start_ticks of a living process, by /proc/PID/stat. 0, -ESRCH. */
 int procfs_start_ticks(pid_t pid, uint64_t *ret_ticks) _must_check_;
+/* Its name, /proc/PID/comm. 0, -ESRCH. */
+int procfs_comm(pid_t pid, char *comm, size_t size) _must_check_;
 /* As above from start_boottime. */
 uint64_t procfs_ticks_of_ns(uint64_t start_ns);
 

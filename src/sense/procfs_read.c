@@ -40,7 +40,7 @@ bool proc_stat_is_dead(const struct proc_stat *stat)
 
 int proc_dir_read_place(struct procfs *procfs, int dir_fd, struct proc *proc)
 {
-	char text[PATH_MAX + 1024];
+	char text[PATH_MAX + 1024], known[sizeof(procfs->cgroup)];
 	size_t slice = strlen(procfs->slice);
 	struct stat st;
 	ssize_t n;
@@ -62,11 +62,16 @@ int proc_dir_read_place(struct procfs *procfs, int dir_fd, struct proc *proc)
 	if (r < 0)
 		return 0;
 	proc->cgroup = procfs->cgroup;
+	text_copy(known, sizeof(known), procfs->cgroup);
 	if (slice > 0 && strncmp(procfs->cgroup, procfs->slice, slice) == 0 &&
-	    (procfs->cgroup[slice] == '/' || procfs->cgroup[slice] == '\0'))
+	    (procfs->cgroup[slice] == '/' || procfs->cgroup[slice] == '\0')) {
 		proc->flags &= ~(unsigned)PROC_OUTSIDE;
+		/* Its agent's group, whatever is nested in that. */
+		if (known[slice])
+			known[slice + 1 + strcspn(known + slice + 1, "/")] = '\0';
+	}
 	/* Its group's directory may be gone already. */
-	if (fstatat(procfs->cgroup_fd, procfs->cgroup[1] ? procfs->cgroup + 1 : ".", &st, 0) == 0)
+	if (fstatat(procfs->cgroup_fd, known[1] ? known + 1 : ".", &st, 0) == 0)
 		proc->cgroup_id = st.st_ino;
 	return 0;
 }

@@ -112,6 +112,9 @@ Test(conf, defaults)
 	cr_expect_eq(p->limits.cpu_weight, 0);
 	cr_expect_eq(p->limits.cpu_max_pct, 0);
 	cr_expect_eq(p->limits.tasks_max, UNIT_INFINITY);
+	cr_expect_eq(p->tools.memory_max_bytes, UNIT_INFINITY);
+	cr_expect_eq(p->tools.max_runtime_ns, UNIT_INFINITY);
+	cr_expect_not(policy_has_tools(p));
 	cr_expect_eq(p->stop_signal, SIGTERM);
 	cr_expect_eq(p->connect.rate_count, 0);
 	cr_expect_eq(p->breaker.failures, 0);
@@ -123,6 +126,30 @@ Test(conf, defaults)
 	cr_expect_null(p->key_args);
 	cr_expect_null(p->key_env);
 	policy_unref(p);
+}
+
+Test(conf, tools_are_read_and_shown)
+{
+	static const struct {
+		const char *text, *shown;
+	} cases[] = {
+		{"tools: {memory_max: 1G}\n", "tools:\n  memory_max: 1G\n  max_runtime: infinity\n"},
+		{"tools: {max_runtime: 10min}\n", "tools:\n  memory_max: infinity\n  max_runtime: 10min\n"},
+		{"memory: {on_oom: kill-tool}\n", "  on_oom: kill-tool\n"},
+	};
+
+	for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+		_cleanup_free_ char *text = NULL;
+		struct policy *p;
+		char yaml[128];
+
+		snprintf(yaml, sizeof(yaml), "match: {exe: claude}\n%s", cases[i].text);
+		p = parse_good(yaml);
+		cr_expect(policy_has_tools(p), "%s", cases[i].text);
+		cr_assert_eq(conf_policy_dump(p, &text), 0);
+		cr_expect_not_null(strstr(text, cases[i].shown), "%s", text);
+		policy_unref(p);
+	}
 }
 
 Test(conf, on_oom_is_read_and_shown)

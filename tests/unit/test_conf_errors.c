@@ -69,11 +69,22 @@ static const struct bad_case bad_cases[] = {
 	{"match: {exe: /x}\nmemory: {hihg: 1G}\n",
 	 "bots.yaml: memory.hihg: unknown key; did you mean high? known here: high, max, swap_max, on_oom\n"},
 	{"match: {exe: /x}\nmemory: {on_oom: kill}\n",
-	 "bots.yaml: memory.on_oom: \"kill\" is not what can be done when it is out of memory; write kill-agent or "
-	 "kernel\n"},
-	{"match: {exe: /x}\nmemory: {on_oom: kill-tool}\n",
-	 "bots.yaml: memory.on_oom: \"kill-tool\" needs tools in groups of their own, which this version of govd "
-	 "doesn't make; write kill-agent or kernel\n"},
+	 "bots.yaml: memory.on_oom: \"kill\" is not what can be done when it is out of memory; write kill-tool, "
+	 "kill-agent or kernel\n"},
+	{"match: {exe: /x}\nmemory: {on_oom: kill-tool}\nprotect: true\n",
+	 "bots.yaml: memory.on_oom: \"kill-tool\" would end agents that `protect: true` spares; write kernel, or "
+	 "protect: false\n"},
+	{"match: {exe: /x}\ntools: {max_runtime: 5min}\nprotect: true\n",
+	 "bots.yaml: tools.max_runtime: \"5min\" would end what `protect: true` spares; leave it out, or write "
+	 "protect: false\n"},
+	{"match: {exe: /x}\ntools: {max_runtime: 0}\n",
+	 "bots.yaml: tools.max_runtime: \"0\" is out of range; write more than 0, such as 10min, or infinity\n"},
+	{"match: {exe: /x}\ntools: {memory_max: 10K}\n",
+	 "bots.yaml: tools.memory_max: \"10K\" is out of range; write 1M or more, at most 100% of the machine's "
+	 "memory, or infinity\n"},
+	{"match: {exe: /x}\ntools: 1G\n",
+	 "bots.yaml: tools: is a single value; write limits of each tool, such as tools: {memory_max: 1G, "
+	 "max_runtime: 10min}\n"},
 	{"match: {exe: /x}\nmemory: {on_oom: kill-agent}\nprotect: true\n",
 	 "bots.yaml: memory.on_oom: \"kill-agent\" would end agents that `protect: true` spares; write kernel, or "
 	 "protect: false\n"},
@@ -91,10 +102,10 @@ static const struct bad_case bad_cases[] = {
 	 "false\n"},
 	{"match: {exe: /x}\nmemroy: {high: 1G}\n",
 	 "bots.yaml: memroy: unknown key; did you mean memory? known here: match, key, mode, hold, allow, memory, cpu, "
-	 "tasks, connect, breaker, sockets, leak, stop, priority, protect\n"},
+	 "tasks, tools, connect, breaker, sockets, leak, stop, priority, protect\n"},
 	{"match: {exe: /x}\nxyzzy: 1\n",
 	 "bots.yaml: xyzzy: unknown key; known here: match, key, mode, hold, allow, "
-	 "memory, cpu, tasks, connect, breaker, sockets, leak, stop, priority, protect\n"},
+	 "memory, cpu, tasks, tools, connect, breaker, sockets, leak, stop, priority, protect\n"},
 	{"match: {exe: /x}\nmemory.high: 1G\n", "bots.yaml: memory.high: unknown key; write memory: {high: ...}\n"},
 	{"match: {exe: /x}\ncpu: {weight: 0}\n",
 	 "bots.yaml: cpu.weight: \"0\" is out of range; write a number from 1 to 10000, such as 100\n"},
@@ -134,8 +145,6 @@ static const struct bad_case bad_cases[] = {
 	{"match: {exe: /x}\nhold: 1s\n", "bots.yaml: hold: \"1s\" is not a way to hold; write auto or never\n"},
 	{"match: {exe: /x}\nplacement: scope\n",
 	 "bots.yaml: placement: is not supported by this version of govd; leave it out\n"},
-	{"match: {exe: /x}\ntools: {memory_max: 1G}\n",
-	 "bots.yaml: tools: is not supported by this version of govd; leave it out\n"},
 	{"match: {exe: /x}\nconnect: {}\n", "bots.yaml: connect.rate: is missing; write a rate such as 5/min\n"},
 	{"match: {exe: /x}\nconnect: {burst: 3}\n",
 	 "bots.yaml: connect.rate: is missing; write a rate such as 5/min\n"},
@@ -321,9 +330,9 @@ static const struct bad_case bad_cases[] = {
 	 "bots.yaml: stop.signal: \"X\" is not a signal; write a name such as TERM, INT, QUIT or SIGTERM\n"
 	 "bots.yaml: stop.grace: \"soon\" is not a time; write a number with ms, s, min or h, such as 10s or 2min\n"
 	 "bots.yaml: protect: \"7\" is neither true nor false; write one of them\n"},
-	{"match: {exe: /x}\n\"a\\nb\": c\n",
-	 "bots.yaml: a\\x0ab: unknown key; known here: match, key, mode, hold, allow, memory, cpu, tasks, connect, "
-	 "breaker, sockets, leak, stop, priority, protect\n"},
+	{"match: {exe: /x}\n\"a\\nb\": c\n", "bots.yaml: a\\x0ab: unknown key; known here: match, key, mode, hold, "
+					     "allow, memory, cpu, tasks, tools, connect, "
+					     "breaker, sockets, leak, stop, priority, protect\n"},
 	{"match: {exe: /x}\nmode: \"\\e[31mred\"\n",
 	 "bots.yaml: mode: \"\\x1b[31mred\" is not a mode; write enforce or observe\n"},
 	{"match: {exe: /x}: y\n",

@@ -23,6 +23,7 @@ static struct policy *make_policy(const struct world_policy *from)
 		.swap_max_bytes = UNIT_INFINITY,
 		.tasks_max = UNIT_INFINITY,
 	};
+	policy->tools = (struct policy_tools){UNIT_INFINITY, UNIT_INFINITY};
 	policy->sockets.max = UNIT_INFINITY;
 	if (from->allow_user) {
 		policy->allow_users = calloc(1, sizeof(uid_t));
