@@ -26,7 +26,7 @@ static void tell_full(struct state *state, struct actions *actions)
 		incident_add_number(incident, "agents", state->by_handle.used);
 }
 
-static void place_agent(struct agent *agent, struct actions *actions)
+static void place_agent(struct state *state, struct agent *agent, struct actions *actions)
 {
 	struct action *action = actions_add(actions, ACTION_PLACE, agent);
 
@@ -34,7 +34,7 @@ static void place_agent(struct agent *agent, struct actions *actions)
 		return;
 	action->process.pid = agent->root_pid;
 	action->process.start_ticks = agent->root_start_ticks;
-	agent->is_placing = true;
+	state_set_placing(state, agent, true);
 }
 
 /* Nobody governs it: what it forks is of no interest. */
@@ -86,7 +86,10 @@ struct agent *birth_agent(struct state *state, const struct birth *birth, struct
 
 	/* Itself, or a root that ended unseen and whose pid it has now. */
 	previous = idmap_get(&state->by_root, (uint64_t)proc->pid);
+	/* Whose group it begins in; of one that was outside and is being placed, in a moment that one's. */
 	parent = idmap_get(&state->by_cgroup, proc->cgroup_id);
+	if (!parent && previous && previous->is_placing)
+		parent = previous;
 	template.parent = parent ? parent->handle : 0;
 	if (birth->key)
 		text_copy(template.key, sizeof(template.key), birth->key);
@@ -121,7 +124,7 @@ struct agent *birth_agent(struct state *state, const struct birth *birth, struct
 		mark_root(state, agent, actions);
 	if (birth->hold_token)
 		agent->hold_tokens[agent->n_hold_tokens++] = birth->hold_token;
-	place_agent(agent, actions);
+	place_agent(state, agent, actions);
 	return agent;
 }
 
@@ -142,11 +145,16 @@ static struct agent *observed_parent(const struct state *state, const struct pro
 static struct kin find_kin(struct state *state, const struct proc *proc, uint64_t lineage)
 {
 	struct kin kin = {.agent = proc->cgroup_id ? idmap_get(&state->by_cgroup, proc->cgroup_id) : NULL};
+	struct agent *own = state_by_root(state, proc->pid, proc->start_ticks);
 	struct policy *policy;
 
-	kin.is_inside = kin.agent;
+	/* A root that is being placed may yet be in the group of the agent that has started it. */
+	if (own && own->is_placing)
+		kin.agent = own;
+	else
+		kin.is_inside = kin.agent;
 	if (!kin.agent)
-		kin.agent = state_by_root(state, proc->pid, proc->start_ticks);
+		kin.agent = own;
 	/* Who asked for it by name has the last word on its root. */
 	if (kin.agent && kin.agent->is_explicit && kin.agent->root_pid == proc->pid &&
 	    kin.agent->root_start_ticks == proc->start_ticks)
@@ -181,7 +189,7 @@ static void join_agent(struct state *state, struct agent *agent, pid_t pid, uint
 		state_set_root(state, agent, pid, start_ticks);
 		agent->how = how_names[BIRTH_LINEAGE];
 		mark_root(state, agent, actions);
-		place_agent(agent, actions);
+		place_agent(state, agent, actions);
 		return;
 	}
 	action = actions_add(actions, ACTION_MOVE, agent);
@@ -234,6 +242,10 @@ static struct agent *consider(struct state *state, const struct birth *birth, ui
 		return NULL;
 	}
 	kin = find_kin(state, proc, lineage);
+	/* A root that is held hasn't executed yet what made it one: a look sees what it was before. */
+	if (kin.birth && birth->how == BIRTH_SCAN && kin.agent && kin.agent->n_hold_tokens &&
+	    kin.agent->root_pid == proc->pid)
+		return NULL;
 	if (kin.birth) {
 		own.policy = kin.birth;
 		return birth_agent(state, &own, actions);

@@ -227,7 +227,7 @@ static void result_place(struct state *state, struct agent *agent, const struct 
 	int error = event->result.error;
 	struct incident *incident;
 
-	agent->is_placing = false;
+	state_set_placing(state, agent, false);
 	agent->is_placed |= !error;
 	/* Before those who wait go on: none of their connects, and of their tools, is to be missed. */
 	if (!error)

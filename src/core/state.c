@@ -204,6 +204,13 @@ void state_set_cgroup(struct state *state, struct agent *agent, uint64_t cgroup_
 		agent->cgroup_id = cgroup_id;
 }
 
+void state_set_placing(struct state *state, struct agent *agent, bool is_placing)
+{
+	state->n_placing += is_placing;
+	state->n_placing -= agent->is_placing;
+	agent->is_placing = is_placing;
+}
+
 int state_set_mark(struct state *state, struct agent *agent, uint64_t mark)
 {
 	int r = idmap_put(&state->by_mark, mark, agent);
@@ -222,6 +229,7 @@ int state_set_mark(struct state *state, struct agent *agent, uint64_t mark)
 void state_end_agent(struct state *state, struct agent *agent)
 {
 	state_clear_root(state, agent);
+	state_set_placing(state, agent, false);
 	if (agent->cgroup_id && idmap_get(&state->by_cgroup, agent->cgroup_id) == agent)
 		idmap_remove(&state->by_cgroup, agent->cgroup_id);
 	if (agent->mark && idmap_get(&state->by_mark, agent->mark) == agent)
@@ -266,6 +274,17 @@ const struct agent *state_agent_of_process(const struct state *state, uint64_t c
 	const struct agent *agent = cgroup_id ? idmap_get(&state->by_cgroup, cgroup_id) : NULL;
 
 	return agent ? agent : state_by_mark(state, mark);
+}
+
+uint64_t state_settled(const struct state *state, uint64_t mark)
+{
+	const struct agent *agent;
+	size_t cursor = 0;
+
+	while (state->n_placing && (agent = idmap_next(&state->by_handle, &cursor)))
+		if (agent->is_placing && agent->mark && agent->mark <= mark)
+			mark = agent->mark - 1;
+	return mark;
 }
 
 static bool agent_is_named(const struct agent *agent, const char *name)

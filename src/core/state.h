@@ -32,6 +32,7 @@ struct state {
 	uint64_t lost_execs, lost_forks, lost_exits; /* since the last census */
 	bool census_asked, census_scans;	     /* one is due; and it looks at all of /proc */
 	bool census_waits;			     /* it may be put off, as nothing but "left" asks for it */
+	size_t n_placing;			     /* agents with is_placing */
 	uint64_t timer_ns;			     /* asked for last; UINT64_MAX: none */
 	struct stranger strangers[STRANGERS_MAX];
 	uint64_t strangers_missed; /* storms of more, since it was recorded */
@@ -61,6 +62,7 @@ struct agent *state_add_agent(struct state *state, const struct agent *template,
 void state_set_root(struct state *state, struct agent *agent, pid_t pid, uint64_t start_ticks);
 void state_clear_root(struct state *state, struct agent *agent);
 void state_set_cgroup(struct state *state, struct agent *agent, uint64_t cgroup_id, const char *cgroup);
+void state_set_placing(struct state *state, struct agent *agent, bool is_placing);
 int state_set_mark(struct state *state, struct agent *agent, uint64_t mark);
 /* Out of all indexes; freed at the next step(). */
 void state_end_agent(struct state *state, struct agent *agent);

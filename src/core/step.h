@@ -40,6 +40,8 @@ const struct agent *state_agent_of_process(const struct state *state, uint64_t c
 /* Whether the forecast has its memory reach the cap, and when (CLOCK_MONOTONIC); which key of the policy that is. */
 bool agent_reaches_cap(const struct agent *agent, uint64_t *ret_at_ns);
 const char *agent_cap_key(const struct agent *agent);
+/* Up to which mark, at most this one, all lineages are where they belong: those that are being placed aren't. */
+uint64_t state_settled(const struct state *state, uint64_t mark);
 /* By id, unique prefix of an id, POLICY/KEY, or POLICY when it has one agent. 0, -ENOENT, or -ENOTUNIQ. */
 int state_agent_find(const struct state *state, const char *name, const struct agent **ret_agent) _must_check_;
 

@@ -95,14 +95,15 @@ void manager_drain_ring(struct manager *manager)
 
 /*
  * The ring was empty: who carries a mark from before is in the group where it belongs. Those of the time before, not of
- * now, as two processors' records may be swapped, and what was forked during a move is told of a moment later.
+ * now, as two processors' records may be swapped, and what was forked during a move is told of a moment later. Nor
+ * those of agents that are being placed, which takes systemd some time.
  */
 static void settle_marks(struct manager *manager)
 {
 	/* What is missing is looked for by its mark. */
 	if (manager->census_wanted)
 		return;
-	if (bpf_sense_settle(manager->bpf, manager->drained_mark) < 0)
+	if (bpf_sense_settle(manager->bpf, state_settled(manager->state, manager->drained_mark)) < 0)
 		manager->counts.actions_failed++;
 	manager->drained_mark = manager->handled_mark;
 }

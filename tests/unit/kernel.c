@@ -269,6 +269,8 @@ void kernel_act(struct kernel *kernel)
 		act_tasks(kernel);
 	else if (what < 780)
 		edge_deliver(kernel);
+	else if (what < 840 && kernel->n_slow)
+		edge_place(kernel);
 	else if (what < 900)
 		edge_empty(kernel);
 	else if (what < 940)
@@ -281,6 +283,8 @@ void kernel_act(struct kernel *kernel)
 		edge_reload(kernel);
 	else if (what < 990)
 		edge_restart(kernel);
+	else
+		edge_place(kernel);
 }
 
 void kernel_settle(struct kernel *kernel)
@@ -289,7 +293,9 @@ void kernel_settle(struct kernel *kernel)
 	for (unsigned i = 0; i < 200; i++) {
 		edge_drain(kernel);
 		edge_empty(kernel);
-		if (kernel->census_wanted)
+		if (kernel->n_slow)
+			edge_place(kernel);
+		else if (kernel->census_wanted)
 			edge_census(kernel);
 		else if (kernel->timer_ns != UINT64_MAX)
 			edge_tick(kernel);
@@ -299,9 +305,9 @@ void kernel_settle(struct kernel *kernel)
 	cr_assert(false, "it doesn't come to rest");
 }
 
-void kernel_init(struct kernel *kernel, uint64_t seed)
+void kernel_init(struct kernel *kernel, uint64_t seed, bool is_slow)
 {
-	*kernel = (struct kernel){.random = seed, .now_ns = NSEC_PER_SEC, .timer_ns = UINT64_MAX};
+	*kernel = (struct kernel){.is_slow = is_slow, .random = seed, .now_ns = NSEC_PER_SEC, .timer_ns = UINT64_MAX};
 	kernel->failures_pct = 3;
 	for (size_t i = 0; i < 3; i++) {
 		kernel->tasks[i] = (struct task){.lives = true,
@@ -328,4 +334,5 @@ void kernel_done(struct kernel *kernel)
 	free(kernel->cages);
 	free(kernel->overflow);
 	free(kernel->jobs);
+	free(kernel->slow);
 }

@@ -6,8 +6,8 @@
 
 /*
  * A simulated kernel with govd's edges around step(): processes with marks and groups, a ring that loses records, a
- * census, results that come at once, as those of the native backend do, and a truth of its own of whose lineage each
- * process is.
+ * census, results that come at once, as those of the native backend do, or later, as systemd's, and a truth of its own
+ * of whose lineage each process is.
  */
 
 #define TASKS 40
@@ -91,6 +91,9 @@ struct kernel {
 	uint64_t lost;
 	struct job *jobs;
 	size_t n_jobs, size_jobs;
+	struct job *slow; /* placings that are under way */
+	size_t n_slow, size_slow;
+	bool is_slow; /* placing takes time, as with the systemd backend */
 	bool census_wanted, census_scans, in_census;
 	unsigned failures_pct;
 	unsigned char answered[REQUESTS], let_go[REQUESTS];
@@ -99,7 +102,7 @@ struct kernel {
 extern const char *const exe_paths[EXES];
 
 uint32_t kernel_random(struct kernel *kernel, uint32_t below);
-void kernel_init(struct kernel *kernel, uint64_t seed);
+void kernel_init(struct kernel *kernel, uint64_t seed, bool is_slow);
 void kernel_done(struct kernel *kernel);
 /* What may happen on a host, at random. */
 void kernel_act(struct kernel *kernel);
@@ -113,6 +116,8 @@ void edge_restart(struct kernel *kernel);
 void edge_deliver(struct kernel *kernel);
 void edge_drain(struct kernel *kernel);
 void edge_empty(struct kernel *kernel);
+/* Carries out the placing that has waited longest. */
+void edge_place(struct kernel *kernel);
 void edge_tick(struct kernel *kernel);
 void edge_census(struct kernel *kernel);
 void edge_command(struct kernel *kernel);

@@ -52,7 +52,25 @@ static void on_result_action(struct kernel *kernel, const struct action *action)
 		cr_assert(!task || (!task->is_guardian && !task->told_guard), "a protected process is placed");
 	}
 	/* Between two events nothing else happens to a group. */
-	job_do(kernel, job);
+	if (action->kind != ACTION_PLACE || !kernel->is_slow) {
+		job_do(kernel, job);
+		return;
+	}
+	kernel->slow = grow(kernel->slow, kernel->n_slow, &kernel->size_slow, sizeof(*kernel->slow));
+	kernel->slow[kernel->n_slow++] = *job;
+	kernel->n_jobs--;
+}
+
+void edge_place(struct kernel *kernel)
+{
+	struct job job;
+
+	if (!kernel->n_slow)
+		return;
+	job = kernel->slow[0];
+	memmove(kernel->slow, kernel->slow + 1, --kernel->n_slow * sizeof(job));
+	job_do(kernel, &job);
+	edge_send(kernel, &job.event, -1);
 }
 
 static void on_move(struct kernel *kernel, const struct action *action)
@@ -83,7 +101,7 @@ static void on_evict(struct kernel *kernel, const struct action *action)
 	if (!task || owner->cage < 0 || task->cage != owner->cage)
 		return;
 	task_owner(kernel, task, &is_lax);
-	cr_assert(task->is_guardian || is_lax || (task->token && task->future == EXE_GUARD),
+	cr_assert(task->is_guardian || is_lax || (task->token && (task->future == EXE_GUARD || task->exe == EXE_GUARD)),
 		  "what isn't protected is moved out");
 	task->cage = cage_origin(kernel, owner->cage);
 }
@@ -131,7 +149,7 @@ static void on_signal(struct kernel *kernel, const struct action *action)
 
 static void on_limit(struct kernel *kernel, const struct action *action)
 {
-	cr_assert(!action->agent->is_observed && action->agent->is_placed);
+	cr_assert(!action->agent->is_observed && (action->agent->is_placed || action->agent->is_placing));
 	(void)kernel;
 }
 

@@ -53,6 +53,15 @@ static void learn_descendants(struct kernel *kernel, const struct task *root, in
 	}
 }
 
+/* Whether its root was another agent's, which is being placed. */
+static bool is_unplaced(const struct kernel *kernel, const struct agent *agent)
+{
+	for (size_t i = 0; i < kernel->n_slow; i++)
+		if (kernel->slow[i].pid == agent->root_pid && kernel->slow[i].start == agent->root_start_ticks)
+			return true;
+	return false;
+}
+
 static void learn_agent(struct kernel *kernel, const struct agent *agent, int node)
 {
 	struct task *root = task_find(kernel, agent->root_pid, agent->root_start_ticks);
@@ -83,6 +92,9 @@ static void learn_agent(struct kernel *kernel, const struct agent *agent, int no
 	}
 	kernel->owners[kernel->n_owners].node = node;
 	kernel->nodes[node].owner = kernel->n_owners;
+	/* The look for descendants comes after the placing: parents may have ended until then. A root that becomes yet
+	 * another agent while it is being placed has begun in several groups. */
+	kernel->nodes[node].is_lax |= kernel->is_slow && (takes_over || is_unplaced(kernel, agent));
 	kernel->by_handle[agent->handle] = ++kernel->n_owners;
 	if (takes_over && root)
 		learn_descendants(kernel, root, old_node);

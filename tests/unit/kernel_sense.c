@@ -70,7 +70,7 @@ void edge_deliver(struct kernel *kernel)
 	tell_lost(kernel);
 	if (kernel->n_ring || kernel->census_wanted)
 		return;
-	kernel->settled_mark = kernel->drained_mark;
+	kernel->settled_mark = MAX2(kernel->settled_mark, state_settled(kernel->state, kernel->drained_mark));
 	kernel->drained_mark = kernel->handled_mark;
 }
 
@@ -297,6 +297,21 @@ void edge_reload(struct kernel *kernel)
 	policy_set_unref(old);
 }
 
+/* Who waits outside for its agent's placing, or to be moved after it: only the govd that has died knows of them. */
+static void leave_unmoved(struct kernel *kernel)
+{
+	for (size_t i = 0; i < TASKS && kernel->is_slow; i++) {
+		struct task *task = &kernel->tasks[i];
+		bool is_lax;
+		const struct owner *owner = task->lives ? task_owner(kernel, task, &is_lax) : NULL;
+
+		if (!owner || owner->is_observed || owner->cage == task->cage)
+			continue;
+		task->node = node_new(kernel, task->node, task->life);
+		kernel->nodes[task->node].is_lax = true;
+	}
+}
+
 static void forget_all(struct kernel *kernel)
 {
 	state_free(kernel->state);
@@ -311,7 +326,8 @@ static void forget_all(struct kernel *kernel)
 		child->node = node_new(kernel, child->node, child->life);
 		kernel->nodes[child->node].is_lax = true;
 	}
-	kernel->n_ring = kernel->n_overflow = 0;
+	leave_unmoved(kernel);
+	kernel->n_ring = kernel->n_overflow = kernel->n_slow = 0;
 	kernel->lost = 0;
 	kernel->census_wanted = kernel->census_scans = false;
 	memset(kernel->by_handle, 0, sizeof(kernel->by_handle));
