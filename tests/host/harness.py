@@ -169,7 +169,13 @@ class GovdTest(unittest.TestCase):
         return [agent for agent in self.ctl_json("list") if policy in (None, agent["policy"])]
 
     def agent_of(self, pid):
-        return wait_until(lambda: next((a for a in self.agents() if a["pid"] == pid), None), f"an agent of pid {pid}")
+        """As soon as it is placed, or observed."""
+        return wait_until(lambda: next((a for a in self.agents() if a["pid"] == pid and
+                                        a["state"] not in ("starting", "held")), None), f"an agent of pid {pid}")
+
+    def group_of(self, policy):
+        """How the name of the group of an agent of this policy begins; the agent's id follows."""
+        return f"govd-{policy}-" if self.ctl_json("status")["backend"] == "systemd" else f"{policy}-"
 
     # ---- policies, programs, processes
 
@@ -197,6 +203,9 @@ class GovdTest(unittest.TestCase):
 
     def is_inside(self, pid, agent=None):
         path = cgroups_of(pid).get("", "")
+        if agent and not agent["cgroup"]:
+            # It was told while it was being placed.
+            agent.update(self.ctl_json("show", agent["id"]))
         return f"/{self.slice}/" in path and (agent is None or path == agent["cgroup"])
 
     def assert_placed(self, pid, agent=None):

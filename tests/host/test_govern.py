@@ -93,7 +93,7 @@ class PlacingTest(GovdTest):
         process = self.spawn(outer, "-c", f"{inner} 300 & sleep 300 & wait")
         found = self.agent_of(process.pid)
         wait_until(lambda: len(children_of(process.pid)) == 2, "two children")
-        nested = wait_until(lambda: self.agents("inner"), "the inner agent")[0]
+        nested = self.agent_of(wait_until(lambda: self.agents("inner"), "the inner agent")[0]["pid"])
         self.assertNotEqual(nested["cgroup"], found["cgroup"])
         self.assertEqual(self.ctl_json("show", nested["id"])["parent"], found["id"])
         for child in children_of(process.pid):
@@ -113,7 +113,8 @@ class PlacingTest(GovdTest):
         self.assert_placed(process.pid, found)
         with open(fifo, "w", encoding="ascii") as file:
             file.write("go\n")
-        nested = wait_until(lambda: len(self.agents("inner")) == 5 and self.agents("inner"), "five inner agents")
+        wait_until(lambda: len(self.agents("inner")) == 5, "five inner agents")
+        nested = [self.agent_of(agent["pid"]) for agent in self.agents("inner")]
 
         def members(agent):
             with open(v2_root() + agent["cgroup"] + "/cgroup.procs", encoding="ascii") as file:
@@ -148,7 +149,7 @@ class PlacingTest(GovdTest):
         self.assertEqual(cgroups_of(process.pid), before)
         for child in children_of(process.pid):
             self.assertEqual(cgroups_of(child), before)
-        self.assertFalse(os.path.exists(v2_root() + found["cgroup"]))
+        wait_until(lambda: not os.path.exists(v2_root() + found["cgroup"]), "its group is removed")
         self.policy("later", "match: {script: DIR/forks.sh}\n")
         self.ctl("policy", "reload")
         self.assertEqual(self.agents(), [])
@@ -277,7 +278,7 @@ class LifeTest(GovdTest):
         self.assertGreater(time.monotonic() - begun, 0.9)
         wait_until(lambda: not self.agents(), "the agent is gone")
         self.assertFalse([pid for pid in family if is_alive(pid)])
-        self.assertFalse(os.path.exists(v2_root() + found["cgroup"]))
+        wait_until(lambda: not os.path.exists(v2_root() + found["cgroup"]), "its group is removed")
 
     def test_stop_lets_the_rest_finish_after_the_root(self):
         text = "match: {exe: DIR/bin/agent}\nstop: {grace: 10s}\n"
@@ -354,7 +355,7 @@ class RunTest(GovdTest):
         self.start()
         done = self.ctl("run", "--policy", "job", "--", "sh", "-c", "cat /proc/self/cgroup; exit 7", check=False)
         self.assertEqual(done.returncode, 7)
-        self.assertIn(f"/{self.slice}/job-", done.stdout)
+        self.assertIn(f"/{self.slice}/{self.group_of('job')}", done.stdout)
         self.assertNotEqual(self.ctl("run", "--policy", "none", "--", "true", check=False).returncode, 0)
 
     def test_reuse_gives_fifty_callers_one_agent(self):
@@ -375,7 +376,7 @@ class RunTest(GovdTest):
         as_nobody = {"user": "nobody", "group": "nogroup", "extra_groups": []}
         done = self.ctl("run", "--policy", "open", "--", "cat", "/proc/self/cgroup", check=False, **as_nobody)
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("/open-", done.stdout)
+        self.assertIn("/" + self.group_of("open"), done.stdout)
         self.assertNotEqual(self.ctl("run", "--policy", "job", "--", "true", check=False, **as_nobody).returncode, 0)
         for words in (["list"], ["policy", "reload"], ["adopt", str(os.getpid()), "--policy", "open"]):
             self.assertNotEqual(self.ctl(*words, check=False, **as_nobody).returncode, 0, words)
