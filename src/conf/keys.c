@@ -22,7 +22,7 @@ static const struct conf_key policy_keys[] = {
 	{"key.env", CONF_SCALAR, "write the name of a variable, such as ROOM", false},
 	{"mode", CONF_SCALAR, "write enforce or observe", false},
 	{"hold", CONF_SCALAR, "write auto or never", false},
-	{"placement", CONF_LATER, NULL, false},
+	{"placement", CONF_SCALAR, "write auto, scope, nested or none", false},
 	{"allow", CONF_MAP, "write who may use govctl run, such as allow: {users: [ann], groups: [bots]}", false},
 	{"allow.users", CONF_LIST, "write a user's name, or a list of them, such as [ann]", true},
 	{"allow.groups", CONF_LIST, "write a group's name, or a list of them, such as [bots]", true},

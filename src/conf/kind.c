@@ -302,6 +302,30 @@ static void hold_format(const void *value, char *buffer, size_t size)
 	text_copy(buffer, size, *(const enum policy_hold *)value == POLICY_HOLD_NEVER ? "never" : "auto");
 }
 
+static const char *const placement_words[] = {
+	[POLICY_PLACEMENT_AUTO] = "auto",
+	[POLICY_PLACEMENT_SCOPE] = "scope",
+	[POLICY_PLACEMENT_NESTED] = "nested",
+	[POLICY_PLACEMENT_NONE] = "none",
+};
+
+static int placement_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
+{
+	for (unsigned i = 0; i < ELEMENTSOF(placement_words); i++)
+		if (streq(text, placement_words[i])) {
+			*(enum policy_placement *)ret_value = (enum policy_placement)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+static void placement_format(const void *value, char *buffer, size_t size)
+{
+	text_copy(buffer, size, placement_words[*(const enum policy_placement *)value]);
+}
+
+const struct conf_value_kind conf_kind_placement = {
+	placement_parse, placement_format, "is not where an agent can go; write auto, scope, nested or none", NULL};
 const struct conf_value_kind conf_kind_mode = {mode_parse, mode_format, "is not a mode; write enforce or observe",
 					       NULL};
 const struct conf_value_kind conf_kind_hold = {hold_parse, hold_format, "is not a way to hold; write auto or never",

@@ -114,6 +114,7 @@ static const cyaml_schema_field_t policy_fields[] = {
 	MAP_FIELD("key", struct conf_policy_text, key, key_fields),
 	TEXT_FIELD("mode", struct conf_policy_text, mode),
 	TEXT_FIELD("hold", struct conf_policy_text, hold),
+	TEXT_FIELD("placement", struct conf_policy_text, placement),
 	MAP_FIELD("allow", struct conf_policy_text, allow, allow_fields),
 	MAP_FIELD("memory", struct conf_policy_text, memory, memory_fields),
 	MAP_FIELD("cpu", struct conf_policy_text, cpu, cpu_fields),

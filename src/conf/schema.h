@@ -27,7 +27,7 @@ struct conf_policy_text {
 	struct conf_key_text {
 		char *args, *env;
 	} key;
-	char *mode, *hold;
+	char *mode, *hold, *placement;
 	struct conf_allow_text {
 		struct conf_strings users, groups;
 	} allow;

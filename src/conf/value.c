@@ -14,6 +14,7 @@
 static const struct conf_value policy_values[] = {
 	VALUE("mode", mode, mode, "enforce", conf_kind_mode),
 	VALUE("hold", hold, hold, "auto", conf_kind_hold),
+	VALUE("placement", placement, placement, "auto", conf_kind_placement),
 	VALUE("memory.high", memory.high, limits.memory_high_bytes, "infinity", conf_kind_memory),
 	VALUE("memory.max", memory.max, limits.memory_max_bytes, "infinity", conf_kind_memory),
 	VALUE("memory.swap_max", memory.swap_max, limits.swap_max_bytes, "infinity", conf_kind_swap),

@@ -18,6 +18,9 @@ enum agent_state {
 	AGENT_STATES,
 };
 
+/* Who else has put it where it was found: core/placement.h. */
+enum cgroup_owner { OWNER_NONE, OWNER_SERVICE, OWNER_CONTAINER };
+
 const char *agent_state_name(enum agent_state state);
 
 #define AGENT_CGROUP_MAX 512
@@ -37,7 +40,7 @@ struct agent {
 	char key[POLICY_KEY_MAX];
 	struct policy *policy; /* a reference */
 	enum agent_state state;
-	bool is_observed;	 /* mode: observe: watched, never touched */
+	bool is_observed;	 /* mode: observe, or not to be moved: watched, never touched */
 	bool is_placed;		 /* its group exists and holds the root */
 	bool is_placing;	 /* ACTION_PLACE is under way */
 	bool is_releasing;	 /* ACTION_RELEASE is */
@@ -74,6 +77,8 @@ struct agent {
 	uint64_t oom_told_ns, kill_told_ns; /* the last that was recorded; 0: none */
 	unsigned ooms_untold, kills_untold; /* since then */
 	const char *how; /* static: how govd came by it: hold, exec, scan, run, adopt, lineage, found */
+	enum cgroup_owner owner;
+	enum policy_placement placement; /* never AUTO */
 	/* Waiting for the placing's result. */
 	uint64_t hold_tokens[AGENT_TOKENS_MAX];
 	size_t n_hold_tokens;

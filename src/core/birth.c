@@ -2,11 +2,11 @@
 #include "core/state.h"
 
 #include "base/text.h"
+#include "core/placement.h"
 #include "core/tool.h"
 
 /* Is this process an agent, a part of one, or nobody's? */
 
-#define SWEEP_TRIES_MAX 10
 #define FULL_TOLD_EVERY_NS (60 * NSEC_PER_SEC)
 
 static const char *const how_names[] = {
@@ -71,7 +71,6 @@ struct agent *birth_agent(struct state *state, const struct birth *birth, struct
 	struct agent *agent, *parent, *previous,
 		template = {
 			.state = birth->hold_token ? AGENT_HELD : AGENT_STARTING,
-			.is_observed = state->observe || birth->policy->mode == POLICY_OBSERVE,
 			.is_explicit = birth->how == BIRTH_RUN || birth->how == BIRTH_ADOPT,
 			.has_root = true,
 			.wants_sweep = birth->how == BIRTH_SCAN || birth->how == BIRTH_ADOPT,
@@ -91,6 +90,10 @@ struct agent *birth_agent(struct state *state, const struct birth *birth, struct
 	if (!parent && previous && previous->is_placing)
 		parent = previous;
 	template.parent = parent ? parent->handle : 0;
+	/* What is in an agent's group is there by our doing. */
+	template.owner = parent ? OWNER_NONE : placement_owner(str_empty(proc->cgroup) ? "" : proc->cgroup);
+	template.placement = placement_choose(birth->policy, template.owner, template.is_explicit);
+	template.is_observed = is_only_observed(state, birth->policy, template.placement);
 	if (birth->key)
 		text_copy(template.key, sizeof(template.key), birth->key);
 	else
@@ -116,7 +119,7 @@ struct agent *birth_agent(struct state *state, const struct birth *birth, struct
 		mark_root(state, agent, actions);
 		if (agent->mark)
 			actions_add(actions, ACTION_PACE, agent);
-		record_agent(actions, INCIDENT_PLACED, agent, (struct record_words){"mode", "would-place", "observed"});
+		record_observed(agent, actions);
 		return agent;
 	}
 	/* An exec makes a mark of its own. */
@@ -375,6 +378,8 @@ void step_found(struct state *state, const struct event *event, struct actions *
 	template.is_orphaned_policy = is_orphan;
 	/* A root that became another agent is named by both groups: it is the younger agent's. */
 	template.has_root = event->found.root_lives && !(other && other->since_ns > template.since_ns);
+	template.owner = placement_owner_of_origin(template.origin, template.cgroup);
+	template.placement = POLICY_PLACEMENT_SCOPE;
 	template.state = event->found.is_frozen ? AGENT_FROZEN : AGENT_ACTIVE;
 	template.how = "found";
 	agent = state_add_agent(state, &template, policy);
@@ -392,13 +397,4 @@ void step_found(struct state *state, const struct event *event, struct actions *
 		actions_add(actions, ACTION_LIMIT, agent);
 		actions_add(actions, ACTION_PACE, agent);
 	}
-}
-
-void step_swept(struct state *state, const struct event *event, struct actions *actions)
-{
-	struct agent *agent = state_get(state, event->swept.agent);
-
-	/* Those that were moved may have forked between the look and the move: look until nobody is outside. */
-	if (agent && event->swept.moved && ++agent->sweep_tries < SWEEP_TRIES_MAX)
-		actions_add(actions, ACTION_SWEEP, agent);
 }

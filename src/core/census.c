@@ -4,6 +4,8 @@
 
 /* Records were lost, or policies have changed: everything is looked at again. */
 
+#define SWEEP_TRIES_MAX 10
+
 void ask_census(struct state *state, const char *reason, struct actions *actions)
 {
 	bool scans = streq(reason, "policies"), may_wait = streq(reason, "left");
@@ -72,4 +74,13 @@ void step_census_end(struct state *state, _unused_ const struct event *event, st
 		end_agent(state, agent, actions);
 	while ((agent = idmap_next(&state->by_handle, &cursor)))
 		tools_look(agent, actions);
+}
+
+void step_swept(struct state *state, const struct event *event, struct actions *actions)
+{
+	struct agent *agent = state_get(state, event->swept.agent);
+
+	/* Those that were moved may have forked between the look and the move: look until nobody is outside. */
+	if (agent && event->swept.moved && ++agent->sweep_tries < SWEEP_TRIES_MAX)
+		actions_add(actions, ACTION_SWEEP, agent);
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "core/placement.h"
 #include "core/state.h"
 #include "core/tool.h"
 
@@ -40,13 +41,21 @@ static void agent_set_policy(struct state *state, struct agent *agent, struct ac
 		actions_add(actions, ACTION_PACE, agent);
 }
 
+bool is_only_observed(const struct state *state, const struct policy *policy, enum policy_placement placement)
+{
+	return state->observe || policy->mode == POLICY_OBSERVE || placement == POLICY_PLACEMENT_NONE;
+}
+
 /* An agent that was only watched is to be governed from now on, or the other way round: it is let go, and the scan
  * finds it again. */
 bool mode_changed(const struct state *state, const struct agent *agent)
 {
-	bool observe = state->observe || agent->policy->mode == POLICY_OBSERVE;
+	enum policy_placement placement = placement_choose(agent->policy, agent->owner, agent->is_explicit);
+	bool is_observed = is_only_observed(state, agent->policy, placement);
 
-	return observe != agent->is_observed && agent->state != AGENT_GONE;
+	if (agent->state == AGENT_GONE)
+		return false;
+	return is_observed != agent->is_observed || (!is_observed && placement != agent->placement);
 }
 
 /* One that is let go for good already stays let go. */

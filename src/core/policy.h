@@ -42,6 +42,13 @@ struct policy_match {
 
 enum policy_mode { POLICY_ENFORCE, POLICY_OBSERVE };
 enum policy_on_oom { POLICY_OOM_KERNEL, POLICY_OOM_KILL_AGENT, POLICY_OOM_KILL_TOOL };
+/* Where its agents go: AUTO moves nothing that another service manager or a container runtime owns. */
+enum policy_placement {
+	POLICY_PLACEMENT_AUTO,
+	POLICY_PLACEMENT_SCOPE,
+	POLICY_PLACEMENT_NESTED,
+	POLICY_PLACEMENT_NONE,
+};
 enum policy_hold { POLICY_HOLD_AUTO, POLICY_HOLD_NEVER };
 
 struct policy_limits {
@@ -102,6 +109,7 @@ struct policy {
 	char *key_env; /* NULL: none */
 	enum policy_mode mode;
 	enum policy_hold hold;
+	enum policy_placement placement;
 	struct policy_limits limits;
 	struct policy_tools tools;
 	char **allow_user_names, **allow_group_names; /* as written */

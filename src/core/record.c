@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/text.h"
+#include "core/placement.h"
 #include "core/state.h"
 
 struct incident *record_agent(struct actions *actions, enum incident_kind kind, const struct agent *agent,
@@ -28,4 +29,15 @@ struct incident *record_agent(struct actions *actions, enum incident_kind kind, 
 	if (*agent->script)
 		incident_add_text(incident, "script", agent->script);
 	return incident;
+}
+
+void record_observed(const struct agent *agent, struct actions *actions)
+{
+	bool is_left = agent->placement == POLICY_PLACEMENT_NONE;
+	struct incident *incident =
+		record_agent(actions, INCIDENT_PLACED, agent,
+			     (struct record_words){is_left ? "placement" : "mode", "would-place", "observed"});
+
+	if (incident && is_left)
+		incident_add_text(incident, "owner", owner_name(agent->owner));
 }

@@ -104,6 +104,7 @@ void step_command(struct state *state, const struct event *event, struct actions
 void reply(struct actions *actions, uint64_t request, enum reply_code code, const struct agent *agent, int error);
 
 /* change.c: a new set of policies */
+bool is_only_observed(const struct state *state, const struct policy *policy, enum policy_placement placement);
 /* Its policy's mode, or govd's, isn't any more what it has been treated by. */
 bool mode_changed(const struct state *state, const struct agent *agent);
 void release_by_mode(struct agent *agent, struct actions *actions);
@@ -169,6 +170,8 @@ void leak_forget(struct agent *agent);
 struct record_words {
 	const char *rule, *action, *result;
 };
+/* That it is only watched. */
+void record_observed(const struct agent *agent, struct actions *actions);
 struct incident *record_agent(struct actions *actions, enum incident_kind kind, const struct agent *agent,
 			      struct record_words words);
 

@@ -5,6 +5,7 @@
 #include <limits.h>
 
 #include "core/match.h"
+#include "core/placement.h"
 
 /* Why: for a process or an agent, what each policy said of it, and what comes next. */
 
@@ -42,12 +43,22 @@ static void write_process(struct manager *manager, struct bus_writer *writer, co
 	bus_end(writer);
 }
 
+/* Where it goes, or stays, and why. */
+static void write_placement(struct bus_writer *writer, const struct policy *policy, enum cgroup_owner owner,
+			    bool is_explicit)
+{
+	bus_write_string(writer, "placement", placement_name(placement_choose(policy, owner, is_explicit)));
+	bus_write_string(writer, "placement_reason", placement_reason(policy, owner, is_explicit));
+}
+
 /* The policy that an ungoverned process would get. */
 static void write_choice(struct manager *manager, struct bus_writer *writer, const struct proc *proc)
 {
 	const struct policy *chosen = match_find(manager->policies, proc);
 
 	bus_write_string(writer, "policy", chosen ? chosen->name : NULL);
+	if (chosen)
+		write_placement(writer, chosen, placement_owner(proc->cgroup), false);
 }
 
 static int no_such_process(sd_bus_error *error, uint32_t pid)
@@ -75,6 +86,8 @@ static const char *state_sentence(const struct manager *manager, const struct ag
 {
 	const struct policy *chosen;
 
+	if (agent && agent->is_observed && agent->placement == POLICY_PLACEMENT_NONE)
+		return "it is watched where it is, and nothing is done to it";
 	if (agent && agent->is_observed)
 		return "its policy is in mode observe: it is watched, and nothing is done to it";
 	if (agent && agent->state == AGENT_STOPPING)
@@ -106,6 +119,7 @@ static void write_agent(struct bus_writer *writer, const struct agent *agent)
 	bus_write_string(writer, "agent_key", agent->key);
 	bus_write_string(writer, "state", agent_state_name(agent->state));
 	bus_write_string(writer, "how", agent->how);
+	write_placement(writer, agent->policy, agent->owner, agent->is_explicit);
 	agent_write_next(writer, agent);
 }
 

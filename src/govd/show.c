@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "govd/manager.h"
 
+#include "core/placement.h"
+
 /* One agent, with its limits. */
 
 static uint64_t or_unknown(uint64_t value)
@@ -42,6 +44,7 @@ int call_show(sd_bus_message *reply, const char *id, sd_bus_error *error, void *
 	bus_begin_dict(&writer, NULL);
 	agent_write(manager, &writer, agent);
 	bus_write_string(&writer, "how", agent->how);
+	bus_write_string(&writer, "placement", placement_name(agent->placement));
 	bus_write_string(&writer, "parent", parent ? parent->id : NULL);
 	write_limits(&writer, agent->policy);
 	tools_write(manager, &writer, agent);

@@ -34,6 +34,7 @@ static const char full[] =
 	"key: {args: \"--room=(\\\\S+)\"}\n"
 	"mode: observe\n"
 	"hold: never\n"
+	"placement: nested\n"
 	"allow: {users: root, groups: [root]}\n"
 	"memory: {high: 400M, max: 25%, swap_max: 0, on_oom: kernel}\n"
 	"cpu: {weight: 50, max: 150%}\n"
@@ -69,6 +70,7 @@ Test(conf, every_key_is_read)
 	cr_expect_str_eq(p->key_args_text, "--room=(\\S+)");
 	cr_expect_eq(p->mode, POLICY_OBSERVE);
 	cr_expect_eq(p->hold, POLICY_HOLD_NEVER);
+	cr_expect_eq(p->placement, POLICY_PLACEMENT_NESTED);
 	cr_expect_eq(p->n_allow_users, 1);
 	cr_expect_eq(p->allow_groups[0], 0);
 	cr_expect_eq(p->limits.memory_high_bytes, UINT64_C(400) << 20);
@@ -106,6 +108,7 @@ Test(conf, defaults)
 
 	cr_expect_eq(p->mode, POLICY_ENFORCE);
 	cr_expect_eq(p->hold, POLICY_HOLD_AUTO);
+	cr_expect_eq(p->placement, POLICY_PLACEMENT_AUTO);
 	cr_expect_eq(p->limits.memory_high_bytes, UNIT_INFINITY);
 	cr_expect_eq(p->limits.memory_max_bytes, UNIT_INFINITY);
 	cr_expect_eq(p->limits.swap_max_bytes, UNIT_INFINITY);
@@ -292,6 +295,7 @@ static void expect_same_dump(const struct policy *policy)
 	cr_expect_eq(policy->protect, back->protect);
 	cr_expect_eq(policy->mode, back->mode);
 	cr_expect_eq(policy->hold, back->hold);
+	cr_expect_eq(policy->placement, back->placement);
 	cr_assert_eq(policy->match.exe.n, back->match.exe.n);
 	for (size_t i = 0; i < policy->match.exe.n; i++)
 		cr_expect_str_eq(policy->match.exe.globs[i], back->match.exe.globs[i]);

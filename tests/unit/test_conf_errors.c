@@ -101,10 +101,10 @@ static const struct bad_case bad_cases[] = {
 	 "bots.yaml: leak.action: \"stop\" would end agents that `protect: true` spares; write alert, or protect: "
 	 "false\n"},
 	{"match: {exe: /x}\nmemroy: {high: 1G}\n",
-	 "bots.yaml: memroy: unknown key; did you mean memory? known here: match, key, mode, hold, allow, memory, cpu, "
+	 "bots.yaml: memroy: unknown key; did you mean memory? known here: match, key, mode, hold, placement, allow, memory, cpu, "
 	 "tasks, tools, connect, breaker, sockets, leak, stop, priority, protect\n"},
 	{"match: {exe: /x}\nxyzzy: 1\n",
-	 "bots.yaml: xyzzy: unknown key; known here: match, key, mode, hold, allow, "
+	 "bots.yaml: xyzzy: unknown key; known here: match, key, mode, hold, placement, allow, "
 	 "memory, cpu, tasks, tools, connect, breaker, sockets, leak, stop, priority, protect\n"},
 	{"match: {exe: /x}\nmemory.high: 1G\n", "bots.yaml: memory.high: unknown key; write memory: {high: ...}\n"},
 	{"match: {exe: /x}\ncpu: {weight: 0}\n",
@@ -143,8 +143,8 @@ static const struct bad_case bad_cases[] = {
 	 "bots.yaml: protect: \"maybe\" is neither true nor false; write one of them\n"},
 	{"match: {exe: /x}\nmode: dry-run\n", "bots.yaml: mode: \"dry-run\" is not a mode; write enforce or observe\n"},
 	{"match: {exe: /x}\nhold: 1s\n", "bots.yaml: hold: \"1s\" is not a way to hold; write auto or never\n"},
-	{"match: {exe: /x}\nplacement: scope\n",
-	 "bots.yaml: placement: is not supported by this version of govd; leave it out\n"},
+	{"match: {exe: /x}\nplacement: here\n",
+	 "bots.yaml: placement: \"here\" is not where an agent can go; write auto, scope, nested or none\n"},
 	{"match: {exe: /x}\nconnect: {}\n", "bots.yaml: connect.rate: is missing; write a rate such as 5/min\n"},
 	{"match: {exe: /x}\nconnect: {burst: 3}\n",
 	 "bots.yaml: connect.rate: is missing; write a rate such as 5/min\n"},
@@ -331,7 +331,7 @@ static const struct bad_case bad_cases[] = {
 	 "bots.yaml: stop.grace: \"soon\" is not a time; write a number with ms, s, min or h, such as 10s or 2min\n"
 	 "bots.yaml: protect: \"7\" is neither true nor false; write one of them\n"},
 	{"match: {exe: /x}\n\"a\\nb\": c\n", "bots.yaml: a\\x0ab: unknown key; known here: match, key, mode, hold, "
-					     "allow, memory, cpu, tasks, tools, connect, "
+					     "placement, allow, memory, cpu, tasks, tools, connect, "
 					     "breaker, sockets, leak, stop, priority, protect\n"},
 	{"match: {exe: /x}\nmode: \"\\e[31mred\"\n",
 	 "bots.yaml: mode: \"\\x1b[31mred\" is not a mode; write enforce or observe\n"},
