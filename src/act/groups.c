@@ -30,12 +30,25 @@ int groups_bind(struct groups *groups, const struct agent *agent)
 	return group_find(groups, agent) ? 0 : -ENOENT;
 }
 
-void group_path(const struct groups *groups, const char *name, char ret_path[static AGENT_CGROUP_MAX])
+void group_path(const struct groups *groups, const struct group *group, char ret_path[static AGENT_CGROUP_MAX])
 {
 	struct text text = {.bytes = ret_path, .size = AGENT_CGROUP_MAX};
 
-	/* It fits: the backend's open sees to it. */
-	text_addf(&text, "%s/%s", groups->slice_path, name);
+	/* It fits: the backend's open sees to it, and nested_place(). */
+	if (group->nested_in)
+		text_addf(&text, "%s%s/%s", groups->layout.v2.root, group->nested_in, group->name);
+	else
+		text_addf(&text, "%s/%s", groups->slice_path, group->name);
+}
+
+bool group_holds(const struct groups *groups, const struct group *group, const char *path)
+{
+	const char *parent = group->nested_in ? group->nested_in : groups->slice_below;
+	size_t above = strlen(parent), name = strlen(group->name);
+
+	return strncmp(path, parent, above) == 0 && path[above] == '/' &&
+	       strncmp(path + above + 1, group->name, name) == 0 &&
+	       (path[above + 1 + name] == '\0' || path[above + 1 + name] == '/');
 }
 
 int group_add(struct groups *groups, uint64_t agent, const char *name, int v2_fd, struct group **ret_group)
@@ -82,6 +95,7 @@ void group_drop(struct groups *groups, struct group *group)
 	close_p(&group->home_fd);
 	for (size_t i = 0; i < HIERARCHIES_V1; i++)
 		close_p(&group->v1_fd[i]);
+	free(group->nested_in);
 	free(group);
 }
 
@@ -99,7 +113,7 @@ void groups_tell_placed(struct groups *groups, uint64_t agent, pid_t pid, const 
 	struct event event = {.kind = EVENT_RESULT};
 	char cgroup[AGENT_CGROUP_MAX];
 
-	group_path(groups, group->name, cgroup);
+	group_path(groups, group, cgroup);
 	event.result.action = ACTION_PLACE;
 	event.result.agent = agent;
 	event.result.pid = pid;

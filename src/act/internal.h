@@ -21,6 +21,7 @@ struct group {
 	int v1_fd[HIERARCHIES_V1];
 	int home_fd; /* `main`, see tool.h; -EBADF: the group itself */
 	struct tool_group *tools;
+	char *nested_in;   /* v2 path below the mount point of the group that it is in, NULL: the slice */
 	int watch;	   /* inotify; -1: none */
 	bool is_occupied;  /* has held a process since its emptiness was told */
 	bool is_unchecked; /* look at it at the next dispatch */
@@ -51,8 +52,10 @@ struct group *group_find(struct groups *groups, const struct agent *agent);
 /* A new one in the tables; the descriptor becomes the group's, also on failure. */
 int group_add(struct groups *groups, uint64_t agent, const char *name, int v2_fd,
 	      struct group **ret_group) _must_check_;
-/* The v2 path as in /proc/PID/cgroup of a group by its name. */
-void group_path(const struct groups *groups, const char *name, char ret_path[static AGENT_CGROUP_MAX]);
+/* The v2 path as in /proc/PID/cgroup. */
+void group_path(const struct groups *groups, const struct group *group, char ret_path[static AGENT_CGROUP_MAX]);
+/* Whether a v2 path below the mount point is the group's or that of a group in it. */
+bool group_holds(const struct groups *groups, const struct group *group, const char *path);
 void group_drop(struct groups *groups, struct group *group);
 void groups_tell(struct groups *groups, const struct action *action, int error);
 /* The result of PLACE, when it is done. */
@@ -106,6 +109,15 @@ int native_move(struct groups *groups, const struct action *action);
 int native_limit(struct groups *groups, const struct action *action);
 /* What is nested in the group for tools, by the policy. */
 int native_limit_tools(struct groups *groups, struct group *group, const struct policy *policy);
+/* Writes the agent's state to its group. */
+int group_save(int dir_fd, const struct agent *agent) _must_check_;
+/* A directory of this name that is there is a leftover, or somebody's: only an empty one makes room. */
+int group_fresh_dir(int parent_fd, const char *name, int *ret_fd) _must_check_;
+/* nested.c */
+int nested_place(struct groups *groups, const struct action *action);
+int nested_restore(struct groups *groups);
+/* restore.c: the descriptor becomes the group's. */
+int group_restore_nested(struct groups *groups, const char *name, const char *parent, int *dir_fd);
 /* release.c */
 int native_release(struct groups *groups, const struct action *action);
 int native_remove(struct groups *groups, const struct action *action);

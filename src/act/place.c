@@ -17,7 +17,7 @@
 #define SETTLE_PASSES_MAX 16
 #define SETTLE_KNOWN_MAX 64
 
-static int state_write(int dir_fd, const struct agent *agent)
+int group_save(int dir_fd, const struct agent *agent)
 {
 	char state[SAVED_SIZE];
 	size_t length = saved_format(agent, state);
@@ -25,8 +25,7 @@ static int state_write(int dir_fd, const struct agent *agent)
 	return fsetxattr(dir_fd, SAVED_XATTR, state, length, 0) < 0 ? -errno : 0;
 }
 
-/* A directory of this name that is there is a leftover, or somebody's: only an empty one makes room. */
-static int fresh_dir(int slice_fd, const char *name, int *ret_fd)
+int group_fresh_dir(int slice_fd, const char *name, int *ret_fd)
 {
 	int fd;
 
@@ -53,11 +52,11 @@ static int group_make(struct groups *groups, const struct agent *agent, const ch
 
 	if ((size_t)snprintf(name, sizeof(name), "%s-%s", agent->policy->name, agent->id) >= sizeof(name))
 		return -ENAMETOOLONG;
-	r = fresh_dir(groups->slice_fd, name, &fd);
+	r = group_fresh_dir(groups->slice_fd, name, &fd);
 	if (r < 0)
 		return r;
 	text_copy(saved.origin, sizeof(saved.origin), origin);
-	r = state_write(fd, &saved);
+	r = group_save(fd, &saved);
 	if (r >= 0)
 		r = limit_apply(groups, fd, WHERE_V2, &agent->policy->limits, true);
 	if (r >= 0)
@@ -227,6 +226,8 @@ int native_place(struct groups *groups, const struct action *action)
 		placed.process.pid = action->agent->root_pid;
 		placed.process.start_ticks = action->agent->root_start_ticks;
 	}
+	if (placed.agent->placement == POLICY_PLACEMENT_NESTED)
+		return nested_place(groups, &placed);
 	r = place(groups, &placed, &group, origin);
 	if (r < 0) {
 		groups_tell(groups, &placed, r);
@@ -293,7 +294,8 @@ int native_limit(struct groups *groups, const struct action *action)
 	for (size_t i = 0; i < groups->layout.n_v1; i++) {
 		if (group->v1_fd[i] >= 0) {
 			r = limit_apply(groups, group->v1_fd[i], (int)i, limits, false);
-		} else if (groups->v1_slice_fd[i] >= 0 && limit_needs(&groups->layout.v1[i], limits)) {
+		} else if (!group->nested_in && groups->v1_slice_fd[i] >= 0 &&
+			   limit_needs(&groups->layout.v1[i], limits)) {
 			r = native_open_v1(groups, group, i, limits);
 			is_new = true;
 		} else {

@@ -56,7 +56,8 @@ static void restore_v1(struct groups *groups, struct group *group)
 	}
 }
 
-static int group_restore(struct groups *groups, const char *name, int *dir_fd, const struct saved *saved)
+static int group_restore(struct groups *groups, const char *name, const char *nested_in, int *dir_fd,
+			 const struct saved *saved)
 {
 	struct agent agent = saved->agent;
 	struct group *group;
@@ -68,18 +69,27 @@ static int group_restore(struct groups *groups, const char *name, int *dir_fd, c
 	if (r < 0)
 		return r;
 	(void)!group_open_main(group);
-	restore_v1(groups, group);
+	if (nested_in) {
+		group->nested_in = strdup(nested_in);
+		agent.placement = POLICY_PLACEMENT_NESTED;
+		if (!group->nested_in) {
+			group_drop(groups, group);
+			return -ENOMEM;
+		}
+	} else {
+		restore_v1(groups, group);
+	}
 	tool_groups_restore(groups, group);
 	is_frozen = file_read_u64(group->v2_fd, "cgroup.freeze", &freeze) == 0 && freeze;
 	is_populated = tree_read_flag(group->v2_fd, "cgroup.events", "populated") == 1;
 	group->is_occupied = is_populated;
 	agent.cgroup_id = group->cgroup_id;
-	group_path(groups, name, agent.cgroup);
+	group_path(groups, group, agent.cgroup);
 	if (is_populated) {
 		r = watch_add(groups, group);
 	} else {
 		/* Told once, for the books, and swept away. */
-		r = groups->ops->remove_dirs(groups, group);
+		r = nested_in ? group_remove_dirs(groups, group) : groups->ops->remove_dirs(groups, group);
 		group_drop(groups, group);
 	}
 	if (groups->events.found)
@@ -97,10 +107,21 @@ static int restore_v2_dir(struct groups *groups, const char *name, int *dir_fd)
 	if (!saved)
 		return -ENOMEM;
 	if (state_read(*dir_fd, saved) == 0)
-		return group_restore(groups, name, dir_fd, saved);
+		return group_restore(groups, name, NULL, dir_fd, saved);
 	(void)tree_pids(*dir_fd, count_pid, &strangers);
 	groups->counts.strangers += strangers;
 	return strangers || !groups->ops->owns_tree ? 0 : tree_remove(*dir_fd, name);
+}
+
+int group_restore_nested(struct groups *groups, const char *name, const char *parent, int *dir_fd)
+{
+	_cleanup_free_ struct saved *saved = calloc(1, sizeof(*saved));
+	int r;
+
+	if (!saved)
+		return -ENOMEM;
+	r = state_read(*dir_fd, saved);
+	return r < 0 ? r : group_restore(groups, name, parent, dir_fd, saved);
 }
 
 /* A directory of a v1 slice: without its v2 counterpart it is a leftover. */
@@ -158,5 +179,6 @@ int groups_restore(struct groups *groups)
 		if (first == 0)
 			first = r;
 	}
-	return first;
+	r = nested_restore(groups);
+	return first ? first : r;
 }

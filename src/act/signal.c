@@ -55,14 +55,11 @@ struct volley {
 bool group_has(const struct groups *groups, const struct group *group, pid_t pid)
 {
 	char proc_cgroup[PROC_CGROUP_SIZE], path[PATH_MAX];
-	size_t slice = strlen(groups->slice_below), name = strlen(group->name);
 
 	if (proc_cgroup_read(pid, proc_cgroup) < 0 ||
 	    layout_path_of(&groups->layout.v2, proc_cgroup, path, sizeof(path)) < 0)
 		return false;
-	return strncmp(path, groups->slice_below, slice) == 0 && path[slice] == '/' &&
-	       strncmp(path + slice + 1, group->name, name) == 0 &&
-	       (path[slice + 1 + name] == '\0' || path[slice + 1 + name] == '/');
+	return group_holds(groups, group, path);
 }
 
 static int signal_pid(pid_t pid, void *userdata)

@@ -272,6 +272,8 @@ int systemd_place(struct groups *groups, const struct action *action)
 		return 0;
 	if (group_find(groups, action->agent))
 		return place_again(groups, action);
+	if (action->agent->placement == POLICY_PLACEMENT_NESTED)
+		return native_place(groups, action);
 	request = request_new(groups, &request_place, action->agent->handle);
 	r = request ? place_prepare(groups, request, action) : -ENOMEM;
 	if (r < 0) {

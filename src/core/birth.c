@@ -100,7 +100,7 @@ struct agent *birth_agent(struct state *state, const struct birth *birth, struct
 		match_agent_key(birth->policy, proc, template.key, sizeof(template.key));
 	text_copy(template.exe, sizeof(template.exe), proc->exe);
 	text_copy(template.script, sizeof(template.script), proc->script);
-	if (template.is_observed)
+	if (template.is_observed || template.placement == POLICY_PLACEMENT_NESTED)
 		text_copy(template.cgroup, sizeof(template.cgroup), proc->cgroup);
 	agent = state_add_agent(state, &template, birth->policy);
 	if (!agent) {
@@ -379,7 +379,8 @@ void step_found(struct state *state, const struct event *event, struct actions *
 	/* A root that became another agent is named by both groups: it is the younger agent's. */
 	template.has_root = event->found.root_lives && !(other && other->since_ns > template.since_ns);
 	template.owner = placement_owner_of_origin(template.origin, template.cgroup);
-	template.placement = POLICY_PLACEMENT_SCOPE;
+	if (template.placement != POLICY_PLACEMENT_NESTED)
+		template.placement = POLICY_PLACEMENT_SCOPE;
 	template.state = event->found.is_frozen ? AGENT_FROZEN : AGENT_ACTIVE;
 	template.how = "found";
 	agent = state_add_agent(state, &template, policy);

@@ -222,6 +222,21 @@ void step_tick(struct state *state, _unused_ const struct event *event, struct a
 
 /* ---- results of actions ---- */
 
+/* Its own group isn't one to make groups in: better watched than forgotten. */
+static void watch_instead(struct state *state, struct agent *agent, struct actions *actions)
+{
+	if (!agent->has_root) {
+		end_agent(state, agent, actions);
+		return;
+	}
+	agent->is_observed = true;
+	agent->placement = POLICY_PLACEMENT_NONE;
+	agent->state = AGENT_ACTIVE;
+	if (agent->mark)
+		actions_add(actions, ACTION_PACE, agent);
+	answer_request(agent, REPLY_OBSERVED, 0, actions);
+}
+
 static void result_place(struct state *state, struct agent *agent, const struct event *event, struct actions *actions)
 {
 	int error = event->result.error;
@@ -249,6 +264,10 @@ static void result_place(struct state *state, struct agent *agent, const struct 
 	if (incident) {
 		incident->error = error;
 		incident_add_text(incident, "how", agent->how);
+	}
+	if (error && agent->placement == POLICY_PLACEMENT_NESTED) {
+		watch_instead(state, agent, actions);
+		return;
 	}
 	if (error) {
 		answer_request(agent, REPLY_FAILED, error, actions);

@@ -12,6 +12,9 @@
 
 uint64_t connects_owner(const struct agent *agent)
 {
+	/* A nested group isn't below the slice, where the programs are attached. */
+	if (agent->placement == POLICY_PLACEMENT_NESTED && !agent->is_observed)
+		return 0;
 	if (!agent->is_observed)
 		return agent->is_placed ? agent->cgroup_id : 0;
 	return agent->mark ? GOV_OWNER_MARK | agent->mark : 0;

@@ -119,7 +119,14 @@ static void write_agent(struct bus_writer *writer, const struct agent *agent)
 	bus_write_string(writer, "agent_key", agent->key);
 	bus_write_string(writer, "state", agent_state_name(agent->state));
 	bus_write_string(writer, "how", agent->how);
-	write_placement(writer, agent->policy, agent->owner, agent->is_explicit);
+	if (agent->placement == POLICY_PLACEMENT_NONE && agent->policy->placement == POLICY_PLACEMENT_NESTED) {
+		bus_write_string(writer, "placement", placement_name(agent->placement));
+		bus_write_string(writer, "placement_reason",
+				 "no group can be made in the one that it is in: systemd hasn't delegated that "
+				 "(Delegate=yes of its unit), or see `govctl incidents --agent`");
+	} else {
+		write_placement(writer, agent->policy, agent->owner, agent->is_explicit);
+	}
 	agent_write_next(writer, agent);
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# In the guest, in a unit of system.slice that nothing was delegated to: the suites of tests/vm and the demo there, and all
+# In the guest: the suites of tests/vm and the demo in a scope that nothing was delegated to, as from a shell, and all
 # others in a scope with Delegate=yes, for which systemd switches on all controllers, with the native backend. What depends
 # most on how agents are placed runs with the systemd backend, too.
 set -euo pipefail
@@ -14,13 +14,14 @@ cd /payload/govd/src
 bin=$GOVD_BUILD/tests
 host=("$bin"/test_group "$bin"/test_group_guard "$bin"/test_group_life "$bin"/test_group_saved
 	"$bin"/test_hold "$bin"/test_hold_life "$bin"/test_hold_second "$bin"/test_hold_watch tests/host/test_govern.py tests/host/test_storm.py
-	tests/host/test_oom.py tests/host/test_connect_*.py)
-placed=(tests/host/test_govern.py tests/host/test_storm.py tests/host/test_connect_rate.py)
+	tests/host/test_placement.py tests/host/test_oom.py tests/host/test_connect_*.py)
+placed=(tests/host/test_placement.py tests/host/test_govern.py tests/host/test_storm.py tests/host/test_connect_rate.py)
 log=$(mktemp)
 status=0
 uname -sr
 "$GOVD" --doctor || status=$?
-scripts/run-tests vm: tests/vm/test_systemd.py tests/vm/test_scopes.py host: tests/host/test_demo.py | tee "$log" || status=$?
+systemd-run --quiet --scope scripts/run-tests vm: tests/vm/test_systemd.py tests/vm/test_scopes.py \
+	host: tests/host/test_demo.py | tee "$log" || status=$?
 GOVD_TEST_BACKEND=native systemd-run --quiet --scope --property=Delegate=yes scripts/run-tests bpf: "$bin/bpf" \
 	host: "${host[@]}" | tee -a "$log" || status=$?
 GOVD_TEST_BACKEND=systemd systemd-run --quiet --scope --property=Delegate=yes scripts/run-tests \

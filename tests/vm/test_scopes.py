@@ -147,13 +147,18 @@ class ScopeTest(GovdTest):
             process.wait(20)
             wait_until(lambda: not self.agents(), "govd knows")
 
-    def release_one_of_a_unit(self, *options):
-        """Returns its pid, the unit, and where the agent was."""
-        agent, unit = self.sleeper(text="memory: {max: 64M}\n"), f"govtest-agent-{os.getpid()}.service"
-        self.start()
+    def serve(self, agent, *options):
+        """The agent as a service: its pid and its unit."""
+        unit = f"govtest-agent-{os.getpid()}.service"
         subprocess.run(["systemd-run", "--quiet", f"--unit={unit}", *options, agent, "300"], check=True)
         self.addCleanup(systemctl, "stop", unit, check=False)
-        pid = int(properties(unit, "MainPID")["MainPID"])
+        return int(properties(unit, "MainPID")["MainPID"]), unit
+
+    def release_one_of_a_unit(self, *options):
+        """Returns its pid, the unit, and where the agent was."""
+        agent = self.sleeper(text="placement: scope\nmemory: {max: 64M}\n")
+        self.start()
+        pid, unit = self.serve(agent, *options)
         found = self.placed(pid)
         self.assertEqual(properties(unit, "ActiveState")["ActiveState"], "active")
         self.ctl("release", found["id"])
@@ -185,6 +190,46 @@ class ScopeTest(GovdTest):
         self.assertRegex(group, r"^/system.slice/govd-released-\d+-\d+\.scope$")
         self.assertEqual(read(v2_root() + group, "memory.max"), "max")
         self.assertIsNone(process.poll())
+
+    # ---- where they go
+
+    def placement_of(self, pid):
+        return self.ctl_json("explain", str(pid))["placement"]
+
+    def test_service_is_left_where_it_is_unless_the_policy_says_otherwise(self):
+        agent = self.sleeper(text="memory: {max: 64M}\n")
+        self.start()
+        pid, unit = self.serve(agent)
+        group = properties(unit, "ControlGroup")["ControlGroup"]
+        found = self.placed(pid)
+        self.assertTrue(found["observed"])
+        self.assertEqual((cgroups_of(pid)[""], self.placement_of(pid)), (group, "none"))
+        self.assertIn("placement: scope", self.ctl_json("explain", str(pid))["placement_reason"])
+        self.policy("bot", "match: {exe: DIR/bin/bot}\nplacement: scope\n")
+        self.ctl("policy", "reload")
+        self.assert_placed(pid)
+        self.assertEqual(self.placement_of(pid), "scope")
+        systemctl("stop", unit)
+        wait_until(lambda: not is_alive(pid) and not self.agents(), "it ends with its service", SLOW)
+
+    def test_nested_only_where_systemd_has_delegated(self):
+        agent = self.sleeper(text="placement: nested\nmemory: {max: 64M}\n")
+        self.start()
+        pid, unit = self.serve(agent, "--property=Delegate=yes")
+        found = self.placed(pid)
+        self.assertFalse(found["observed"])
+        group = properties(unit, "ControlGroup")["ControlGroup"]
+        self.assertEqual(cgroups_of(pid)[""], f"{group}/govd-bot-{found['id']}")
+        systemctl("daemon-reload")
+        self.assertEqual(cgroups_of(pid)[""], found["cgroup"])
+        systemctl("stop", unit)
+        wait_until(lambda: not self.agents(), "it ends with its service", SLOW)
+        wait_until(lambda: not os.path.exists(v2_root() + group), "nothing is left of it", SLOW)
+        pid, unit = self.serve(agent)
+        self.assertTrue(self.placed(pid)["observed"])
+        self.assertEqual(cgroups_of(pid)[""], properties(unit, "ControlGroup")["ControlGroup"])
+        failed = [i for i in self.ctl_json("incidents") if i["kind"] == "placed" and i["result"] == "failed"]
+        self.assertEqual(len(failed), 1)
 
     # ---- many, and what goes on around them
 

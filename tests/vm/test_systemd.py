@@ -140,7 +140,7 @@ class SystemdTest(GovdTest):
 
     def test_agent_in_a_unit_of_its_own_ends_with_it(self):
         """What systemd started stays systemd's: it sees its end and can stop it."""
-        self.policy("served", "match: {exe: DIR/bin/agent}\nmemory: {max: 64M}\n")
+        self.policy("served", "match: {exe: DIR/bin/agent}\nplacement: scope\nmemory: {max: 64M}\n")
         self.start_unit()
         agent, unit = self.copy("sleep", "agent"), f"govtest-agent-{os.getpid()}.service"
         subprocess.run(["systemd-run", "--quiet", f"--unit={unit}", agent, "300"], check=True)
