@@ -152,11 +152,8 @@ static struct kin find_kin(struct state *state, const struct proc *proc, uint64_
 	struct policy *policy;
 
 	/* A root that is being placed may yet be in the group of the agent that has started it. */
-	if (own && own->is_placing)
-		kin.agent = own;
-	else
-		kin.is_inside = kin.agent;
-	if (!kin.agent)
+	kin.is_inside = kin.agent && !(own && own->is_placing);
+	if (!kin.is_inside)
 		kin.agent = own;
 	/* Who asked for it by name has the last word on its root. */
 	if (kin.agent && kin.agent->is_explicit && kin.agent->root_pid == proc->pid &&

@@ -101,7 +101,8 @@ static const struct bad_case bad_cases[] = {
 	 "bots.yaml: leak.action: \"stop\" would end agents that `protect: true` spares; write alert, or protect: "
 	 "false\n"},
 	{"match: {exe: /x}\nmemroy: {high: 1G}\n",
-	 "bots.yaml: memroy: unknown key; did you mean memory? known here: match, key, mode, hold, placement, allow, memory, cpu, "
+	 "bots.yaml: memroy: unknown key; did you mean memory? known here: match, key, mode, hold, placement, allow, "
+	 "memory, cpu, "
 	 "tasks, tools, connect, breaker, sockets, leak, stop, priority, protect\n"},
 	{"match: {exe: /x}\nxyzzy: 1\n",
 	 "bots.yaml: xyzzy: unknown key; known here: match, key, mode, hold, placement, allow, "
