@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "core/placement.h"
 
-#include <fnmatch.h>
 #include <limits.h>
+
+#include "core/glob.h"
 
 /*
  * Whose a process is. The names are systemd's (systemd.unit(5), user@.service(5),
@@ -59,14 +60,14 @@ static const char *component_unit(const struct component *component)
 static bool is_one_of(const char *name, const char *const *globs, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (fnmatch(globs[i], name, 0) == 0)
+		if (glob_match_text(globs[i], name))
 			return true;
 	return false;
 }
 
 static bool is_like(const char *name, const char *glob)
 {
-	return fnmatch(glob, name, 0) == 0;
+	return glob_match_text(glob, name);
 }
 
 static bool is_in_container(const char *path)
