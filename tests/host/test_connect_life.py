@@ -61,7 +61,8 @@ class LifeTest(ConnectTest):
         server, client, _ = self.storm()
         # Whoever was started with mounts of its own, as containers are, keeps a bpffs that is unmounted.
         other = self.spawn("unshare", "--mount", "sh", "-c", "echo; exec sleep 1000", stdout=subprocess.PIPE)
-        other.stdout.readline()
+        with other.stdout:
+            other.stdout.readline()
         self.govd.kill()
         self.govd.wait()
         self.govd = None
