@@ -89,6 +89,58 @@ uint64_t groups_anon_bytes(struct groups *groups, uint64_t agent)
 	return at ? strtoull(at + strlen(name), NULL, 10) : UINT64_MAX;
 }
 
+/* ---- what its end gives back ---- */
+
+uint64_t groups_weigh_process(pid_t pid)
+{
+	unsigned long long resident, shared;
+	char path[32], buffer[128];
+
+	/* Fields 2 and 3 of statm, pages. */
+	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+	if (file_read(AT_FDCWD, path, buffer, sizeof(buffer)) < 0 ||
+	    sscanf(buffer, "%*u %llu %llu", &resident, &shared) != 2)
+		return UINT64_MAX;
+	return (resident - MIN2(shared, resident)) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static int weigh_pid(pid_t pid, void *userdata)
+{
+	uint64_t bytes = groups_weigh_process(pid);
+
+	if (bytes != UINT64_MAX)
+		*(uint64_t *)userdata += bytes;
+	return 0;
+}
+
+static uint64_t sum_known(const struct group_memory *memory)
+{
+	const uint64_t parts[] = {memory->anon_bytes, memory->shmem_bytes, memory->kernel_bytes};
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < ELEMENTSOF(parts); i++)
+		if (parts[i] != UINT64_MAX)
+			sum += parts[i];
+	return sum;
+}
+
+uint64_t groups_weigh(struct groups *groups, uint64_t agent, uint64_t rough_bytes)
+{
+	const struct group *group = idmap_get(&groups->by_agent, agent);
+	struct group_memory memory;
+	uint64_t bytes = 0;
+
+	if (!group || group->v2_fd < 0)
+		return UINT64_MAX;
+	/* Without the controller: its processes, one by one. */
+	if (group_controller_fd(groups, group, CONTROLLER_MEMORY) < 0)
+		return tree_pids(group->v2_fd, weigh_pid, &bytes) < 0 ? UINT64_MAX : bytes;
+	bytes = groups_memory_bytes(groups, agent);
+	if (bytes == UINT64_MAX || bytes < rough_bytes || groups_memory(groups, agent, &memory) < 0)
+		return bytes;
+	return MIN2(bytes, sum_known(&memory));
+}
+
 /* ---- the largest ---- */
 
 struct ranking {

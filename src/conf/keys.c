@@ -77,7 +77,11 @@ static const struct conf_implied policy_implied[] = {
 };
 
 static const struct conf_key host_keys[] = {
-	{"emergency", CONF_LATER, NULL, false},
+	{"emergency", CONF_MAP, "write when, such as emergency: {memory_available: 5%, pressure_full: 20%}", false},
+	{"emergency.memory_available", CONF_SCALAR, "write a percentage or a size, such as 5% or 500M", false},
+	{"emergency.pressure_full", CONF_SCALAR, "write a percentage, such as 20%", false},
+	{"emergency.for", CONF_SCALAR, "write a time such as 5s", false},
+	{"emergency.kills_per_min", CONF_SCALAR, "write a number such as 3", false},
 	{"log", CONF_LATER, NULL, false},
 	{"alerts", CONF_LATER, NULL, false},
 	{"incidents", CONF_MAP, "write what is kept, such as incidents: {keep: 30d, max: 1000000}", false},

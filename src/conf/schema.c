@@ -130,6 +130,14 @@ static const cyaml_schema_field_t policy_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t emergency_fields[] = {
+	TEXT_FIELD("memory_available", struct conf_emergency_text, memory_available),
+	TEXT_FIELD("pressure_full", struct conf_emergency_text, pressure_full),
+	TEXT_FIELD("for", struct conf_emergency_text, lasting),
+	TEXT_FIELD("kills_per_min", struct conf_emergency_text, kills_per_min),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t incidents_fields[] = {
 	TEXT_FIELD("keep", struct conf_incidents_text, keep),
 	TEXT_FIELD("max", struct conf_incidents_text, max),
@@ -137,6 +145,7 @@ static const cyaml_schema_field_t incidents_fields[] = {
 };
 
 static const cyaml_schema_field_t host_fields[] = {
+	MAP_FIELD("emergency", struct conf_host_text, emergency, emergency_fields),
 	MAP_FIELD("incidents", struct conf_host_text, incidents, incidents_fields),
 	TEXT_FIELD("watch_strangers", struct conf_host_text, watch_strangers),
 	LIST_FIELD("protect", struct conf_host_text, protect),

@@ -62,6 +62,9 @@ struct conf_policy_text {
 };
 
 struct conf_host_text {
+	struct conf_emergency_text {
+		char *memory_available, *pressure_full, *lasting, *kills_per_min;
+	} emergency;
 	struct conf_incidents_text {
 		char *keep, *max;
 	} incidents;

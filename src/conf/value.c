@@ -55,13 +55,21 @@ static const struct conf_list policy_lists[] = {
 	LIST("allow.groups", allow.groups, allow_group_names, n_allow_groups, NULL),
 };
 
+#define HOST_VALUE(path, text, value, fallback, kind)                                                                  \
+	{                                                                                                              \
+		path, offsetof(struct conf_host_text, text), offsetof(struct host_config, value), fallback, &kind      \
+	}
+
 static const struct conf_value host_values[] = {
-	{"incidents.keep", offsetof(struct conf_host_text, incidents.keep),
-	 offsetof(struct host_config, incidents_keep_ns), "30d", &conf_kind_keep},
-	{"incidents.max", offsetof(struct conf_host_text, incidents.max), offsetof(struct host_config, incidents_max),
-	 "1000000", &conf_kind_count},
-	{"watch_strangers", offsetof(struct conf_host_text, watch_strangers),
-	 offsetof(struct host_config, watch_strangers), "false", &conf_kind_bool},
+	HOST_VALUE("emergency.memory_available", emergency.memory_available, emergency.memory_available, "5%",
+		   conf_kind_share),
+	HOST_VALUE("emergency.pressure_full", emergency.pressure_full, emergency.pressure_full_pct, "20%",
+		   conf_kind_pressure),
+	HOST_VALUE("emergency.for", emergency.lasting, emergency.for_ns, "5s", conf_kind_for),
+	HOST_VALUE("emergency.kills_per_min", emergency.kills_per_min, emergency.kills_per_min, "3", conf_kind_kills),
+	HOST_VALUE("incidents.keep", incidents.keep, incidents_keep_ns, "30d", conf_kind_keep),
+	HOST_VALUE("incidents.max", incidents.max, incidents_max, "1000000", conf_kind_count),
+	HOST_VALUE("watch_strangers", watch_strangers, watch_strangers, "false", conf_kind_bool),
 };
 
 static const struct conf_list host_lists[] = {

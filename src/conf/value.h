@@ -58,6 +58,8 @@ void conf_leak_check(struct conf_context *context, const struct conf_leak_text *
 extern const struct conf_value_kind conf_kind_rate, conf_kind_burst, conf_kind_per, conf_kind_delay, conf_kind_excess,
 	conf_kind_udp, conf_kind_failures, conf_kind_factor, conf_kind_interval, conf_kind_stable, conf_kind_sockets,
 	conf_kind_new_rate;
+/* kind_emergency.c */
+extern const struct conf_value_kind conf_kind_share, conf_kind_pressure, conf_kind_for, conf_kind_kills;
 /* Tells what doesn't fit together. */
 void conf_connect_check(struct conf_context *context, const struct conf_connect_text *texts,
 			const struct policy_connect *connect);

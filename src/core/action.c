@@ -29,6 +29,7 @@ static const char *const action_names[ACTION_KINDS] = {
 	[ACTION_TOOL_LOOK] = "tool-look",
 	[ACTION_LOOK] = "look",
 	[ACTION_SAMPLE] = "sample",
+	[ACTION_WEIGH] = "weigh",
 	[ACTION_TIMER] = "timer",
 	[ACTION_FORGET] = "forget",
 };

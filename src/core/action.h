@@ -35,6 +35,7 @@ enum action_kind {
 	ACTION_TOOL_LOOK,   /* at who is with the root: events FORK, then TOOL_LOOKED */
 	ACTION_LOOK,	    /* at the agent's destinations that are in trouble: events CONNECTS, then CONNECTS_END */
 	ACTION_SAMPLE,	    /* look at the agent's memory now: event SAMPLE */
+	ACTION_WEIGH,	    /* what would each agent's end give back? -> EVENT_WEIGHED */
 	ACTION_TIMER,	    /* EVENT_TICK at time_ns, instead of what was asked for before; UINT64_MAX: none */
 	ACTION_FORGET, /* the agent is gone: edges drop what they keep of it. The pointer is valid until the next step()
 			*/
@@ -89,6 +90,7 @@ struct action {
 		} reply;
 		struct incident incident;
 		uint64_t time_ns;
+		uint64_t bytes;	    /* WEIGH: agents with less need no closer look */
 		const char *reason; /* CENSUS, static */
 		bool wants_anon;    /* SAMPLE: memory by kind, too */
 	};

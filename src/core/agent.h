@@ -52,6 +52,7 @@ struct agent {
 	bool has_root;		 /* the root process lives */
 	pid_t root_pid;
 	uint64_t root_start_ticks;
+	pid_t root_ppid; /* who started the root, as far as it is known; 0: nobody knows */
 	uid_t uid;
 	uint64_t mark;
 	uint64_t parent; /* handle of the agent that started it; 0: none */
@@ -76,6 +77,7 @@ struct agent {
 	uint32_t root_by;      /* and who, as incident.by_uid */
 	uint64_t oom_told_ns, kill_told_ns; /* the last that was recorded; 0: none */
 	unsigned ooms_untold, kills_untold; /* since then */
+	uint64_t would_end_ns;		    /* when an emergency would have ended it, were it not observed; 0: never */
 	const char *how; /* static: how govd came by it: hold, exec, scan, run, adopt, lineage, found */
 	enum cgroup_owner owner;
 	enum policy_placement placement; /* never AUTO */

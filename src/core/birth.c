@@ -76,6 +76,7 @@ struct agent *birth_agent(struct state *state, const struct birth *birth, struct
 			.wants_sweep = birth->how == BIRTH_SCAN || birth->how == BIRTH_ADOPT,
 			.root_pid = proc->pid,
 			.root_start_ticks = proc->start_ticks,
+			.root_ppid = proc->ppid,
 			.uid = proc->uid,
 			.mark = birth->mark,
 			.request = birth->request,
@@ -187,6 +188,7 @@ static void join_agent(struct state *state, struct agent *agent, pid_t pid, uint
 	if (!agent->is_placed) {
 		/* Its root ended before it could be placed: the lineage lives on in this one. */
 		state_set_root(state, agent, pid, start_ticks);
+		agent->root_ppid = 0;
 		agent->how = how_names[BIRTH_LINEAGE];
 		mark_root(state, agent, actions);
 		place_agent(state, agent, actions);
@@ -324,10 +326,14 @@ void step_seen(struct state *state, const struct event *event, struct actions *a
 	const struct proc *proc = &event->seen.proc;
 	struct birth birth = {.proc = proc, .how = BIRTH_SCAN, .by = INCIDENT_BY_GOVD};
 	bool is_known = proc->mark && (idmap_get(&state->by_mark, proc->mark) || state_has_verdict(state, proc->mark));
+	struct agent *agent;
 
 	/* A mark that nobody knows: its exec record was lost. Who carries it stands for its root. */
 	if (proc->mark && !is_known)
 		birth.mark = proc->mark;
+	agent = state_by_root(state, proc->pid, proc->start_ticks);
+	if (agent && !agent->root_ppid)
+		agent->root_ppid = proc->ppid;
 	consider(state, &birth, proc->mark, actions);
 }
 
@@ -367,6 +373,7 @@ void step_found(struct state *state, const struct event *event, struct actions *
 	template.policy = NULL;
 	template.mark = 0;
 	template.parent = 0;
+	template.root_ppid = 0;
 	template.request = 0;
 	template.n_hold_tokens = 0;
 	template.is_placed = true;

@@ -28,6 +28,8 @@ static const char *const event_names[EVENT_KINDS] = {
 	[EVENT_TOOL_SAMPLE] = "tool-sample",
 	[EVENT_TOOL_WEIGHED] = "tool-weighed",
 	[EVENT_TOOL_LOOKED] = "tool-looked",
+	[EVENT_HOST] = "host",
+	[EVENT_WEIGHED] = "weighed",
 	[EVENT_TICK] = "tick",
 };
 

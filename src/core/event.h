@@ -35,6 +35,8 @@ enum event_kind {
 	EVENT_TOOL_SAMPLE,  /* a tool's memory */
 	EVENT_TOOL_WEIGHED, /* ACTION_TOOL_WEIGH has told of all tools */
 	EVENT_TOOL_LOOKED,  /* ACTION_TOOL_LOOK has told all it saw */
+	EVENT_HOST,	    /* the memory of the host, at the time that the core has asked for or before */
+	EVENT_WEIGHED,	    /* what ending each agent would give back, for ACTION_WEIGH */
 	EVENT_TICK,	    /* the time asked for by ACTION_TIMER has come */
 	EVENT_KINDS,
 };
@@ -81,6 +83,18 @@ struct oom_view {
 	uint64_t tool_group;		/* nested in the agent's, that the victim was in; 0: none */
 	char tool_name[TOOL_NAME_SIZE]; /* of the first process of the tool in that; "" not known */
 	uint64_t tool_peak_bytes;	/* the most that this tool has had */
+};
+
+/* Of the host; bytes. */
+struct host_view {
+	uint64_t total_bytes, available_bytes, swap_total_bytes, swap_free_bytes;
+	uint64_t full_ns; /* since boot: all that had something to do waited for memory; UINT64_MAX: not known */
+};
+
+struct agent_weight {
+	uint64_t agent; /* handle */
+	uint64_t bytes; /* that its end gives back, roughly; UINT64_MAX: not known */
+	pid_t ppid;	/* of its root, now; 0: not known */
 };
 
 struct event {
@@ -176,6 +190,11 @@ struct event {
 			char sender_comm[16];
 			bool is_oomd; /* the sender is systemd-oomd */
 		} killed;
+		struct host_view host;
+		struct {
+			const struct agent_weight *items;
+			size_t n;
+		} weighed;
 		struct {
 			enum command command;
 			uint64_t request;  /* to be answered by exactly one ACTION_REPLY */

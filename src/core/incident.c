@@ -20,6 +20,7 @@ const char *incident_kind_name(enum incident_kind kind)
 		[INCIDENT_LEAK] = "leak",
 		[INCIDENT_PRESSURE] = "pressure",
 		[INCIDENT_EXPIRED] = "expired",
+		[INCIDENT_EMERGENCY] = "emergency",
 	};
 
 	return (unsigned)kind < INCIDENT_KINDS ? names[kind] : "unknown";

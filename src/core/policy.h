@@ -126,8 +126,24 @@ struct policy {
 	bool protect; /* its agents are placed and limited, and never ended */
 };
 
+/* A part of a whole: bytes or, when they are 0, a percentage; both 0: none. */
+struct host_share {
+	uint64_t bytes;
+	uint32_t pct;
+};
+
+struct host_emergency {
+	struct host_share memory_available; /* less is an emergency; none: never */
+	uint32_t pressure_full_pct;	    /* of the time `for`: more is one; 0: never */
+	uint64_t for_ns;
+	uint32_t kills_per_min; /* at most EMERGENCY_KILLS_MAX */
+};
+
+#define EMERGENCY_KILLS_MAX 60
+
 /* The host's configuration, govd.yaml. */
 struct host_config {
+	struct host_emergency emergency;
 	struct pattern_list protect; /* exe or script: never placed, never signalled */
 	uint64_t incidents_keep_ns;
 	uint64_t incidents_max;

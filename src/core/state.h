@@ -3,6 +3,7 @@
 #define GOV_CORE_STATE_H
 
 #include "core/leak.h"
+#include "core/emergency.h"
 #include "core/match.h"
 #include "core/step.h"
 #include "core/trouble.h"
@@ -37,6 +38,7 @@ struct state {
 	struct stranger strangers[STRANGERS_MAX];
 	uint64_t strangers_missed; /* storms of more, since it was recorded */
 	uint64_t full_told_ns;	   /* when ALERT for STATE_AGENTS_MAX was recorded last */
+	struct emergency emergency;
 };
 
 /* Marks that the core gives to roots, with the agent's handle; the kernel's own count up from 1. */
@@ -131,6 +133,11 @@ void set_deadline(struct state *state, struct agent *agent, uint64_t deadline_ns
 /* oom.c: deaths that nobody here has ordered */
 void step_oom(struct state *state, const struct event *event, struct actions *actions);
 void step_killed(struct state *state, const struct event *event, struct actions *actions);
+
+/* emergency.c: is the memory of the host short, and may something be done? */
+void step_host(struct state *state, const struct event *event, struct actions *actions);
+/* emergency_choose.c: who is ended? */
+void step_weighed(struct state *state, const struct event *event, struct actions *actions);
 
 /* connect.c: storms, breakers, sockets */
 void step_connects(struct state *state, const struct event *event, struct actions *actions);

@@ -34,6 +34,8 @@ void step(struct state *state, const struct event *event, struct actions *action
 		[EVENT_TOOL_SAMPLE] = step_tool_sample,
 		[EVENT_TOOL_WEIGHED] = step_tool_weighed,
 		[EVENT_TOOL_LOOKED] = step_tool_looked,
+		[EVENT_HOST] = step_host,
+		[EVENT_WEIGHED] = step_weighed,
 	};
 
 	actions->n = 0;

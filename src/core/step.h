@@ -42,6 +42,16 @@ bool agent_reaches_cap(const struct agent *agent, uint64_t *ret_at_ns);
 const char *agent_cap_key(const struct agent *agent);
 /* Up to which mark, at most this one, all lineages are where they belong: those that are being placed aren't. */
 uint64_t state_settled(const struct state *state, uint64_t mark);
+/* When the next EVENT_HOST is wanted; UINT64_MAX: never. */
+uint64_t state_next_look_ns(const struct state *state);
+struct emergency_view {
+	const char
+		*state; /* static: off, calm, short (nothing is done yet, or can be), ending (memory is to come back) */
+	uint64_t available_bytes; /* UINT64_MAX: not known yet */
+	uint64_t full_milli;	  /* percent of the time `for`; UINT64_MAX: not known */
+	uint64_t kills;		  /* ever */
+};
+void state_emergency(const struct state *state, struct emergency_view *ret_view);
 /* By id, unique prefix of an id, POLICY/KEY, or POLICY when it has one agent. 0, -ENOENT, or -ENOTUNIQ. */
 int state_agent_find(const struct state *state, const char *name, const struct agent **ret_agent) _must_check_;
 

@@ -15,6 +15,7 @@ static const struct shape_field status_fields[] = {
 	{"policies", NULL},
 	{"pacing", NULL},
 	{"agents", FIELDS("total", "held", "frozen")},
+	{"emergency", FIELDS("state", "available_bytes", "full_pct", "kills")},
 	{"connects", FIELDS("total", "delayed", "refused")},
 	{"events", FIELDS("received", "lost", "resyncs")},
 	{"incidents", NULL},

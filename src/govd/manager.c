@@ -251,6 +251,7 @@ struct manager *manager_free(struct manager *manager)
 	procfs_free(manager->procfs);
 	groups_free(manager->groups);
 	sockets_done(manager);
+	emergency_done(manager);
 	connects_forget_troubled(manager);
 	recorder_free(manager->recorder);
 	journal_done(&manager->journal);
@@ -275,6 +276,7 @@ int manager_run(struct manager *manager)
 	manager_ask_census(manager, "policies");
 	manager_census(manager);
 	malloc_trim(0);
+	emergency_lock_memory();
 	log_info("ready");
 	sd_notify(0, "READY=1\nSTATUS=Governing.");
 	r = sd_event_loop(manager->event);

@@ -8,6 +8,7 @@
 #include "conf/conf.h"
 #include "core/step.h"
 #include "govd/connects.h"
+#include "govd/emergency.h"
 #include "out/bus.h"
 #include "out/journal.h"
 #include "out/recorder.h"
@@ -58,6 +59,7 @@ struct manager {
 	struct bpf_sense *bpf;
 	struct manager_connects connects;
 	struct manager_sockets sockets;
+	struct manager_emergency emergency;
 	struct procfs *procfs;
 	struct hold *hold;
 	struct groups *groups;

@@ -152,6 +152,7 @@ void manager_perform(struct manager *manager, const struct action *action)
 		[ACTION_TOOL_KILL] = perform_group,  [ACTION_TOOL_REMOVE] = perform_group,
 		[ACTION_TOOL_WEIGH] = tools_weigh,   [ACTION_TOOL_LOOK] = tools_look_at,
 		[ACTION_SAMPLE] = perform_sample,
+		[ACTION_WEIGH] = emergency_weigh,
 	};
 
 	performers[action->kind](manager, action);

@@ -46,6 +46,7 @@ static void take_set(struct manager *manager, struct policy_set *set)
 	event.policies.observe = manager->options.observe;
 	manager_dispatch(manager, &event);
 	policy_set_unref(old);
+	emergency_reload(manager);
 	/* The holds come after the core knows the set: who asks is answered by it. */
 	if (manager->hold && hold_set_policies(manager->hold, set) < 0)
 		log_warning("govd-hold can't watch the policies' files: agents are caught by their exec");

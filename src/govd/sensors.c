@@ -304,6 +304,9 @@ int manager_open_sensors(struct manager *manager)
 	r = manager_open_census(manager);
 	if (r < 0)
 		return r;
+	r = emergency_open(manager);
+	if (r < 0)
+		return r;
 	r = sd_event_add_time(manager->event, &manager->tick_source, CLOCK_MONOTONIC, UINT64_MAX, 1000, on_tick,
 			      manager);
 	if (r < 0)

@@ -108,6 +108,7 @@ int call_status(sd_bus_message *reply, void *userdata)
 	bus_write_u64(&writer, "policy_errors", manager->policy_errors.n);
 	write_agents(manager, &writer);
 	write_doings(manager, &writer);
+	emergency_write_status(manager, &writer);
 	connects_write_status(manager, &writer);
 	write_hold(manager, &writer);
 	write_recorder(manager, &writer);

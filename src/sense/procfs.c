@@ -283,10 +283,9 @@ int procfs_read_record(struct procfs *procfs, const struct gov_record_exec *reco
 
 /* ---- identity ---------------------------------------------------------------------------------------------------- */
 
-int procfs_start_ticks(pid_t pid, uint64_t *ret_ticks)
+static int read_stat(pid_t pid, struct proc_stat *ret_stat)
 {
 	char path[32], text[PROCFS_STAT_BYTES];
-	struct proc_stat stat;
 	ssize_t n;
 	int r;
 
@@ -294,12 +293,32 @@ int procfs_start_ticks(pid_t pid, uint64_t *ret_ticks)
 	n = file_read(AT_FDCWD, path, text, sizeof(text));
 	if (n <= 0)
 		return n == -ENOENT || n == 0 ? -ESRCH : (int)n;
-	r = proc_stat_parse(text, &stat);
+	r = proc_stat_parse(text, ret_stat);
 	if (r < 0)
 		return r;
-	if (proc_stat_is_dead(&stat))
+	return proc_stat_is_dead(ret_stat) ? -ESRCH : 0;
+}
+
+int procfs_start_ticks(pid_t pid, uint64_t *ret_ticks)
+{
+	struct proc_stat stat;
+	int r = read_stat(pid, &stat);
+
+	if (r == 0)
+		*ret_ticks = stat.start_ticks;
+	return r;
+}
+
+int procfs_parent(pid_t pid, uint64_t start_ticks, pid_t *ret_ppid)
+{
+	struct proc_stat stat;
+	int r = read_stat(pid, &stat);
+
+	if (r < 0)
+		return r;
+	if (stat.start_ticks != start_ticks)
 		return -ESRCH;
-	*ret_ticks = stat.start_ticks;
+	*ret_ppid = stat.ppid;
 	return 0;
 }
 

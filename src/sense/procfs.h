@@ -40,6 +40,9 @@ int procfs_read_record(struct procfs *procfs, const struct gov_record_exec *reco
 int procfs_start_ticks(pid_t pid, uint64_t *ret_ticks) _must_check_;
 /* Its name, /proc/PID/comm. 0, -ESRCH. */
 int procfs_comm(pid_t pid, char *comm, size_t size) _must_check_;
+/* The parent of a living process, now; -ESRCH: it isn't this one any more. Takes no lock of its memory, so that it
+ * doesn't wait for a process that waits for memory. */
+int procfs_parent(pid_t pid, uint64_t start_ticks, pid_t *ret_ppid) _must_check_;
 /* As above from start_boottime. */
 uint64_t procfs_ticks_of_ns(uint64_t start_ns);
 

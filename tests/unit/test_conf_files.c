@@ -161,6 +161,11 @@ Test(conf_files, nothing_at_all_is_fine)
 	cr_expect_eq(errors.n, 0);
 	cr_expect_eq(set->n, 0);
 	cr_expect_eq(set->host.incidents_keep_ns, 30 * 86400 * NSEC_PER_SEC);
+	cr_expect_eq(set->host.emergency.memory_available.pct, 5);
+	cr_expect_eq(set->host.emergency.memory_available.bytes, 0);
+	cr_expect_eq(set->host.emergency.pressure_full_pct, 20);
+	cr_expect_eq(set->host.emergency.for_ns, 5 * NSEC_PER_SEC);
+	cr_expect_eq(set->host.emergency.kills_per_min, 3);
 	cr_expect_not(set->host.watch_strangers);
 	policy_set_unref(set);
 }
@@ -191,11 +196,23 @@ Test(conf_files, host_errors)
 		{"incidents: {keep: 30}\n",
 		 "incidents.keep: \"30\" is not a time; write a number with s, min, h or d, such as 12h or 30d"},
 		{"incidents: {max: 0}\n", "incidents.max: \"0\" is out of range; write 1 or more"},
-		{"emergency: {kills_per_min: 3}\n",
-		 "emergency: is not supported by this version of govd; leave it out"},
+		{"log: {rate: 400/s}\n", "log: is not supported by this version of govd; leave it out"},
+		{"emergency: 5%\n", "emergency: is a single value; write when, such as emergency: "
+				    "{memory_available: 5%, pressure_full: 20%}"},
+		{"emergency: {memory_available: 5}\n",
+		 "emergency.memory_available: \"5\" is out of range; write 1% to 100%, a size of 1M or more, or off"},
+		{"emergency: {memory_available: much}\n", "emergency.memory_available: \"much\" is not a part of the "
+							  "host's memory; write a percentage or a size, "
+							  "such as 5% or 500M, or off"},
+		{"emergency: {pressure_full: 101%}\n",
+		 "emergency.pressure_full: \"101%\" is out of range; write 1% to 100%, or off"},
+		{"emergency: {for: 100ms}\n",
+		 "emergency.for: \"100ms\" is out of range; write 500ms to 1min, such as 5s"},
+		{"emergency: {kills_per_min: 61}\n",
+		 "emergency.kills_per_min: \"61\" is out of range; write 0 (nobody is ended) to 60"},
 		{"watch_strangers: some\n", "watch_strangers: \"some\" is neither true nor false; write one of them"},
-		{"protct: [/x]\n",
-		 "protct: unknown key; did you mean protect? known here: incidents, watch_strangers, protect"},
+		{"protct: [/x]\n", "protct: unknown key; did you mean protect? known here: emergency, incidents, "
+				   "watch_strangers, protect"},
 	};
 
 	for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -210,4 +227,37 @@ Test(conf_files, host_errors)
 		cr_expect_str_eq(errors.lines[0], line);
 		conf_errors_done(&errors);
 	}
+}
+
+static struct host_emergency emergency_of(const char *text)
+{
+	struct conf_errors errors = {0};
+	struct host_config config;
+
+	put("govd.yaml", text);
+	cr_assert_eq(conf_host_load(in_tree("govd.yaml"), &config, &errors), 0, "%s", text);
+	host_config_done(&config);
+	return config.emergency;
+}
+
+Test(conf_files, host_emergency)
+{
+	struct host_emergency emergency = emergency_of(
+		"emergency: {memory_available: 300M, pressure_full: 100%, for: 500ms, kills_per_min: 0}\n");
+
+	cr_expect_eq(emergency.memory_available.bytes, 300 << 20);
+	cr_expect_eq(emergency.memory_available.pct, 0);
+	cr_expect_eq(emergency.pressure_full_pct, 100);
+	cr_expect_eq(emergency.for_ns, 500 * NSEC_PER_MSEC);
+	cr_expect_eq(emergency.kills_per_min, 0);
+	emergency =
+		emergency_of("emergency: {memory_available: off, pressure_full: off, for: 1min, kills_per_min: 60}\n");
+	cr_expect_eq(emergency.memory_available.bytes, 0);
+	cr_expect_eq(emergency.memory_available.pct, 0);
+	cr_expect_eq(emergency.pressure_full_pct, 0);
+	cr_expect_eq(emergency.for_ns, 60 * NSEC_PER_SEC);
+	cr_expect_eq(emergency.kills_per_min, 60);
+	emergency = emergency_of("emergency: {memory_available: 100%}\n");
+	cr_expect_eq(emergency.memory_available.pct, 100);
+	cr_expect_eq(emergency.kills_per_min, 3);
 }
