@@ -15,6 +15,14 @@
 struct groups;
 struct group;
 
+/* A group of an earlier govd, with what its xattr says. */
+struct group_found {
+	const struct agent *saved;
+	const char *policy;
+	bool is_populated, is_frozen, root_lives;
+	bool is_frozen_briefly; /* by the ladder */
+};
+
 struct group_events {
 	/* An action's result, at once (from within the call) or later. */
 	void (*done)(const struct event *result, void *userdata);
@@ -22,9 +30,8 @@ struct group_events {
 	void (*empty)(uint64_t agent, void *userdata);
 	/* The same of one of its tools. */
 	void (*tool_empty)(uint64_t agent, const struct tool_id *tool, void *userdata);
-	/* groups_restore: a group of an earlier govd, with what its xattr says. */
-	void (*found)(const struct agent *saved, const char *policy, bool is_populated, bool is_frozen, bool root_lives,
-		      void *userdata);
+	/* groups_restore */
+	void (*found)(const struct group_found *found, void *userdata);
 	void *userdata;
 };
 
@@ -76,10 +83,10 @@ int groups_restore(struct groups *groups) _must_check_;
  * too; stats, pids and empty() need it. */
 int groups_bind(struct groups *groups, const struct agent *agent);
 
-/* Performs PLACE MOVE LIMIT RELEASE FREEZE THAW SIGNAL SIGNAL_ALL KILL REMOVE FORGET and TOOL_PLACE TOOL_SIGNAL
+/* Performs PLACE MOVE LIMIT RELEASE FREEZE THAW SIGNAL SIGNAL_ALL KILL REMOVE RECLAIM FORGET and TOOL_PLACE TOOL_SIGNAL
  * TOOL_KILL TOOL_REMOVE. Signals go through pidfds
  * after a check of start_ticks. Returns 0 or -errno for the log and the counters (-ESRCH: the process or the group has
- * gone); the results of PLACE RELEASE FREEZE THAW KILL REMOVE come as done(), also when they failed. */
+ * gone); the results of PLACE RELEASE FREEZE THAW KILL REMOVE RECLAIM come as done(), also when they failed. */
 int groups_act(struct groups *groups, const struct action *action);
 
 /* Readable when some group's population changed: call groups_dispatch. */
@@ -131,6 +138,14 @@ void groups_tool_name(const struct groups *groups, uint64_t agent, const struct 
 int groups_tool_of(const struct groups *groups, uint64_t agent, pid_t pid, struct tool_id *ret_id) _must_check_;
 /* Processes of the agent that are in no tool's group: pids, at most max; returns how many there are. */
 ssize_t groups_home_pids(struct groups *groups, uint64_t agent, pid_t *pids, size_t max);
+
+/* The agent's memory pressure, and what belongs to it; what isn't known is UINT64_MAX. */
+int groups_pressure(struct groups *groups, uint64_t agent, struct pressure_view *ret_view) _must_check_;
+/* A descriptor that polls POLLPRI when some of the agent's tasks have waited for memory for 15 % of 1 or 2 s. Not in an
+ * epoll within an epoll: the first look takes the event. */
+int groups_pressure_open(struct groups *groups, uint64_t agent, int *ret_fd) _must_check_;
+/* One event of this inotify when memory.events of the agent changes; -ENOENT: v1 has none. */
+int groups_events_watch(struct groups *groups, uint64_t agent, int inotify_fd, int *ret_watch) _must_check_;
 
 /* For doctor: layout (v1, hybrid, v2), controllers and where each is. */
 int groups_describe(char *buffer, size_t size);

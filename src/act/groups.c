@@ -137,7 +137,7 @@ void groups_tell(struct groups *groups, const struct action *action, int error)
 static bool has_result(enum action_kind kind)
 {
 	return kind == ACTION_PLACE || kind == ACTION_RELEASE || kind == ACTION_FREEZE || kind == ACTION_THAW ||
-	       kind == ACTION_KILL || kind == ACTION_REMOVE;
+	       kind == ACTION_KILL || kind == ACTION_REMOVE || kind == ACTION_RECLAIM;
 }
 
 int groups_act(struct groups *groups, const struct action *action)
@@ -193,6 +193,7 @@ static int groups_new(const struct group_ops *ops, const char *slice, const stru
 	groups->slice_fd = groups->epoll_fd = groups->inotify_fd = groups->timer_fd = -EBADF;
 	for (size_t i = 0; i < HIERARCHIES_V1; i++)
 		groups->v1_slice_fd[i] = -EBADF;
+	chores_init(groups);
 	text_copy(groups->slice, sizeof(groups->slice), slice);
 	process_guard_init(&groups->guard);
 	r = watch_open(groups);
@@ -233,6 +234,7 @@ struct groups *groups_free(struct groups *groups)
 
 	if (!groups)
 		return NULL;
+	chores_end(groups);
 	while ((group = idmap_next(&groups->by_id, &cursor))) {
 		group_drop(groups, group);
 		cursor = 0;

@@ -28,6 +28,14 @@ struct group {
 	char name[GROUP_NAME_MAX];
 };
 
+#define CHORES_MAX 4
+
+/* A child that writes to a file of a group, as that may take long: reclaim.c. */
+struct chore {
+	int pid_fd; /* -EBADF: none */
+	uint64_t agent, bytes;
+};
+
 struct groups {
 	const struct group_ops *ops;
 	struct group_events events;
@@ -44,6 +52,7 @@ struct groups {
 	struct idmap by_agent, by_id, by_watch; /* handle, cgroup id, watch -> struct group; by_id owns */
 	struct idmap by_tool_watch;		/* watch -> struct tool_group */
 	int epoll_fd, inotify_fd, timer_fd;
+	struct chore chores[CHORES_MAX];
 	struct systemd *systemd; /* of that backend, see systemd.h */
 };
 
@@ -142,6 +151,16 @@ int group_kill(struct groups *groups, const struct action *action);
 int group_signal(struct groups *groups, const struct action *action);
 int group_signal_all(struct groups *groups, const struct action *action);
 int group_forget(struct groups *groups, const struct action *action);
+
+/* Whether the ladder has frozen it; reads and clears what group_freeze() has left on the group. */
+bool group_was_frozen_briefly(const struct group *group);
+
+/* reclaim.c */
+int group_reclaim(struct groups *groups, const struct action *action);
+void chores_init(struct groups *groups);
+/* Tells of those that are done. */
+void chores_dispatch(struct groups *groups);
+void chores_end(struct groups *groups);
 
 /* watch.c */
 int watch_open(struct groups *groups) _must_check_;

@@ -283,20 +283,21 @@ int native_limit_tools(struct groups *groups, struct group *group, const struct 
 
 int native_limit(struct groups *groups, const struct action *action)
 {
-	const struct policy_limits *limits = &action->agent->policy->limits;
 	struct group *group = group_find(groups, action->agent);
+	struct policy_limits limits;
 	bool is_new = false;
 	int r, first;
 
 	if (!group || group->v2_fd < 0)
 		return -ESRCH;
-	first = limit_apply(groups, group->v2_fd, WHERE_V2, limits, false);
+	ladder_limits(action->agent, &limits);
+	first = limit_apply(groups, group->v2_fd, WHERE_V2, &limits, false);
 	for (size_t i = 0; i < groups->layout.n_v1; i++) {
 		if (group->v1_fd[i] >= 0) {
-			r = limit_apply(groups, group->v1_fd[i], (int)i, limits, false);
+			r = limit_apply(groups, group->v1_fd[i], (int)i, &limits, false);
 		} else if (!group->nested_in && groups->v1_slice_fd[i] >= 0 &&
-			   limit_needs(&groups->layout.v1[i], limits)) {
-			r = native_open_v1(groups, group, i, limits);
+			   limit_needs(&groups->layout.v1[i], &limits)) {
+			r = native_open_v1(groups, group, i, &limits);
 			is_new = true;
 		} else {
 			r = 0;

@@ -61,7 +61,7 @@ static int group_restore(struct groups *groups, const char *name, const char *ne
 {
 	struct agent agent = saved->agent;
 	struct group *group;
-	bool is_populated, is_frozen;
+	struct group_found found = {.saved = &agent, .policy = saved->policy};
 	uint64_t freeze;
 	int r;
 
@@ -80,12 +80,14 @@ static int group_restore(struct groups *groups, const char *name, const char *ne
 		restore_v1(groups, group);
 	}
 	tool_groups_restore(groups, group);
-	is_frozen = file_read_u64(group->v2_fd, "cgroup.freeze", &freeze) == 0 && freeze;
-	is_populated = tree_read_flag(group->v2_fd, "cgroup.events", "populated") == 1;
-	group->is_occupied = is_populated;
+	found.is_frozen = file_read_u64(group->v2_fd, "cgroup.freeze", &freeze) == 0 && freeze;
+	found.is_frozen_briefly = found.is_frozen && group_was_frozen_briefly(group);
+	found.is_populated = tree_read_flag(group->v2_fd, "cgroup.events", "populated") == 1;
+	group->is_occupied = found.is_populated;
 	agent.cgroup_id = group->cgroup_id;
 	group_path(groups, group, agent.cgroup);
-	if (is_populated) {
+	found.root_lives = process_lives(agent.root_pid, agent.root_start_ticks);
+	if (found.is_populated) {
 		r = watch_add(groups, group);
 	} else {
 		/* Told once, for the books, and swept away. */
@@ -93,8 +95,7 @@ static int group_restore(struct groups *groups, const char *name, const char *ne
 		group_drop(groups, group);
 	}
 	if (groups->events.found)
-		groups->events.found(&agent, saved->policy, is_populated, is_frozen,
-				     process_lives(agent.root_pid, agent.root_start_ticks), groups->events.userdata);
+		groups->events.found(&found, groups->events.userdata);
 	return r;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <signal.h>
+#include <sys/xattr.h>
 
 #include "act/internal.h"
 #include "base/file.h"
@@ -9,12 +10,30 @@
 
 #define KILL_PASSES 4
 
+/* On the group as long as a freeze is the ladder's: should govd die, the next one thaws it. */
+#define BRIEF_XATTR "trusted.govd.brief"
+
+bool group_was_frozen_briefly(const struct group *group)
+{
+	return fgetxattr(group->v2_fd, BRIEF_XATTR, NULL, 0) >= 0;
+}
+
+static int brief_set(const struct group *group, bool is_brief)
+{
+	int r = is_brief ? fsetxattr(group->v2_fd, BRIEF_XATTR, "1", 1, 0) : fremovexattr(group->v2_fd, BRIEF_XATTR);
+
+	return r < 0 && errno != ENODATA ? -errno : 0;
+}
+
 int group_freeze(struct groups *groups, const struct action *action)
 {
 	struct group *group = group_find(groups, action->agent);
 	int r;
 
-	r = group && group->v2_fd >= 0 ? tree_freeze(group->v2_fd, true) : -ESRCH;
+	/* First, so that there is no moment in which it is frozen for ever. */
+	r = group && group->v2_fd >= 0 ? brief_set(group, action->is_brief) : -ESRCH;
+	if (r == 0)
+		r = tree_freeze(group->v2_fd, true);
 	if (r < 0) {
 		groups_tell(groups, action, r);
 		return r;
@@ -29,6 +48,8 @@ int group_thaw(struct groups *groups, const struct action *action)
 	int r;
 
 	r = group && group->v2_fd >= 0 ? tree_freeze(group->v2_fd, false) : -ESRCH;
+	if (r == 0)
+		(void)!brief_set(group, false);
 	if (r == 0 && group->freeze_deadline_ns)
 		watch_freeze_cancel(groups, group);
 	groups_tell(groups, action, r);

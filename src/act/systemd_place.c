@@ -325,12 +325,13 @@ const struct request_kind request_limit = {.run = limit_run, .answer = limit_ans
 
 int systemd_limit(struct groups *groups, const struct action *action)
 {
-	const struct policy_limits *limits = &action->agent->policy->limits;
 	struct request *request = request_find(groups, &request_place, action->agent->handle);
+	struct policy_limits limits;
 	struct group *group;
 
+	ladder_limits(action->agent, &limits);
 	if (request) {
-		request->limits = *limits;
+		request->limits = limits;
 		policy_unref(request->policy);
 		request->policy = policy_ref(action->agent->policy);
 		request->is_relimited = true;
@@ -346,10 +347,10 @@ int systemd_limit(struct groups *groups, const struct action *action)
 	request = request_find(groups, &request_limit, action->agent->handle);
 	if (request)
 		request_end(request);
-	if (limit_apply_oom(group->v2_fd, limits) < 0)
+	if (limit_apply_oom(group->v2_fd, &limits) < 0)
 		groups->counts.degraded++;
 	if (native_limit_tools(groups, group, action->agent->policy) < 0)
 		groups->counts.degraded++;
-	limit_again(groups, group->agent, group->name, limits);
+	limit_again(groups, group->agent, group->name, &limits);
 	return 0;
 }

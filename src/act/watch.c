@@ -9,8 +9,9 @@
 
 /* Watches cgroup.events of every group: kernfs makes IN_MODIFY of each change of `populated` and `frozen`. */
 
-/* A process that sleeps uninterruptibly can't be frozen: then it is told as failed, and thawed. */
-#define FREEZE_TIMEOUT_NS (2 * NSEC_PER_SEC)
+/* A process that sleeps uninterruptibly can't be frozen: then it is told as failed, and thawed. One that memory.high
+ * slows down sleeps so for up to 2 s (MEMCG_MAX_HIGH_DELAY_JIFFIES, mm/memcontrol.c). */
+#define FREEZE_TIMEOUT_NS (4 * NSEC_PER_SEC)
 
 uint64_t watch_now_ns(void)
 {
@@ -286,6 +287,7 @@ int groups_dispatch(struct groups *groups)
 		}
 	if (n < 0 && errno != EAGAIN && errno != EINTR)
 		return -errno;
+	chores_dispatch(groups);
 	if (read(groups->timer_fd, &expirations, sizeof(expirations)) > 0)
 		groups_check(groups);
 	return groups->ops->dispatch ? groups->ops->dispatch(groups) : 0;

@@ -31,6 +31,7 @@ static const struct conf_key policy_keys[] = {
 	{"memory.max", CONF_SCALAR, "write a size such as 600M or 25%", false},
 	{"memory.swap_max", CONF_SCALAR, "write a size such as 0 or 1G", false},
 	{"memory.on_oom", CONF_SCALAR, "write kill-tool, kill-agent or kernel", false},
+	{"memory.on_pressure", CONF_SCALAR, "write note, reclaim, high, freeze or stop", false},
 	{"cpu", CONF_MAP, "write limits, such as cpu: {weight: 100, max: 150%}", false},
 	{"cpu.weight", CONF_SCALAR, "write a number from 1 to 10000, such as 100", false},
 	{"cpu.max", CONF_SCALAR, "write a percentage of one CPU, such as 150%", false},

@@ -352,3 +352,27 @@ static void on_oom_format(const void *value, char *buffer, size_t size)
 const struct conf_value_kind conf_kind_on_oom = {
 	on_oom_parse, on_oom_format,
 	"is not what can be done when it is out of memory; write kill-tool, kill-agent or kernel", NULL};
+
+static const char *const pressure_words[] = {
+	[POLICY_PRESSURE_NOTE] = "note",     [POLICY_PRESSURE_RECLAIM] = "reclaim", [POLICY_PRESSURE_HIGH] = "high",
+	[POLICY_PRESSURE_FREEZE] = "freeze", [POLICY_PRESSURE_STOP] = "stop",
+};
+
+static int on_pressure_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
+{
+	for (unsigned i = 0; i < ELEMENTSOF(pressure_words); i++)
+		if (streq(text, pressure_words[i])) {
+			*(enum policy_pressure *)ret_value = (enum policy_pressure)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+static void on_pressure_format(const void *value, char *buffer, size_t size)
+{
+	text_copy(buffer, size, pressure_words[*(const enum policy_pressure *)value]);
+}
+
+const struct conf_value_kind conf_kind_on_pressure = {
+	on_pressure_parse, on_pressure_format,
+	"is not what can be done under memory pressure; write note, reclaim, high, freeze or stop", NULL};

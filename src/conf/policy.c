@@ -62,6 +62,9 @@ static void protect_check(struct conf_context *context, const struct conf_policy
 	if (policy->tools.max_runtime_ns != UNIT_INFINITY)
 		conf_complain(context, "tools.max_runtime", texts->tools.max_runtime,
 			      "would end what `protect: true` spares; leave it out, or write protect: false");
+	if (policy->on_pressure == POLICY_PRESSURE_STOP)
+		conf_complain(context, "memory.on_pressure", texts->memory.on_pressure,
+			      "would end agents that `protect: true` spares; write freeze, or protect: false");
 }
 
 static int policy_convert(struct conf_context *context, const char *text, size_t length, struct policy *policy)

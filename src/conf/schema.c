@@ -53,6 +53,7 @@ static const cyaml_schema_field_t memory_fields[] = {
 	TEXT_FIELD("max", struct conf_memory_text, max),
 	TEXT_FIELD("swap_max", struct conf_memory_text, swap_max),
 	TEXT_FIELD("on_oom", struct conf_memory_text, on_oom),
+	TEXT_FIELD("on_pressure", struct conf_memory_text, on_pressure),
 	CYAML_FIELD_END,
 };
 

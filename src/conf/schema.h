@@ -32,7 +32,7 @@ struct conf_policy_text {
 		struct conf_strings users, groups;
 	} allow;
 	struct conf_memory_text {
-		char *high, *max, *swap_max, *on_oom;
+		char *high, *max, *swap_max, *on_oom, *on_pressure;
 	} memory;
 	struct conf_cpu_text {
 		char *weight, *max;

@@ -19,6 +19,7 @@ static const struct conf_value policy_values[] = {
 	VALUE("memory.max", memory.max, limits.memory_max_bytes, "infinity", conf_kind_memory),
 	VALUE("memory.swap_max", memory.swap_max, limits.swap_max_bytes, "infinity", conf_kind_swap),
 	VALUE("memory.on_oom", memory.on_oom, limits.on_oom, "kernel", conf_kind_on_oom),
+	VALUE("memory.on_pressure", memory.on_pressure, on_pressure, "high", conf_kind_on_pressure),
 	VALUE("cpu.weight", cpu.weight, limits.cpu_weight, "default", conf_kind_weight),
 	VALUE("cpu.max", cpu.max, limits.cpu_max_pct, "infinity", conf_kind_cpu),
 	VALUE("tasks.max", tasks.max, limits.tasks_max, "infinity", conf_kind_tasks),

@@ -49,7 +49,8 @@ void conf_lists_convert(struct conf_context *context, const struct conf_lists *l
 /* kind.c */
 extern const struct conf_value_kind conf_kind_memory, conf_kind_swap, conf_kind_weight, conf_kind_cpu, conf_kind_tasks,
 	conf_kind_signal, conf_kind_grace, conf_kind_priority, conf_kind_bool, conf_kind_mode, conf_kind_hold,
-	conf_kind_keep, conf_kind_count, conf_kind_on_oom, conf_kind_runtime, conf_kind_placement;
+	conf_kind_keep, conf_kind_count, conf_kind_on_oom, conf_kind_on_pressure, conf_kind_runtime,
+	conf_kind_placement;
 /* kind_leak.c */
 extern const struct conf_value_kind conf_kind_horizon, conf_kind_leak_action;
 /* Tells what doesn't fit together. */

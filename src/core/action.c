@@ -30,6 +30,9 @@ static const char *const action_names[ACTION_KINDS] = {
 	[ACTION_LOOK] = "look",
 	[ACTION_SAMPLE] = "sample",
 	[ACTION_WEIGH] = "weigh",
+	[ACTION_WATCH] = "watch",
+	[ACTION_PRESSURE] = "pressure",
+	[ACTION_RECLAIM] = "reclaim",
 	[ACTION_TIMER] = "timer",
 	[ACTION_FORGET] = "forget",
 };

@@ -36,6 +36,9 @@ enum action_kind {
 	ACTION_LOOK,	    /* at the agent's destinations that are in trouble: events CONNECTS, then CONNECTS_END */
 	ACTION_SAMPLE,	    /* look at the agent's memory now: event SAMPLE */
 	ACTION_WEIGH,	    /* what would each agent's end give back? -> EVENT_WEIGHED */
+	ACTION_WATCH,	    /* have the kernel tell, once, when the agent is short of memory. -> EVENT_PRESSURE */
+	ACTION_PRESSURE,    /* look at the agent's memory. -> EVENT_PRESSURE */
+	ACTION_RECLAIM,	    /* bytes of the agent's memory. -> EVENT_RESULT */
 	ACTION_TIMER,	    /* EVENT_TICK at time_ns, instead of what was asked for before; UINT64_MAX: none */
 	ACTION_FORGET, /* the agent is gone: edges drop what they keep of it. The pointer is valid until the next step()
 			*/
@@ -90,9 +93,10 @@ struct action {
 		} reply;
 		struct incident incident;
 		uint64_t time_ns;
-		uint64_t bytes;	    /* WEIGH: agents with less need no closer look */
+		uint64_t bytes;	    /* WEIGH: agents with less need no closer look; RECLAIM: to be reclaimed */
 		const char *reason; /* CENSUS, static */
 		bool wants_anon;    /* SAMPLE: memory by kind, too */
+		bool is_brief;	    /* FREEZE: by the ladder; the next govd thaws it */
 	};
 };
 

@@ -3,6 +3,7 @@
 #define GOV_CORE_AGENT_H
 
 #include "core/incident.h"
+#include "core/ladder.h"
 #include "core/policy.h"
 
 /* One governed instance: a root process and all its descendants, in one cgroup, with one id. */
@@ -87,8 +88,9 @@ struct agent {
 	struct troubles *troubles; /* core/trouble.h, owned; NULL: there never was any */
 	struct leak *leak;	   /* core/leak.h, owned; NULL: nothing is forecast */
 	struct tools *tools;	   /* core/tool.h, owned; NULL: there never was any */
-	struct agent *next_ended;  /* core's list of those to be freed */
-	uint64_t request;	   /* of the command that is to be answered; 0: none */
+	struct ladder ladder;
+	struct agent *next_ended; /* core's list of those to be freed */
+	uint64_t request;	  /* of the command that is to be answered; 0: none */
 };
 
 #endif

@@ -387,6 +387,7 @@ void step_found(struct state *state, const struct event *event, struct actions *
 		template.placement = POLICY_PLACEMENT_SCOPE;
 	template.state = event->found.is_frozen ? AGENT_FROZEN : AGENT_ACTIVE;
 	template.how = "found";
+	template.ladder = (struct ladder){0};
 	agent = state_add_agent(state, &template, policy);
 	if (!agent) {
 		tell_full(state, actions);
@@ -401,5 +402,8 @@ void step_found(struct state *state, const struct event *event, struct actions *
 	else if (!is_orphan) {
 		actions_add(actions, ACTION_LIMIT, agent);
 		actions_add(actions, ACTION_PACE, agent);
+		ladder_begin(agent, actions);
 	}
+	if (event->found.is_populated && event->found.is_frozen_briefly)
+		actions_add(actions, ACTION_THAW, agent);
 }

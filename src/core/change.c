@@ -20,7 +20,7 @@ static bool tools_equal(const struct policy *a, const struct policy *b)
 static void agent_set_policy(struct state *state, struct agent *agent, struct actions *actions)
 {
 	struct policy *policy = policy_set_find(state->set, agent->policy->name);
-	bool is_same, is_paced, had_tools = policy_has_tools(agent->policy);
+	bool is_same, is_paced, was_limited, had_tools = policy_has_tools(agent->policy);
 
 	if (!policy) {
 		agent->is_orphaned_policy = true; /* what it was started under stays in force until it ends */
@@ -29,6 +29,7 @@ static void agent_set_policy(struct state *state, struct agent *agent, struct ac
 	is_same = !agent->is_orphaned_policy && limits_equal(&policy->limits, &agent->policy->limits) &&
 		  tools_equal(policy, agent->policy);
 	is_paced = !agent->is_orphaned_policy && pacing_equal(policy, agent->policy);
+	was_limited = ladder_is_limited(agent->policy);
 	agent->is_orphaned_policy = false;
 	policy_unref(agent->policy);
 	agent->policy = policy_ref(policy);
@@ -37,6 +38,8 @@ static void agent_set_policy(struct state *state, struct agent *agent, struct ac
 	if (agent->is_placed && !had_tools && policy_has_tools(policy))
 		tools_begin(state, agent, actions);
 	tools_set_deadlines(state, agent, actions);
+	if (!was_limited)
+		ladder_begin(agent, actions);
 	if ((agent->is_placed || agent->is_observed) && agent->state != AGENT_GONE && !is_paced)
 		actions_add(actions, ACTION_PACE, agent);
 }

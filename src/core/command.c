@@ -154,6 +154,7 @@ static void command_freeze(_unused_ struct state *state, struct agent *agent, co
 			   struct actions *actions)
 {
 	agent->request = event->command.request;
+	agent->ladder.has_frozen = false; /* the user has the last word */
 	actions_add(actions, event->command.command == COMMAND_FREEZE ? ACTION_FREEZE : ACTION_THAW, agent);
 }
 

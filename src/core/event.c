@@ -30,6 +30,7 @@ static const char *const event_names[EVENT_KINDS] = {
 	[EVENT_TOOL_LOOKED] = "tool-looked",
 	[EVENT_HOST] = "host",
 	[EVENT_WEIGHED] = "weighed",
+	[EVENT_PRESSURE] = "pressure",
 	[EVENT_TICK] = "tick",
 };
 

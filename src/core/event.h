@@ -4,6 +4,7 @@
 
 #include "core/agent.h"
 #include "core/connect.h"
+#include "core/ladder.h"
 #include "core/proc.h"
 
 /* Everything that the core learns. Strings and pointers are borrowed for the duration of step(). */
@@ -37,6 +38,7 @@ enum event_kind {
 	EVENT_TOOL_LOOKED,  /* ACTION_TOOL_LOOK has told all it saw */
 	EVENT_HOST,	    /* the memory of the host, at the time that the core has asked for or before */
 	EVENT_WEIGHED,	    /* what ending each agent would give back, for ACTION_WEIGH */
+	EVENT_PRESSURE,	    /* how an agent's memory is: its watch has fired, or ACTION_PRESSURE */
 	EVENT_TICK,	    /* the time asked for by ACTION_TIMER has come */
 	EVENT_KINDS,
 };
@@ -136,6 +138,7 @@ struct event {
 			const struct agent *agent;
 			const char *policy;
 			bool is_populated, is_frozen, root_lives;
+			bool is_frozen_briefly; /* by the ladder */
 		} found;
 		struct {
 			uint64_t agent;
@@ -184,6 +187,10 @@ struct event {
 		} tool;
 		struct oom_view oom;
 		struct {
+			uint64_t agent;
+			struct pressure_view view;
+		} pressure;
+		struct {
 			struct victim victim;
 			pid_t sender_pid;
 			uint32_t sender_uid;
@@ -214,6 +221,7 @@ struct event {
 			uint64_t cgroup_id;	     /* PLACE: of the new group */
 			const char *cgroup, *origin; /* PLACE */
 			size_t killed;		     /* KILL: processes that were in it */
+			uint64_t bytes;		     /* RECLAIM: that it has given back */
 		} result;
 	};
 };

@@ -162,7 +162,7 @@ void kill_agent(struct state *state, struct agent *agent, struct actions *action
 void stop_agent(struct state *state, struct agent *agent, struct actions *actions)
 {
 	struct action *action;
-	bool was_frozen = agent->state == AGENT_FROZEN;
+	bool was_frozen = agent->state == AGENT_FROZEN && !agent->ladder.has_frozen;
 
 	agent->state = AGENT_STOPPING;
 	action = actions_add(actions, agent->has_root ? ACTION_SIGNAL : ACTION_SIGNAL_ALL, agent);
@@ -173,6 +173,7 @@ void stop_agent(struct state *state, struct agent *agent, struct actions *action
 	}
 	if (was_frozen) /* so that it can act on the signal */
 		actions_add(actions, ACTION_THAW, agent);
+	ladder_leave(agent, actions);
 	set_deadline(state, agent, state->now_ns + agent->policy->stop_grace_ns, actions);
 }
 
@@ -206,6 +207,8 @@ void step_tick(struct state *state, _unused_ const struct event *event, struct a
 		if (agent->leak && agent->leak->look_ns && agent->leak->look_ns <= state->now_ns &&
 		    n_looks++ < LOOKS_MAX)
 			leak_look(state, agent, actions);
+		if (agent->ladder.look_ns && agent->ladder.look_ns <= state->now_ns)
+			ladder_look(agent, actions);
 		if (agent->deadline_ns)
 			next_ns = MIN2(next_ns, agent->deadline_ns);
 		if (agent->look_ns)
@@ -213,6 +216,8 @@ void step_tick(struct state *state, _unused_ const struct event *event, struct a
 		if (agent->leak && agent->leak->look_ns)
 			next_ns = MIN2(next_ns, agent->leak->look_ns);
 		next_ns = MIN2(next_ns, tools_tick(state, agent, actions));
+		if (agent->ladder.look_ns)
+			next_ns = MIN2(next_ns, agent->ladder.look_ns);
 	}
 	state->timer_ns = next_ns;
 	action = actions_add(actions, ACTION_TIMER, NULL);
@@ -287,6 +292,7 @@ static void result_place(struct state *state, struct agent *agent, const struct 
 		return;
 	}
 	tools_look(agent, actions);
+	ladder_begin(agent, actions);
 	if (agent->wants_sweep)
 		actions_add(actions, ACTION_SWEEP, agent);
 	if (agent->wants_census)
@@ -343,15 +349,22 @@ static void result_release(struct state *state, struct agent *agent, const struc
 		ask_census(state, "policies", actions);
 }
 
-static void result_freeze(_unused_ struct state *state, struct agent *agent, const struct event *event,
-			  struct actions *actions)
+static void result_freeze(struct state *state, struct agent *agent, const struct event *event, struct actions *actions)
 {
 	bool is_freeze = event->result.action == ACTION_FREEZE;
 
 	if (!event->result.error && agent->state != AGENT_STOPPING && agent->state != AGENT_GONE)
 		agent->state = is_freeze ? AGENT_FROZEN : AGENT_ACTIVE;
+	if (event->result.error && is_freeze)
+		ladder_freeze_failed(state, agent);
 	if (agent->request)
 		answer_request(agent, event->result.error ? REPLY_FAILED : REPLY_OK, event->result.error, actions);
+}
+
+static void result_reclaim(_unused_ struct state *state, struct agent *agent, const struct event *event,
+			   _unused_ struct actions *actions)
+{
+	agent->ladder.reclaimed_bytes += event->result.bytes;
 }
 
 static void result_remove(struct state *state, struct agent *agent, const struct event *event, struct actions *actions)
@@ -375,7 +388,7 @@ void step_result(struct state *state, const struct event *event, struct actions 
 	static void (*const results[ACTION_KINDS])(struct state *, struct agent *, const struct event *,
 						   struct actions *) = {
 		[ACTION_PLACE] = result_place, [ACTION_RELEASE] = result_release, [ACTION_FREEZE] = result_freeze,
-		[ACTION_THAW] = result_freeze, [ACTION_REMOVE] = result_remove,
+		[ACTION_THAW] = result_freeze, [ACTION_REMOVE] = result_remove,	  [ACTION_RECLAIM] = result_reclaim,
 	};
 	struct agent *agent = state_get(state, event->result.agent);
 

@@ -49,6 +49,15 @@ enum policy_placement {
 	POLICY_PLACEMENT_NESTED,
 	POLICY_PLACEMENT_NONE,
 };
+
+/* The highest rung of the ladder, core/ladder.h. */
+enum policy_pressure {
+	POLICY_PRESSURE_NOTE,
+	POLICY_PRESSURE_RECLAIM,
+	POLICY_PRESSURE_HIGH,
+	POLICY_PRESSURE_FREEZE,
+	POLICY_PRESSURE_STOP,
+};
 enum policy_hold { POLICY_HOLD_AUTO, POLICY_HOLD_NEVER };
 
 struct policy_limits {
@@ -112,6 +121,7 @@ struct policy {
 	enum policy_placement placement;
 	struct policy_limits limits;
 	struct policy_tools tools;
+	enum policy_pressure on_pressure;
 	char **allow_user_names, **allow_group_names; /* as written */
 	uid_t *allow_users;
 	gid_t *allow_groups;

@@ -139,6 +139,29 @@ void step_host(struct state *state, const struct event *event, struct actions *a
 /* emergency_choose.c: who is ended? */
 void step_weighed(struct state *state, const struct event *event, struct actions *actions);
 
+/* ladder.c: memory pressure */
+void step_pressure(struct state *state, const struct event *event, struct actions *actions);
+/* It has been placed or found, or its policy has limits now: from here on the kernel tells. */
+void ladder_begin(struct agent *agent, struct actions *actions);
+/* Its time to be looked at has come. */
+void ladder_look(struct agent *agent, struct actions *actions);
+/* Takes back what the ladder has done to it. */
+void ladder_leave(struct agent *agent, struct actions *actions);
+void ladder_freeze_failed(struct state *state, struct agent *agent);
+#define LADDER_NO_SWAP_BYTES (UINT64_C(4) << 20) /* less than this is none */
+/* ladder_limits.c: the highest rung that the policy allows */
+enum ladder_rung ladder_top(const struct agent *agent);
+/* ladder_livelock.c */
+bool ladder_is_at_high(const struct agent *agent);
+/* True when it was resolved at this moment */
+bool livelock_watch(struct state *state, struct agent *agent, struct actions *actions);
+/* True when memory.high is in force again. */
+bool livelock_relax(struct agent *agent, struct actions *actions);
+/* ladder_record.c: each rung at most once a minute */
+void record_pressure(const struct state *state, struct agent *agent, enum ladder_rung rung, struct actions *actions);
+void record_pressure_end(const struct state *state, struct agent *agent, struct actions *actions);
+void record_livelock(const struct state *state, struct agent *agent, const char *action, struct actions *actions);
+
 /* connect.c: storms, breakers, sockets */
 void step_connects(struct state *state, const struct event *event, struct actions *actions);
 void step_connects_end(struct state *state, const struct event *event, struct actions *actions);

@@ -36,6 +36,7 @@ void step(struct state *state, const struct event *event, struct actions *action
 		[EVENT_TOOL_LOOKED] = step_tool_looked,
 		[EVENT_HOST] = step_host,
 		[EVENT_WEIGHED] = step_weighed,
+		[EVENT_PRESSURE] = step_pressure,
 	};
 
 	actions->n = 0;

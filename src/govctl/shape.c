@@ -33,13 +33,14 @@ static const struct shape_field status_fields[] = {
 static const struct shape_field agent_fields[] = {AGENT_FIELDS};
 static const struct shape_field agent_full_fields[] = {
 	AGENT_FIELDS,
-	{"abandoned", NULL},
 	{"limits", NULL},
-	{"leak", FIELDS("slope_bytes_per_s", "reaches_max_in_s")},
 	{"tools", NULL},
 	{"destinations", NULL},
 	{"next", FIELDS("action", "in_s")},
 	{"incidents", NULL},
+	{"abandoned", NULL},
+	{"leak", FIELDS("slope_bytes_per_s", "reaches_max_in_s")},
+	{"pressure", FIELDS("some_pct", "full_pct", "rung")},
 };
 static const struct shape_field policy_fields[] = {
 	{"name", NULL}, {"file", NULL}, {"mode", NULL}, {"agents", NULL}, {"state", NULL}, {"error", NULL},

@@ -22,9 +22,11 @@ void agent_write_next(struct bus_writer *writer, const struct agent *agent)
 	uint64_t now_ns = manager_now_ns(), at_ns = agent->deadline_ns;
 	const char *action = "kill";
 
-	if (agent->state != AGENT_STOPPING && agent_reaches_cap(agent, &at_ns))
+	if (!at_ns || agent->state != AGENT_STOPPING)
+		action = ladder_next(agent, &at_ns);
+	if (!action && agent->state != AGENT_STOPPING && agent_reaches_cap(agent, &at_ns))
 		action = agent_cap_key(agent);
-	else if (!at_ns || agent->state != AGENT_STOPPING)
+	if (!action)
 		return;
 	bus_begin_dict(writer, "next");
 	bus_write_string(writer, "action", action);

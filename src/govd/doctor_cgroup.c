@@ -132,6 +132,7 @@ void doctor_check_group_files(struct doctor *doctor)
 				doctor_report(doctor, group_files[i].file, group_files[i].without, "missing: %s",
 					      group_files[i].degrades);
 		check_xattr(doctor, fd);
+		doctor_check_ladder(doctor, fd);
 	}
 	if (is_own && rmdir(path) < 0)
 		doctor_report(doctor, "groups", DOCTOR_WARN, "%s: can't be removed: %s", path, strerror(errno));

@@ -47,6 +47,7 @@ void doctor_check_backend(struct doctor *doctor);
 
 /* doctor_memory.c */
 void doctor_check_psi(struct doctor *doctor);
+void doctor_check_ladder(struct doctor *doctor, int group_fd);
 void doctor_check_swap(struct doctor *doctor);
 void doctor_check_swap_limit(struct doctor *doctor);
 void doctor_check_descriptors(struct doctor *doctor);

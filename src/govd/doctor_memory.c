@@ -24,6 +24,23 @@ void doctor_check_psi(struct doctor *doctor)
 			      strerror((int)-n));
 }
 
+/* What the ladder can do, govd.policy(5): a group of our own shows which files an agent's has. */
+void doctor_check_ladder(struct doctor *doctor, int group_fd)
+{
+	bool is_v2 = doctor->layout.where[CONTROLLER_MEMORY] == WHERE_V2;
+
+	if (faccessat(group_fd, "memory.pressure", F_OK, 0) < 0)
+		doctor_report(
+			doctor, "memory pressure", DOCTOR_WARN,
+			"not measured: agents that are short of memory are neither told of nor slowed down (see psi)");
+	else if (!is_v2)
+		doctor_report(doctor, "memory pressure", DOCTOR_WARN,
+			      "v1's memory controller can't slow agents down or reclaim their memory: "
+			      "memory.on_pressure notes, freezes and stops only");
+	else
+		doctor_report(doctor, "memory pressure", DOCTOR_OK, "noted, and acted on by all of memory.on_pressure");
+}
+
 /* kB of swap, /proc/meminfo. */
 static int read_swap_kib(uint64_t *ret_kib)
 {
@@ -52,10 +69,10 @@ void doctor_check_swap(struct doctor *doctor)
 	else if (kib)
 		doctor_report(doctor, "swap", DOCTOR_OK, "%llu MiB", (unsigned long long)kib / 1024);
 	else if (is_v2)
-		doctor_report(
-			doctor, "swap", DOCTOR_WARN,
-			"none: an agent between memory.high and memory.max may crawl for minutes without being ended; "
-			"add swap, or set memory.max alone");
+		doctor_report(doctor, "swap", DOCTOR_WARN,
+			      "none: an agent that comes above memory.high gets stuck there, and memory.on_oom decides "
+			      "within "
+			      "10 s; add swap, or set memory.max alone");
 	else
 		doctor_report(doctor, "swap", DOCTOR_OK, "none");
 }

@@ -81,6 +81,22 @@ int call_test_policy(sd_bus_message *reply, uint32_t pid, sd_bus_error *error, v
 	return writer.error;
 }
 
+static const char *ladder_sentence(const struct agent *agent)
+{
+	static const char *const sentences[LADDER_RUNGS] = {
+		[LADDER_NOTE] = "its memory is short: if that goes on, memory.on_pressure says what is done",
+		[LADDER_RECLAIM] = "its memory is short: each second a part of it is reclaimed",
+		[LADDER_HIGH] = "its memory is short: for some seconds memory.high is below what it uses",
+		[LADDER_FREEZE] = "its memory is short: it is frozen for some seconds",
+	};
+
+	if (agent->state == AGENT_FROZEN && !agent->ladder.has_frozen)
+		return NULL;
+	if (agent->ladder.is_lifted)
+		return "it was stuck at memory.high, which isn't in force until it uses less: memory.max is";
+	return sentences[agent->ladder.rung];
+}
+
 /* One sentence: how it stands with this process. */
 static const char *state_sentence(const struct manager *manager, const struct agent *agent, const struct proc *proc)
 {
@@ -92,6 +108,8 @@ static const char *state_sentence(const struct manager *manager, const struct ag
 		return "its policy is in mode observe: it is watched, and nothing is done to it";
 	if (agent && agent->state == AGENT_STOPPING)
 		return "it is being stopped: after the grace its whole group is killed";
+	if (agent && ladder_sentence(agent))
+		return ladder_sentence(agent);
 	if (agent && agent->state == AGENT_FROZEN)
 		return "it is frozen until `govctl thaw`";
 	if (agent && agent->is_orphaned_policy)

@@ -252,6 +252,7 @@ struct manager *manager_free(struct manager *manager)
 	groups_free(manager->groups);
 	sockets_done(manager);
 	emergency_done(manager);
+	pressure_done(manager);
 	connects_forget_troubled(manager);
 	recorder_free(manager->recorder);
 	journal_done(&manager->journal);

@@ -35,6 +35,14 @@ struct queued_event {
 	char cgroup[AGENT_CGROUP_MAX], origin[AGENT_CGROUP_MAX];
 };
 
+/* Whose memory pressure is watched: pressure.c. */
+struct manager_pressure {
+	struct idmap by_agent; /* handle -> struct pressure_watch, owned */
+	int inotify_fd;
+	sd_event_source *source;
+	bool is_told; /* that this host tells of no pressure */
+};
+
 struct manager_counts {
 	uint64_t records; /* of the kernel, received */
 	uint64_t lost;	  /* of the kernel, all kinds */
@@ -60,6 +68,7 @@ struct manager {
 	struct manager_connects connects;
 	struct manager_sockets sockets;
 	struct manager_emergency emergency;
+	struct manager_pressure pressure;
 	struct procfs *procfs;
 	struct hold *hold;
 	struct groups *groups;
@@ -126,6 +135,15 @@ void tools_write(struct manager *manager, struct bus_writer *writer, const struc
 /* Only from within an action. */
 void tools_weigh(struct manager *manager, const struct action *action);
 void tools_look_at(struct manager *manager, const struct action *action);
+
+/* pressure.c */
+int manager_open_pressure(struct manager *manager) _must_check_;
+void pressure_done(struct manager *manager);
+void pressure_watch(struct manager *manager, const struct action *action);
+void pressure_look(struct manager *manager, const struct action *action);
+void pressure_forget(struct manager *manager, const struct agent *agent);
+/* `pressure`, for show. */
+void pressure_write(struct manager *manager, struct bus_writer *writer, const struct agent *agent);
 
 /* sweep.c; only from within an action. */
 void manager_sweep(struct manager *manager, const struct agent *agent);

@@ -96,6 +96,7 @@ static void perform_record(struct manager *manager, const struct action *action)
 static void perform_forget(struct manager *manager, const struct action *action)
 {
 	connects_unpace(manager, action);
+	pressure_forget(manager, action->agent);
 	perform_group(manager, action);
 }
 
@@ -151,7 +152,8 @@ void manager_perform(struct manager *manager, const struct action *action)
 		[ACTION_TOOL_PLACE] = perform_group, [ACTION_TOOL_SIGNAL] = perform_group,
 		[ACTION_TOOL_KILL] = perform_group,  [ACTION_TOOL_REMOVE] = perform_group,
 		[ACTION_TOOL_WEIGH] = tools_weigh,   [ACTION_TOOL_LOOK] = tools_look_at,
-		[ACTION_SAMPLE] = perform_sample,
+		[ACTION_SAMPLE] = perform_sample,    [ACTION_WATCH] = pressure_watch,
+		[ACTION_PRESSURE] = pressure_look,   [ACTION_RECLAIM] = perform_group,
 		[ACTION_WEIGH] = emergency_weigh,
 	};
 

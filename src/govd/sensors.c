@@ -142,20 +142,20 @@ static void group_empty(uint64_t agent, void *userdata)
 	manager_dispatch(manager, &event);
 }
 
-static void group_found(const struct agent *saved, const char *policy, bool is_populated, bool is_frozen,
-			bool root_lives, void *userdata)
+static void group_found(const struct group_found *found, void *userdata)
 {
 	struct event event = {.kind = EVENT_FOUND};
 	struct manager *manager = userdata;
 	const struct agent *agent;
 
-	event.found.agent = saved;
-	event.found.policy = policy;
-	event.found.is_populated = is_populated;
-	event.found.is_frozen = is_frozen;
-	event.found.root_lives = root_lives;
+	event.found.agent = found->saved;
+	event.found.policy = found->policy;
+	event.found.is_populated = found->is_populated;
+	event.found.is_frozen = found->is_frozen;
+	event.found.is_frozen_briefly = found->is_frozen_briefly;
+	event.found.root_lives = found->root_lives;
 	manager_dispatch(manager, &event);
-	agent = state_agent_of(manager->state, saved->cgroup_id, 0);
+	agent = state_agent_of(manager->state, found->saved->cgroup_id, 0);
 	if (agent && groups_bind(manager->groups, agent) < 0)
 		manager->counts.actions_failed++;
 	if (agent)
@@ -299,6 +299,9 @@ int manager_open_sensors(struct manager *manager)
 	sd_event_source_set_priority(source, SD_EVENT_PRIORITY_IMPORTANT);
 	sd_event_source_unref(source);
 	r = sd_event_add_io(manager->event, NULL, groups_fd(manager->groups), EPOLLIN, on_groups, manager);
+	if (r < 0)
+		return r;
+	r = manager_open_pressure(manager);
 	if (r < 0)
 		return r;
 	r = manager_open_census(manager);

@@ -48,6 +48,7 @@ int call_show(sd_bus_message *reply, const char *id, sd_bus_error *error, void *
 	bus_write_string(&writer, "parent", parent ? parent->id : NULL);
 	write_limits(&writer, agent->policy);
 	tools_write(manager, &writer, agent);
+	pressure_write(manager, &writer, agent);
 	connects_write_sockets(manager, &writer, agent);
 	connects_write_destinations(manager, &writer, agent);
 	agent_write_leak(&writer, agent);

@@ -43,16 +43,16 @@ static void on_empty(uint64_t agent, void *userdata)
 	fixture->empties++;
 }
 
-static void on_found(const struct agent *saved, const char *policy, bool is_populated, bool is_frozen, bool root_lives,
-		     void *userdata)
+static void on_found(const struct group_found *found, void *userdata)
 {
 	struct fixture *fixture = userdata;
 
-	fixture->found = *saved;
-	text_copy(fixture->found_policy, sizeof(fixture->found_policy), policy);
-	fixture->found_populated = is_populated;
-	fixture->found_frozen = is_frozen;
-	fixture->found_lives = root_lives;
+	fixture->found = *found->saved;
+	text_copy(fixture->found_policy, sizeof(fixture->found_policy), found->policy);
+	fixture->found_populated = found->is_populated;
+	fixture->found_frozen = found->is_frozen;
+	fixture->found_briefly = found->is_frozen_briefly;
+	fixture->found_lives = found->root_lives;
 	fixture->founds++;
 }
 

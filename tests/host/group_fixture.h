@@ -16,7 +16,7 @@ struct fixture {
 	unsigned results, empties, founds;
 	struct agent found;
 	char found_policy[POLICY_NAME_MAX];
-	bool found_populated, found_frozen, found_lives;
+	bool found_populated, found_frozen, found_briefly, found_lives;
 	pid_t children[64];
 	size_t n_children;
 };

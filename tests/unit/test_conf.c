@@ -155,6 +155,25 @@ Test(conf, tools_are_read_and_shown)
 	}
 }
 
+Test(conf, on_pressure_is_read_and_shown)
+{
+	static const char *const words[] = {"note", "reclaim", "high", "freeze", "stop"};
+
+	for (unsigned i = 0; i < ELEMENTSOF(words); i++) {
+		char text[128], line[64];
+		struct policy *p;
+		_cleanup_free_ char *shown = NULL;
+
+		snprintf(text, sizeof(text), "match: {exe: claude}\nmemory: {on_pressure: %s}\n", words[i]);
+		snprintf(line, sizeof(line), "  on_pressure: %s\n", words[i]);
+		p = parse_good(text);
+		cr_expect_eq(p->on_pressure, i);
+		cr_assert_eq(conf_policy_dump(p, &shown), 0);
+		cr_expect_not_null(strstr(shown, line), "%s", shown);
+		policy_unref(p);
+	}
+}
+
 Test(conf, on_oom_is_read_and_shown)
 {
 	struct policy *p = parse_good("match: {exe: claude}\nmemory: {on_oom: kill-agent}\n");
@@ -163,6 +182,7 @@ Test(conf, on_oom_is_read_and_shown)
 
 	cr_expect_eq(p->limits.on_oom, POLICY_OOM_KILL_AGENT);
 	cr_expect_eq(none->limits.on_oom, POLICY_OOM_KERNEL);
+	cr_expect_eq(none->on_pressure, POLICY_PRESSURE_HIGH);
 	cr_assert_eq(conf_policy_dump(p, &text), 0);
 	cr_assert_eq(conf_policy_dump(none, &none_text), 0);
 	cr_expect_not_null(strstr(text, "  on_oom: kill-agent\n"), "%s", text);

@@ -67,7 +67,14 @@ static const struct bad_case bad_cases[] = {
 	 "bots.yaml: memory.max: \"\" is not a size; write a number with K, M, G or T, or a percentage of the "
 	 "machine's memory, such as 400M or 25%\n"},
 	{"match: {exe: /x}\nmemory: {hihg: 1G}\n",
-	 "bots.yaml: memory.hihg: unknown key; did you mean high? known here: high, max, swap_max, on_oom\n"},
+	 "bots.yaml: memory.hihg: unknown key; did you mean high? known here: high, max, swap_max, on_oom, "
+	 "on_pressure\n"},
+	{"match: {exe: /x}\nmemory: {on_pressure: kill}\n",
+	 "bots.yaml: memory.on_pressure: \"kill\" is not what can be done under memory pressure; write note, reclaim, "
+	 "high, freeze or stop\n"},
+	{"match: {exe: /x}\nmemory: {on_pressure: stop}\nprotect: true\n",
+	 "bots.yaml: memory.on_pressure: \"stop\" would end agents that `protect: true` spares; write freeze, or "
+	 "protect: false\n"},
 	{"match: {exe: /x}\nmemory: {on_oom: kill}\n",
 	 "bots.yaml: memory.on_oom: \"kill\" is not what can be done when it is out of memory; write kill-tool, "
 	 "kill-agent or kernel\n"},

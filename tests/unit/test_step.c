@@ -28,7 +28,7 @@ static uint64_t place_bot(struct world *world, pid_t pid, uint64_t mark)
 	EXPECT(world, "place");
 	handle = world_action(world, ACTION_PLACE, 0)->agent->handle;
 	world_placed(world, 0);
-	EXPECT(world, "pace record");
+	EXPECT(world, "pace record watch");
 	return handle;
 }
 
@@ -92,7 +92,7 @@ Test(step, children_forked_before_the_move_follow)
 	world.actions.items[0] = place;
 	world.actions.n = 1;
 	world_placed(&world, 0);
-	EXPECT(&world, "pace record census");
+	EXPECT(&world, "pace record watch census");
 	world_fork(&world, 102, 100, 7);
 	EXPECT(&world, "move");
 	cr_assert_eq(world_action(&world, ACTION_MOVE, 0)->process.pid, 102);
@@ -148,7 +148,7 @@ Test(step, hold_is_answered_when_placed)
 	EXPECT(&world, "place");
 	cr_assert_eq(world_action(&world, ACTION_PLACE, 0)->agent->state, AGENT_HELD);
 	world_placed(&world, 0);
-	EXPECT(&world, "pace hold-answer record");
+	EXPECT(&world, "pace hold-answer record watch");
 	cr_assert_eq(world_action(&world, ACTION_HOLD_ANSWER, 0)->token, 55);
 	world_hold(&world, &stranger, 56);
 	EXPECT(&world, "hold-answer");
@@ -653,7 +653,7 @@ Test(step, run_replies_when_placed)
 	request = run(&world, 100, "room", 0, false);
 	EXPECT(&world, "mark place");
 	world_placed(&world, 0);
-	EXPECT(&world, "pace record reply");
+	EXPECT(&world, "pace record reply watch");
 	cr_assert_eq(world_action(&world, ACTION_REPLY, 0)->reply.request, request);
 	cr_assert_eq(world_action(&world, ACTION_REPLY, 0)->reply.code, REPLY_OK);
 	world_done(&world);
@@ -782,7 +782,7 @@ Test(step, agents_of_an_earlier_govd_are_found)
 
 	init(&world);
 	found(&world, "bot", true);
-	EXPECT(&world, "mark limit pace");
+	EXPECT(&world, "mark limit pace watch");
 	cr_assert_eq(state_agent_find(world.state, "bot/room", &agent), 0);
 	cr_assert_str_eq(agent->id, "0badcafe");
 	cr_assert_eq(agent->since_ns, 5);
