@@ -30,6 +30,8 @@ struct group_events {
 	void (*empty)(uint64_t agent, void *userdata);
 	/* The same of one of its tools. */
 	void (*tool_empty)(uint64_t agent, const struct tool_id *tool, void *userdata);
+	/* The slice is another group now: groups_slice_id. */
+	void (*slice)(void *userdata);
 	/* groups_restore */
 	void (*found)(const struct group_found *found, void *userdata);
 	void *userdata;

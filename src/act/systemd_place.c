@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 
 #include "act/saved.h"
@@ -28,10 +29,29 @@ static bool is_in_unit(const struct groups *groups, const struct request *reques
 	       (path[slice + 1 + unit] == '\0' || path[slice + 1 + unit] == '/');
 }
 
-static int unit_open(const struct groups *groups, const char *unit)
+/* Somebody has stopped the slice, and a new unit has started it again: it is another group now. */
+static bool slice_is_another(struct groups *groups)
+{
+	_cleanup_close_ int fd = -EBADF;
+	struct stat st;
+
+	if (hierarchy_open(&groups->layout.v2, groups->slice_below, &fd) < 0 || fstat(fd, &st) < 0 ||
+	    st.st_ino == groups->slice_id)
+		return false;
+	close_p(&groups->slice_fd);
+	groups->slice_fd = TAKE_FD(fd);
+	groups->slice_id = st.st_ino;
+	if (groups->events.slice)
+		groups->events.slice(groups->events.userdata);
+	return true;
+}
+
+static int unit_open(struct groups *groups, const char *unit)
 {
 	int fd = openat(groups->slice_fd, unit, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
+	if (fd < 0 && (errno == ENOENT || errno == ENODEV) && slice_is_another(groups))
+		fd = openat(groups->slice_fd, unit, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 

@@ -162,6 +162,18 @@ static void group_found(const struct group_found *found, void *userdata)
 		tools_found(manager, agent);
 }
 
+/* What is attached to the one that has gone is gone, too. */
+static void group_slice(void *userdata)
+{
+	struct manager *manager = userdata;
+
+	log_info("%s has been stopped, and started again: agents go there from now on", manager->options.slice);
+	if (connects_set_config(manager, manager->connects.watch_strangers) < 0)
+		manager->counts.actions_failed++;
+	manager->connects.is_attached = false;
+	connects_wake(manager);
+}
+
 static int on_groups(_unused_ sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents, void *userdata)
 {
 	struct manager *manager = userdata;
@@ -230,8 +242,11 @@ static int open_backend(struct manager *manager, const struct group_events *even
 
 static int open_groups(struct manager *manager)
 {
-	static const struct group_events handlers = {
-		.done = group_done, .empty = group_empty, .found = group_found, .tool_empty = tools_empty};
+	static const struct group_events handlers = {.done = group_done,
+						     .empty = group_empty,
+						     .slice = group_slice,
+						     .found = group_found,
+						     .tool_empty = tools_empty};
 	struct group_events events = handlers;
 	char why[256] = "";
 	int r;

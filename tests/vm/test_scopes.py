@@ -191,6 +191,46 @@ class ScopeTest(GovdTest):
         self.assertEqual(read(v2_root() + group, "memory.max"), "max")
         self.assertIsNone(process.poll())
 
+    # ---- what people do to them by systemctl
+
+    def test_stopped_scope_is_told(self):
+        agent = self.sleeper()
+        self.start()
+        process = self.spawn(agent, "300")
+        found = self.placed(process.pid)
+        systemctl("stop", self.unit_of(found))
+        self.assertEqual(process.wait(20), -signal.SIGTERM)
+        wait_until(lambda: not self.agents(), "govd knows", SLOW)
+        told = wait_until(lambda: [i for i in self.ctl_json("incidents", "--agent", found["id"])
+                                   if i["kind"] == "stopped"], "the incident")
+        self.assertEqual(told[0]["evidence"]["exit_signal"], signal.SIGTERM)
+
+    def test_agents_are_placed_after_their_slice_was_stopped(self):
+        agent = self.sleeper()
+        self.start()
+        first = self.spawn(agent, "300")
+        self.placed(first.pid)
+        systemctl("stop", self.slice)
+        self.assertEqual(first.wait(20), -signal.SIGTERM)
+        wait_until(lambda: not self.agents(), "govd knows", SLOW)
+        for _ in range(3):
+            process = self.spawn(agent, "300")
+            found = self.placed(process.pid)
+            self.assert_scope(process.pid, found)
+        self.assertEqual(len(self.agents()), 3)
+        self.assertIn("has been stopped, and started again", self.log_text())
+        self.ctl("kill", found["id"])
+        self.assertEqual(process.wait(20), -signal.SIGKILL)
+
+    def assert_idle(self):
+        """No loop goes round for nothing."""
+        def cpu_ticks():
+            return sum(int(word) for word in read("/proc", str(self.govd.pid), "stat").rpartition(")")[2].split()[11:13])
+
+        before = cpu_ticks()
+        time.sleep(2)  # what the test is about: govd has nothing to do for 2 s
+        self.assertLess(cpu_ticks() - before, 20)  # of 200
+
     # ---- where they go
 
     def placement_of(self, pid):
@@ -293,6 +333,7 @@ class ScopeTest(GovdTest):
         # And govd still hears of systemd.
         late = self.spawn(agent, "300")
         self.assert_scope(late.pid, self.placed(late.pid))
+        self.assert_idle()
 
     def test_reexec_of_systemd_loses_none(self):
         self.disturb("systemctl", "daemon-reexec")
@@ -310,6 +351,7 @@ class ScopeTest(GovdTest):
         self.start()
         process = self.spawn(agent, "300")
         self.assert_scope(process.pid, self.placed(process.pid))
+        self.assert_idle()
 
     def test_killed_govd_finds_all_again(self):
         agent = self.sleeper(text="memory: {max: 64M}\n")
