@@ -110,8 +110,8 @@ struct group_memory {
 	uint64_t anon_bytes, file_bytes, shmem_bytes, kernel_bytes; /* file: the page cache without shmem */
 };
 int groups_memory(struct groups *groups, uint64_t agent, struct group_memory *ret_memory) _must_check_;
-/* What an agent's end would give back: its memory without the page cache, which is available anyway. Those that have less
- * than rough_bytes with it aren't looked at as closely. UINT64_MAX: not known. */
+/* What an agent's end would give back: its memory without the page cache, which is available anyway. Those that have
+ * less than rough_bytes with it aren't looked at as closely. UINT64_MAX: not known. */
 uint64_t groups_weigh(struct groups *groups, uint64_t agent, uint64_t rough_bytes);
 /* The same of one process: what is neither of a file nor shared. */
 uint64_t groups_weigh_process(pid_t pid);
