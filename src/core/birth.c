@@ -199,6 +199,7 @@ static void join_agent(struct state *state, struct agent *agent, pid_t pid, uint
 		action->process.pid = pid;
 		action->process.start_ticks = start_ticks;
 	}
+	tools_look(agent, actions);
 }
 
 /* A mark that isn't the birth of an agent: whose lineage does it stand for? */

@@ -197,4 +197,6 @@ void tools_write(struct manager *manager, struct bus_writer *writer, const struc
 		write_ungrouped(manager, writer, agent);
 	}
 	bus_end(writer);
+	if (agent->tools && agent->tools->missed)
+		bus_write_u64(writer, "tools_missed", agent->tools->missed);
 }

@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "base/file.h"
+
 void bench_open(struct bench *bench, size_t ring_bytes)
 {
 	const struct bpf_sense_options options = {.ring_bytes = ring_bytes};
@@ -222,4 +224,35 @@ long puppet_do(struct puppet *puppet, const char *line)
 	}
 	cr_assert_fail("the shell has ended at: %s", line);
 	return 0;
+}
+
+/* ---- a slice ---- */
+
+#define V2_ROOT "/sys/fs/cgroup/unified"
+
+void slice_make(struct slice *slice)
+{
+	struct stat st;
+	const char *root = access(V2_ROOT "/cgroup.procs", F_OK) == 0 ? V2_ROOT : "/sys/fs/cgroup";
+
+	snprintf(slice->path, sizeof(slice->path), "%s/govtest-%d.slice", root, getpid());
+	snprintf(slice->agent, sizeof(slice->agent), "%s/agent", slice->path);
+	cr_assert_eq(mkdir(slice->path, 0755), 0, "%s", slice->path);
+	cr_assert_eq(mkdir(slice->agent, 0755), 0);
+	cr_assert_eq(stat(slice->path, &st), 0);
+	slice->config = (struct gov_config){.slice_id = st.st_ino, .slice_level = 1};
+}
+
+void slice_remove(struct slice *slice)
+{
+	cr_expect_eq(rmdir(slice->agent), 0);
+	cr_expect_eq(rmdir(slice->path), 0);
+}
+
+void slice_move(pid_t pid, const char *group)
+{
+	char path[PATH_MAX + 32];
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
+	cr_assert_geq(file_writef(AT_FDCWD, path, "%d", pid), 0);
 }

@@ -3,6 +3,7 @@
 #define GOV_TEST_BPF_SUPPORT_H
 
 #include <criterion/criterion.h>
+#include <limits.h>
 #include <sys/types.h>
 
 #include "sense/bpf.h"
@@ -49,6 +50,16 @@ bool is_exec_of(const struct gov_record_head *record, const void *pid);
 bool is_fork_of(const struct gov_record_head *record, const void *pid);
 bool is_fork_by(const struct gov_record_head *record, const void *ppid);
 bool is_exit_of(const struct gov_record_head *record, const void *pid);
+
+/* A slice of the test's own in the v2 tree, with the group of one agent. */
+struct slice {
+	char path[PATH_MAX], agent[PATH_MAX + 8];
+	struct gov_config config;
+};
+
+void slice_make(struct slice *slice);
+void slice_remove(struct slice *slice);
+void slice_move(pid_t pid, const char *group);
 
 /* Starts argv[0]; the child waits for nobody. */
 pid_t start(const char *const argv[]);

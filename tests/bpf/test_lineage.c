@@ -251,40 +251,6 @@ Test(lineage, deleted_mark_is_gone_for_children)
 
 /* ---- slice, quiet marks ------------------------------------------------------------------------------------------ */
 
-#define V2_ROOT "/sys/fs/cgroup/unified"
-
-struct slice {
-	char path[PATH_MAX], agent[PATH_MAX + 8];
-	struct gov_config config;
-};
-
-static void slice_make(struct slice *slice)
-{
-	struct stat st;
-	const char *root = access(V2_ROOT "/cgroup.procs", F_OK) == 0 ? V2_ROOT : "/sys/fs/cgroup";
-
-	snprintf(slice->path, sizeof(slice->path), "%s/govtest-%d.slice", root, getpid());
-	snprintf(slice->agent, sizeof(slice->agent), "%s/agent", slice->path);
-	cr_assert_eq(mkdir(slice->path, 0755), 0, "%s", slice->path);
-	cr_assert_eq(mkdir(slice->agent, 0755), 0);
-	cr_assert_eq(stat(slice->path, &st), 0);
-	slice->config = (struct gov_config){.slice_id = st.st_ino, .slice_level = 1};
-}
-
-static void slice_remove(struct slice *slice)
-{
-	cr_expect_eq(rmdir(slice->agent), 0);
-	cr_expect_eq(rmdir(slice->path), 0);
-}
-
-static void move(pid_t pid, const char *group)
-{
-	char path[PATH_MAX + 32];
-
-	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
-	cr_assert_geq(file_writef(AT_FDCWD, path, "%d", pid), 0);
-}
-
 Test(lineage, no_forks_are_told_of_inside_the_slice)
 {
 	struct bench bench;
@@ -300,7 +266,7 @@ Test(lineage, no_forks_are_told_of_inside_the_slice)
 	slice_make(&slice);
 	cr_assert_eq(bpf_sense_set_config(bench.sense, &slice.config), 0);
 	id = open_agent(&bench, &agent);
-	move(agent.pid, slice.agent);
+	slice_move(agent.pid, slice.agent);
 	bench_read(&bench);
 	cr_assert_eq(bpf_sense_settle(bench.sense, id), 0);
 	child = (pid_t)puppet_do(&agent, "sleep 30 & echo $!");
@@ -320,7 +286,7 @@ Test(lineage, no_forks_are_told_of_inside_the_slice)
 
 	/* Outside again, all is as before. */
 	snprintf(root, sizeof(root), "%.*s", (int)(strrchr(slice.path, '/') - slice.path), slice.path);
-	move(agent.pid, root);
+	slice_move(agent.pid, root);
 	child = (pid_t)puppet_do(&agent, "sleep 30 & echo $!");
 	cr_expect_eq(bench_wait(&bench, is_fork_of, &child, "fork outside again")->mark, id);
 	kill(child, SIGKILL);
@@ -345,7 +311,7 @@ Test(lineage, fresh_mark_counts_inside_the_slice_until_it_is_settled)
 	slice_make(&slice);
 	cr_assert_eq(bpf_sense_set_config(bench.sense, &slice.config), 0);
 	id = open_agent(&bench, &agent);
-	move(agent.pid, slice.agent);
+	slice_move(agent.pid, slice.agent);
 	cr_assert_eq(bpf_sense_settle(bench.sense, id), 0);
 	cr_expect(bpf_sense_is_settled(bench.sense, id));
 	snprintf(line, sizeof(line), "$0 -c 'sleep 300 & wait' >%s/out & echo $!", bench.dir);

@@ -82,6 +82,10 @@ class ToolsTest(GovdTest):
         return wait_until(lambda: next((n for n in self.group_of(pid) or () if n.startswith("tool-")), None),
                           f"{pid} is in a tool's group (is in {cgroups_of(pid)})")
 
+    @staticmethod
+    def cgroup_of(pid):
+        return cgroups_of(pid)[""]
+
     def tool_dirs(self):
         found = subprocess.run(["find", *mounts_of("cgroup2"), *mounts_of("cgroup"), "-type", "d", "-path",
                                 f"*/{self.slice}/*/tool-*"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -224,6 +228,36 @@ class ToolsTest(GovdTest):
         told = wait_until(lambda: [i for i in self.ctl_json("incidents", "--kind", "expired")
                                    if i["evidence"]["tool_pid"] == tool], "it is told")[0]
         self.assertIn(told["evidence"]["runtime_s"], (3, 4), told)
+
+    def test_what_a_govd_that_was_killed_has_begun_is_swept_away(self):
+        agent = self.agent("tools: {memory_max: 64M}\n")
+        tool = agent.tool("exec sleep 300")
+        self.tool_group(tool)
+        self.stop_govd(signal.SIGKILL)
+        # Made, and not yet filled: in each hierarchy that has one of the agent's tools.
+        parents = {os.path.dirname(path) for path in self.tool_dirs()}
+        for path in parents:
+            os.mkdir(os.path.join(path, "tool-1-1"))
+        last = agent.tool("exec sleep 301")
+        with open(os.path.join(v2_root() + self.cgroup_of(agent.pid), "cgroup.procs"), encoding="ascii") as file:
+            self.assertIn(str(last), file.read().split())
+        self.start()
+        self.tool_group(last)
+        self.assertEqual(sorted(agent.tools), sorted((tool, last)))
+        self.assertEqual([path for path in self.tool_dirs() if path.endswith("/tool-1-1")], [])
+        self.ctl("kill", agent.id)
+        wait_until(lambda: not self.agents() and not self.tool_dirs(), "nothing is left")
+
+    def test_an_adopted_agents_children_are_tools(self):
+        self.policy("bot", "match: {exe: DIR/none}\ntools: {memory_max: 64M}\n")
+        self.start()
+        process = self.spawn("/bin/sh", "-c", "sleep 300 & (sleep 300 & wait) & wait")
+        wait_until(lambda: len(children_of(process.pid)) == 2, "it has children")
+        found = self.ctl_json("adopt", str(process.pid), "--policy", "bot")
+        for child in children_of(process.pid):
+            self.assertEqual(self.tool_group(child).split("-")[1], str(child))
+        tools = wait_until(lambda: [t for t in self.ctl_json("show", found["id"])["tools"] if t["tasks"] == 2], "one has a child")
+        self.assertEqual(len(tools), 1)
 
     def test_a_new_policy_makes_tools_of_what_runs(self):
         agent = self.agent("memory: {max: 200M}\n")

@@ -14,8 +14,8 @@ cd /payload/govd/src
 bin=$GOVD_BUILD/tests
 host=("$bin"/test_group "$bin"/test_group_guard "$bin"/test_group_life "$bin"/test_group_saved
 	"$bin"/test_hold "$bin"/test_hold_life "$bin"/test_hold_second "$bin"/test_hold_watch tests/host/test_govern.py tests/host/test_storm.py
-	tests/host/test_placement.py tests/host/test_oom.py tests/host/test_connect_*.py)
-placed=(tests/host/test_placement.py tests/host/test_govern.py tests/host/test_storm.py tests/host/test_connect_rate.py)
+	tests/host/test_placement.py tests/host/test_oom.py tests/host/test_tools.py tests/host/test_connect_*.py)
+placed=(tests/host/test_placement.py tests/host/test_govern.py tests/host/test_tools.py tests/host/test_storm.py tests/host/test_connect_rate.py)
 log=$(mktemp)
 status=0
 uname -sr
