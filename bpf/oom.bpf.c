@@ -128,6 +128,7 @@ int BPF_PROG(oom_victim, struct task_struct *task)
 	const struct gov_config *config = config_get();
 	struct cgroup_subsys_state *css;
 	struct gov_record_oom record = {};
+	struct gov_mark *mark;
 	struct mm_struct *mm;
 
 	if (!config || !task_is_told(task, config, &record.head, &record.owner_id))
@@ -135,6 +136,8 @@ int BPF_PROG(oom_victim, struct task_struct *task)
 	record.head.kind = GOV_RECORD_OOM;
 	record.head.size = sizeof(record);
 	record.tool_id = record.owner_id ? task_tool_group(task, config) : 0;
+	mark = mark_or_tool_of(task);
+	record.tool = mark ? mark->tool : 0;
 	bpf_probe_read_kernel_str(record.comm, sizeof(record.comm), task->comm);
 	mm = task->mm;
 	if (mm) {

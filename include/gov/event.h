@@ -72,6 +72,7 @@ struct gov_record_oom {
 	struct gov_record_head head; /* the process that is ended */
 	__u64 owner_id;		     /* v2 group of its agent: the child of the slice; 0: it is outside */
 	__u64 tool_id;		     /* that group's child which it is in, or in one below; 0: none */
+	__u64 tool;		     /* struct gov_mark.tool: it hasn't been moved to its group yet */
 	__u64 memory_id;	     /* its group of the memory controller, v1 or v2 (inode) */
 	__u64 limit_id;		     /* that, or the one above it, whose limit was reached; 0: the host's memory was */
 	__u64 limit_pages, usage_pages;			       /* of limit_id */
@@ -103,7 +104,7 @@ _Static_assert(sizeof(struct gov_record_head) == 56, "wire struct");
 _Static_assert(sizeof(struct gov_record_exec) == 56 + 8 + 16 + 8 + 256 + 4096, "wire struct");
 _Static_assert(sizeof(struct gov_record_fork) == 64, "wire struct");
 _Static_assert(sizeof(struct gov_record_exit) == 64, "wire struct");
-_Static_assert(sizeof(struct gov_record_oom) == 56 + 10 * 8 + 16, "wire struct");
+_Static_assert(sizeof(struct gov_record_oom) == 56 + 11 * 8 + 16, "wire struct");
 _Static_assert(sizeof(struct gov_record_kill) == 56 + 8 + 8 + 32, "wire struct");
 _Static_assert(sizeof(struct gov_census_task) == 40, "wire struct");
 

@@ -176,9 +176,9 @@ static int tool_dirs(struct groups *groups, struct tool_group *tool, bool makes)
 	if (fstat(tool->v2_fd, &st) < 0)
 		return -errno;
 	tool->cgroup_id = st.st_ino;
-	if (where == WHERE_V2)
-		tool->memory_id = st.st_ino;
-	else if (tool->v1_fd >= 0 && fstat(tool->v1_fd, &st) == 0)
+	if (tool->v1_fd >= 0 && fstat(tool->v1_fd, &st) < 0)
+		return -errno;
+	if (where == WHERE_V2 || tool->v1_fd >= 0)
 		tool->memory_id = st.st_ino;
 	return 0;
 }

@@ -82,6 +82,7 @@ struct oom_view {
 	uint64_t agent_anon_bytes, agent_file_bytes, agent_shmem_bytes; /* of the whole agent */
 	uint64_t agent_kernel_bytes;
 	char largest[OOM_LARGEST_MAX];	/* its processes with the most memory, `PID COMM SIZE, ...` */
+	uint64_t tool_number;		/* the kernel's, of a tool that it hasn't been moved to yet; 0: of none */
 	uint64_t tool_group;		/* nested in the agent's, that the victim was in; 0: none */
 	char tool_name[TOOL_NAME_SIZE]; /* of the first process of the tool in that; "" not known */
 	uint64_t tool_peak_bytes;	/* the most that this tool has had */

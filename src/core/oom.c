@@ -150,6 +150,8 @@ void step_oom(struct state *state, const struct event *event, struct actions *ac
 	if (!agent)
 		return;
 	tool = tool_of_group(agent, oom->tool_group);
+	if (!tool)
+		tool = tool_by_number(agent, oom->tool_number);
 	if (is_root(agent, &oom->victim)) {
 		agent->root_rule = "oom";
 		agent->root_by = INCIDENT_BY_KERNEL;

@@ -17,7 +17,7 @@ static struct tool *tool_find(const struct agent *agent, const struct tool_id *i
 	return NULL;
 }
 
-static struct tool *tool_by_number(const struct agent *agent, uint64_t number)
+struct tool *tool_by_number(const struct agent *agent, uint64_t number)
 {
 	for (size_t i = 0; number && agent->tools && i < agent->tools->n; i++)
 		if (agent->tools->items[i].number == number)

@@ -45,6 +45,7 @@ struct tools {
 
 /* For the edges; borrowed until the next step(). NULL: none. */
 struct tool *tool_of_group(const struct agent *agent, uint64_t cgroup_id);
+struct tool *tool_by_number(const struct agent *agent, uint64_t number);
 const struct tool *tool_of_limit(const struct agent *agent, uint64_t memory_id);
 
 /* ---- for the parts of step() ---- */

@@ -104,6 +104,7 @@ void oom_got_record(struct manager *manager, const struct gov_record_oom *record
 	oom->limit_bytes = record->limit_pages * page;
 	oom->usage_bytes = record->usage_pages * page;
 	oom->tool_peak_bytes = UINT64_MAX;
+	oom->tool_number = record->tool;
 	fill_tool(manager, agent, record, oom);
 	oom->agent_anon_bytes = oom->agent_file_bytes = oom->agent_shmem_bytes = oom->agent_kernel_bytes = UINT64_MAX;
 	/* One that isn't recorded needs no evidence. */

@@ -295,6 +295,23 @@ Test(tool, memory_ends_what_it_is_to)
 	}
 }
 
+Test(tool, one_that_hasnt_been_moved_yet_is_one)
+{
+	struct event event = {.kind = EVENT_OOM};
+	const struct agent *agent;
+	struct world world;
+
+	agent = born(&world);
+	begun(&world, agent, 101);
+	event.oom.victim = (struct victim){.owner = agent->cgroup_id, .pid = 102, .start_ticks = 1020};
+	event.oom.limit = OOM_LIMIT_AGENT;
+	event.oom.tool_number = 101;
+	world_step(&world, &event);
+	EXPECT(&world, "record timer tool-kill");
+	cr_expect_eq(agent->state, AGENT_ACTIVE);
+	world_done(&world);
+}
+
 Test(tool, the_one_that_has_grown_most_is_ended)
 {
 	struct event event = {.kind = EVENT_TOOL_SAMPLE};
