@@ -276,7 +276,7 @@ int native_limit_tools(struct groups *groups, struct group *group, const struct 
 	int r = 0;
 
 	/* Those that it has been given under another policy stay. */
-	if (policy_has_tools(policy) || group->home_fd >= 0)
+	if (group->home_fd >= 0 || (policy_has_tools(policy) && !group->nested_in))
 		r = group_split(groups, group, policy);
 	return r < 0 ? r : tool_groups_limit(groups, group, policy);
 }

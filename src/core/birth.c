@@ -62,7 +62,7 @@ void mark_root(struct state *state, struct agent *agent, struct actions *actions
 	action->process.start_ticks = agent->root_start_ticks;
 	action->process.mark = agent->mark;
 	action->process.is_quiet = agent->is_observed;
-	action->process.has_tools = !agent->is_observed && agent->is_placed && policy_has_tools(agent->policy);
+	action->process.has_tools = agent->is_placed && agent_has_tools(agent);
 }
 
 struct agent *birth_agent(struct state *state, const struct birth *birth, struct actions *actions)

@@ -252,7 +252,7 @@ static void result_place(struct state *state, struct agent *agent, const struct 
 	/* Before those who wait go on: none of their connects, and of their tools, is to be missed. */
 	if (!error)
 		actions_add(actions, ACTION_PACE, agent);
-	if (!error && policy_has_tools(agent->policy))
+	if (!error && agent_has_tools(agent))
 		mark_root(state, agent, actions);
 	answer_waiters(agent, actions);
 	if (error == ESRCH) {

@@ -72,7 +72,10 @@ static enum oom_part part_of(const struct oom_view *oom, const struct agent *age
 	/* Its own limit ends a tool and nothing else. */
 	if (tool && (oom->limit == OOM_LIMIT_TOOL || on_oom == POLICY_OOM_KILL_TOOL))
 		return OOM_TOOL;
-	return on_oom == POLICY_OOM_KERNEL ? OOM_VICTIM : OOM_AGENT;
+	/* Where tools have no groups, nobody knows what is one. */
+	if (on_oom == POLICY_OOM_KERNEL || (on_oom == POLICY_OOM_KILL_TOOL && !agent_has_tools(agent)))
+		return OOM_VICTIM;
+	return OOM_AGENT;
 }
 
 static void add_tool(struct incident *incident, const struct oom_view *oom, const struct tool *tool)

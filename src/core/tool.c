@@ -8,6 +8,11 @@
 
 #define LOOKS_MAX 10 /* in a row */
 
+bool agent_has_tools(const struct agent *agent)
+{
+	return policy_has_tools(agent->policy) && !agent->is_observed && agent->placement != POLICY_PLACEMENT_NESTED;
+}
+
 static struct tool *tool_find(const struct agent *agent, const struct tool_id *id)
 {
 	for (size_t i = 0; agent->tools && i < agent->tools->n; i++)
@@ -82,14 +87,14 @@ void tools_set_deadlines(struct state *state, struct agent *agent, struct action
 
 void tools_look(const struct agent *agent, struct actions *actions)
 {
-	if (policy_has_tools(agent->policy) && agent->is_placed && agent->has_root && agent->state != AGENT_GONE &&
+	if (agent_has_tools(agent) && agent->is_placed && agent->has_root && agent->state != AGENT_GONE &&
 	    !agent->is_releasing)
 		actions_add(actions, ACTION_TOOL_LOOK, agent);
 }
 
 void tools_begin(struct state *state, struct agent *agent, struct actions *actions)
 {
-	if (!agent->has_root)
+	if (!agent->has_root || !agent_has_tools(agent))
 		return;
 	/* First the mark: who is born while the others are looked at is told of. */
 	mark_root(state, agent, actions);
@@ -124,7 +129,7 @@ bool tool_forked(struct state *state, const struct event *event, struct actions 
 		return false;
 	if (!agent->is_placed || agent->state == AGENT_GONE || agent->is_releasing)
 		return true;
-	if (!policy_has_tools(agent->policy)) {
+	if (!agent_has_tools(agent)) {
 		/* Not any more: the kernel needn't tell. */
 		if (agent->has_root && event->fork.ppid == agent->root_pid)
 			mark_root(state, agent, actions);

@@ -43,6 +43,9 @@ struct tools {
 	const char *grown_rule; /* static: the one that has grown most is to be ended; NULL: none */
 };
 
+/* Whether its tools are put into groups: as its policy says, and where its own group is in the slice. */
+bool agent_has_tools(const struct agent *agent);
+
 /* For the edges; borrowed until the next step(). NULL: none. */
 struct tool *tool_of_group(const struct agent *agent, uint64_t cgroup_id);
 struct tool *tool_by_number(const struct agent *agent, uint64_t number);

@@ -190,7 +190,7 @@ static void write_ungrouped(struct manager *manager, struct bus_writer *writer, 
 void tools_write(struct manager *manager, struct bus_writer *writer, const struct agent *agent)
 {
 	bus_begin_list(writer, "tools");
-	if (agent->is_placed && policy_has_tools(agent->policy)) {
+	if (agent->is_placed && agent_has_tools(agent)) {
 		for (size_t i = 0; agent->tools && i < agent->tools->n; i++)
 			write_tool(manager, writer, agent, &agent->tools->items[i]);
 	} else {
