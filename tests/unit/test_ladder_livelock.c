@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <criterion/criterion.h>
 
+#include "core/tool.h"
 #include "ladder_model.h"
 
 /* The livelock of memory.high below memory.max, and what holds whatever happens. */
@@ -69,6 +70,49 @@ Test(ladder_livelock, the_agent_ends_whole)
 	model_done(&model);
 }
 
+Test(ladder_livelock, an_agent_without_tools_ends_whole)
+{
+	struct model_policy policy = base;
+	struct model model;
+
+	policy.on_oom = POLICY_OOM_KILL_TOOL;
+	stuck(&model, &policy);
+	model_run(&model, 8, 99, 97);
+	cr_expect_geq(model.counts[ACTION_KILL], 1);
+	cr_assert_not_null(livelock(&model));
+	cr_expect_str_eq(livelock(&model)->action, "kill-agent");
+	model_done(&model);
+}
+
+Test(ladder_livelock, its_tool_ends_first)
+{
+	struct model_policy policy = base;
+	struct event event = {.kind = EVENT_FORK};
+	struct model model;
+
+	policy.on_oom = POLICY_OOM_KILL_TOOL;
+	stuck(&model, &policy);
+	event.fork.pid = ROOT + 1;
+	event.fork.ppid = ROOT;
+	event.fork.start_ticks = (ROOT + 1) * 10;
+	event.fork.cgroup_id = model.agent->cgroup_id;
+	event.fork.tool = ROOT + 1;
+	model_send(&model, &event);
+	cr_assert_eq(model.counts[ACTION_TOOL_PLACE], 1);
+	event = (struct event){.kind = EVENT_TOOL_RESULT};
+	event.tool.agent = model.handle;
+	event.tool.id = model.agent->tools->items[0].id;
+	event.tool.action = ACTION_TOOL_PLACE;
+	event.tool.cgroup_id = 2000;
+	model_send(&model, &event);
+	model_run(&model, 6, 99, 97);
+	cr_assert_not_null(livelock(&model));
+	cr_expect_str_eq(livelock(&model)->action, "kill-tool");
+	cr_expect_eq(model.counts[ACTION_TOOL_WEIGH] > 0, true);
+	cr_expect_eq(model.counts[ACTION_KILL], 0);
+	model_done(&model);
+}
+
 Test(ladder_livelock, is_only_told_where_nothing_else_is_safe)
 {
 	struct model_policy no_max = base, note = base;
@@ -129,7 +173,7 @@ static void check_second(const struct model *model, const struct model_policy *p
 	static const enum action_kind acts[] = {ACTION_RECLAIM, ACTION_LIMIT, ACTION_FREEZE, ACTION_SIGNAL,
 						ACTION_KILL};
 	enum policy_pressure top = policy->on_pressure;
-	bool may_end = (top == POLICY_PRESSURE_STOP || (policy->on_oom == POLICY_OOM_KILL_AGENT && livelock(model))) &&
+	bool may_end = (top == POLICY_PRESSURE_STOP || (policy->on_oom != POLICY_OOM_KERNEL && livelock(model))) &&
 		       !policy->protect && top != POLICY_PRESSURE_NOTE;
 	size_t n = 0;
 
@@ -151,7 +195,7 @@ static void play(uint64_t seed)
 	struct model model;
 
 	policy.on_pressure = (enum policy_pressure)random_below(&seed, POLICY_PRESSURE_STOP + 1);
-	policy.on_oom = random_below(&seed, 2) ? POLICY_OOM_KILL_AGENT : POLICY_OOM_KERNEL;
+	policy.on_oom = (enum policy_on_oom)random_below(&seed, POLICY_OOM_KILL_TOOL + 1);
 	policy.protect = random_below(&seed, 4) == 0;
 	if (random_below(&seed, 4) == 0)
 		policy.max_bytes = 0;
