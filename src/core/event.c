@@ -31,6 +31,7 @@ static const char *const event_names[EVENT_KINDS] = {
 	[EVENT_HOST] = "host",
 	[EVENT_WEIGHED] = "weighed",
 	[EVENT_PRESSURE] = "pressure",
+	[EVENT_ENDING] = "ending",
 	[EVENT_TICK] = "tick",
 };
 

@@ -39,6 +39,7 @@ enum event_kind {
 	EVENT_HOST,	    /* the memory of the host, at the time that the core has asked for or before */
 	EVENT_WEIGHED,	    /* what ending each agent would give back, for ACTION_WEIGH */
 	EVENT_PRESSURE,	    /* how an agent's memory is: its watch has fired, or ACTION_PRESSURE */
+	EVENT_ENDING,	    /* govd ends: what was done for a while is taken back */
 	EVENT_TICK,	    /* the time asked for by ACTION_TIMER has come */
 	EVENT_KINDS,
 };

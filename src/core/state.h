@@ -141,6 +141,7 @@ void step_weighed(struct state *state, const struct event *event, struct actions
 
 /* ladder.c: memory pressure */
 void step_pressure(struct state *state, const struct event *event, struct actions *actions);
+void step_ending(struct state *state, const struct event *event, struct actions *actions);
 /* It has been placed or found, or its policy has limits now: from here on the kernel tells. */
 void ladder_begin(struct agent *agent, struct actions *actions);
 /* Its time to be looked at has come. */

@@ -37,6 +37,7 @@ void step(struct state *state, const struct event *event, struct actions *action
 		[EVENT_HOST] = step_host,
 		[EVENT_WEIGHED] = step_weighed,
 		[EVENT_PRESSURE] = step_pressure,
+		[EVENT_ENDING] = step_ending,
 	};
 
 	actions->n = 0;

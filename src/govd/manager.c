@@ -78,7 +78,10 @@ static int on_terminate(_unused_ sd_event_source *source, _unused_ const struct 
 {
 	struct manager *manager = userdata;
 
+	struct event event = {.kind = EVENT_ENDING};
+
 	sd_notify(0, "STOPPING=1");
+	manager_dispatch(manager, &event);
 	return sd_event_exit(manager->event, 0);
 }
 

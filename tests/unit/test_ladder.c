@@ -321,6 +321,23 @@ Test(ladder, the_next_govd_thaws_what_the_ladder_froze)
 	world_done(&world);
 }
 
+Test(ladder, what_it_has_done_ends_with_govd)
+{
+	struct event event = {.kind = EVENT_ENDING};
+	struct model model;
+
+	freeze_by_ladder(&model);
+	model_send(&model, &event);
+	cr_expect(!model.is_frozen);
+	model_done(&model);
+	model_init(&model, &both);
+	model_run(&model, 14, 60, 40);
+	cr_expect_lt(model.high_bytes, both.high_bytes);
+	model_send(&model, &event);
+	cr_expect_eq(model.high_bytes, both.high_bytes);
+	model_done(&model);
+}
+
 /* ---- telling ---- */
 
 Test(ladder, an_episode_is_told_once_a_minute)

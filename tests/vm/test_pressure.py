@@ -175,6 +175,10 @@ class Pressed(GovdTest):
     def check_freeze_is_brief_also_when_govd_is_killed(self):
         _, agent = self.reader("freeze")
         self.wait_frozen(agent)
+        self.stop_govd()
+        self.assertEqual(self.of(agent, "cgroup.freeze"), "0", "it ends with govd")
+        self.start(*self.OPTIONS)
+        self.wait_frozen(agent)
         self.restart()
         self.wait_file(agent, "cgroup.freeze", lambda frozen: frozen == "0", "the next govd thaws it", 5)
         self.wait_frozen(agent)
