@@ -388,6 +388,9 @@ void step_found(struct state *state, const struct event *event, struct actions *
 		template.placement = POLICY_PLACEMENT_SCOPE;
 	template.state = event->found.is_frozen ? AGENT_FROZEN : AGENT_ACTIVE;
 	template.how = "found";
+	/* The earlier govd may have ended between the move and the sweep: the census, after all others are found, does
+	 * it. */
+	template.wants_sweep = template.has_root && event->found.is_populated;
 	template.ladder = (struct ladder){0};
 	agent = state_add_agent(state, &template, policy);
 	if (!agent) {

@@ -63,6 +63,29 @@ static struct agent *find_finished(const struct state *state)
 	return NULL;
 }
 
+/* One that was found again: what its govd hadn't moved yet. */
+static void sweep_found(struct state *state, struct agent *agent, struct actions *actions)
+{
+	if (!agent->wants_sweep || !agent->is_placed)
+		return;
+	/* What is on its way to a group of its own isn't to be swept into that of the one that started it. */
+	if (state->n_placing) {
+		state->sweep_waits = true;
+		return;
+	}
+	agent->wants_sweep = false;
+	if (agent->has_root && !agent->is_releasing && agent->state != AGENT_GONE)
+		actions_add(actions, ACTION_SWEEP, agent);
+}
+
+void sweep_waiting(struct state *state, struct actions *actions)
+{
+	if (!state->sweep_waits || state->n_placing)
+		return;
+	state->sweep_waits = false;
+	ask_census(state, "lineage", actions);
+}
+
 void step_census_end(struct state *state, _unused_ const struct event *event, struct actions *actions)
 {
 	struct agent *agent;
@@ -72,8 +95,10 @@ void step_census_end(struct state *state, _unused_ const struct event *event, st
 	record_lost(state, actions);
 	while ((agent = find_finished(state)))
 		end_agent(state, agent, actions);
-	while ((agent = idmap_next(&state->by_handle, &cursor)))
+	while ((agent = idmap_next(&state->by_handle, &cursor))) {
+		sweep_found(state, agent, actions);
 		tools_look(agent, actions);
+	}
 }
 
 void step_swept(struct state *state, const struct event *event, struct actions *actions)

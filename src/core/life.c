@@ -248,6 +248,7 @@ static void result_place(struct state *state, struct agent *agent, const struct 
 	struct incident *incident;
 
 	state_set_placing(state, agent, false);
+	sweep_waiting(state, actions);
 	agent->is_placed |= !error;
 	/* Before those who wait go on: none of their connects, and of their tools, is to be missed. */
 	if (!error)

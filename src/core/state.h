@@ -34,6 +34,7 @@ struct state {
 	bool census_asked, census_scans;	     /* one is due; and it looks at all of /proc */
 	bool census_waits;			     /* it may be put off, as nothing but "left" asks for it */
 	size_t n_placing;			     /* agents with is_placing */
+	bool sweep_waits;			     /* of agents found again: until nobody is being placed */
 	uint64_t timer_ns;			     /* asked for last; UINT64_MAX: none */
 	struct stranger strangers[STRANGERS_MAX];
 	uint64_t strangers_missed; /* storms of more, since it was recorded */
@@ -100,6 +101,8 @@ void step_census_end(struct state *state, const struct event *event, struct acti
 /* reason: `policies` asks for a look at every process, not only at marked ones; `left` (a root has left its group) may
  * wait for a second, as one may do that again and again. */
 void ask_census(struct state *state, const char *reason, struct actions *actions);
+/* Somebody has been placed. */
+void sweep_waiting(struct state *state, struct actions *actions);
 
 /* command.c */
 void step_command(struct state *state, const struct event *event, struct actions *actions);

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <limits.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -12,10 +15,24 @@ union child_control {
 
 _Static_assert(BPF_FDS <= 64, "a bit for each");
 
+/*
+ * When govd is killed meanwhile, the next one begins at once: nothing here may pin what that one looks for, nor keep
+ * govd's socket and its lock open, by which it would seem to live.
+ */
+static void child_detach(int socket_fd, pid_t parent)
+{
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(EXIT_FAILURE);
+	if (socket_fd > STDERR_FILENO + 1)
+		(void)close_range(STDERR_FILENO + 1, (unsigned)socket_fd - 1, 0);
+	(void)close_range((unsigned)socket_fd + 1, UINT_MAX, 0);
+}
+
 pid_t bpf_child_start(const struct child_request *request, int *ret_socket_fd)
 {
+	pid_t pid, parent = getpid();
 	int sockets[2];
-	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
 		return -errno;
@@ -28,7 +45,7 @@ pid_t bpf_child_start(const struct child_request *request, int *ret_socket_fd)
 		return r;
 	}
 	if (pid == 0) {
-		close(sockets[0]);
+		child_detach(sockets[1], parent);
 		request->run(sockets[1], request);
 		_exit(EXIT_SUCCESS);
 	}

@@ -779,6 +779,7 @@ Test(step, agents_of_an_earlier_govd_are_found)
 	struct world world;
 	const struct agent *agent;
 	struct proc proc = world_proc(101, "/opt/bot");
+	struct event end = {.kind = EVENT_CENSUS_END};
 
 	init(&world);
 	found(&world, "bot", true);
@@ -788,6 +789,12 @@ Test(step, agents_of_an_earlier_govd_are_found)
 	cr_assert_eq(agent->since_ns, 5);
 	proc.cgroup_id = 77;
 	world_exec(&world, &proc, 0);
+	EXPECT(&world, "");
+	/* Once, when all are known: what the earlier govd hadn't moved yet. */
+	world_step(&world, &end);
+	EXPECT(&world, "sweep");
+	cr_expect_eq(world_action(&world, ACTION_SWEEP, 0)->agent, agent);
+	world_step(&world, &end);
 	EXPECT(&world, "");
 	world_done(&world);
 }
