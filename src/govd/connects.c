@@ -33,21 +33,6 @@ static const struct agent *agent_of_owner(const struct manager *manager, uint64_
 	return NULL;
 }
 
-/* Those outside of the slice are watched only while somebody wants to know. */
-static void update_watch(struct manager *manager)
-{
-	bool is_wanted = manager->connects.watch_strangers;
-	const struct agent *agent;
-	size_t cursor = 0;
-
-	if (!manager->connects.is_on)
-		return;
-	while (!is_wanted && (agent = state_agent_next(manager->state, &cursor)))
-		is_wanted = agent->is_observed;
-	if (bpf_connect_watch(manager->bpf, is_wanted) < 0)
-		manager->counts.actions_failed++;
-}
-
 /* ---- actions ---- */
 
 void connects_pace(struct manager *manager, const struct action *action)
@@ -61,7 +46,7 @@ void connects_pace(struct manager *manager, const struct action *action)
 	if (!manager->connects.is_on || !owner)
 		return;
 	if (action->agent->is_observed)
-		update_watch(manager);
+		connects_watch(manager);
 	else
 		connects_wake(manager);
 	connect_rule(action->agent->policy, &rule);
@@ -93,8 +78,6 @@ void connects_unpace(struct manager *manager, const struct action *action)
 
 	if (manager->connects.is_on && owner)
 		drop_owner(manager, owner);
-	if (action->agent->is_observed)
-		update_watch(manager);
 	connects_rest(manager);
 }
 
@@ -325,6 +308,6 @@ int connects_set_config(struct manager *manager, bool watch_strangers)
 		return -errno;
 	config.tick_ns = (uint32_t)tick.tv_nsec;
 	manager->connects.watch_strangers = watch_strangers;
-	update_watch(manager);
+	connects_update_watch(manager);
 	return bpf_sense_set_config(manager->bpf, &config);
 }

@@ -38,7 +38,10 @@ int connects_set_config(struct manager *manager, bool watch_strangers) _must_che
 void connects_attach(struct manager *manager);
 /* Before an agent is paced: the programs are attached. */
 void connects_wake(struct manager *manager);
-/* An agent has gone: if it was the last, the programs are detached a little later. */
+/* Before the connects of those outside of the slice are watched; and when it isn't known whether anybody's are. */
+void connects_watch(struct manager *manager);
+void connects_update_watch(struct manager *manager);
+/* An agent has gone: what was attached for it, and isn't for others, is detached a little later. */
 void connects_rest(struct manager *manager);
 int connects_open_rest(struct manager *manager) _must_check_;
 /* After the start-up scan: agents of an earlier govd that are gone. */

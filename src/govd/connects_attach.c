@@ -100,9 +100,9 @@ void connects_attach(struct manager *manager)
 /* ---- without agents ---- */
 
 /*
- * As long as they are attached, to whatever group, the kernel makes ready for them in each connect of the host, which
- * then takes 1 or 2 % longer. Not for each start of an agent anew: to switch them on or off the kernel patches its
- * code.
+ * As long as programs are attached they cost others: for those of the slice, in whatever group, the kernel makes ready
+ * in each connect of the host, which then takes 1 or 2 % longer; what watches runs in each. Not for each start of an
+ * agent anew: to switch them on or off the kernel patches its code, and waits up to 100 ms until no CPU uses the old.
  */
 #define REST_AFTER_US UINT64_C(10000000)
 
@@ -112,9 +112,31 @@ void connects_wake(struct manager *manager)
 		attach(manager);
 }
 
+static void set_watch(struct manager *manager, bool is_wanted)
+{
+	if (manager->connects.is_on && bpf_connect_watch(manager->bpf, is_wanted) < 0)
+		manager->counts.actions_failed++;
+}
+
+void connects_watch(struct manager *manager)
+{
+	set_watch(manager, true);
+}
+
+void connects_update_watch(struct manager *manager)
+{
+	bool is_wanted = manager->connects.watch_strangers;
+	const struct agent *agent;
+	size_t cursor = 0;
+
+	while (!is_wanted && (agent = state_agent_next(manager->state, &cursor)))
+		is_wanted = agent->is_observed;
+	set_watch(manager, is_wanted);
+}
+
 void connects_rest(struct manager *manager)
 {
-	if (!manager->connects.is_attached)
+	if (!manager->connects.is_on)
 		return;
 	sd_event_source_set_time(manager->connects_rest, manager_now_ns() / NSEC_PER_USEC + REST_AFTER_US);
 	sd_event_source_set_enabled(manager->connects_rest, SD_EVENT_ONESHOT);
@@ -131,8 +153,12 @@ static int on_rest(_unused_ sd_event_source *source, _unused_ uint64_t usec, voi
 {
 	struct manager *manager = userdata;
 	bool has_group = false;
-	int r = bpf_connect_owners(manager->bpf, find_group, &has_group);
+	int r;
 
+	connects_update_watch(manager);
+	if (!manager->connects.is_attached)
+		return 0;
+	r = bpf_connect_owners(manager->bpf, find_group, &has_group);
 	if (r == 0 && has_group)
 		return 0;
 	if (r == 0) {

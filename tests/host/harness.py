@@ -115,6 +115,8 @@ class GovdTest(unittest.TestCase):
         if os.path.exists(self.path("log")):
             self.assertNotRegex(self.log_text(), SANITIZER_FOUND)
         self.remove_pins()
+        if os.path.isdir("/run/systemd/system"):
+            stop_slice(self.slice)  # what systemd has made ends by its word
         for path in self.leftovers():
             subprocess.run(["find", path, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"], check=False,
                            stderr=subprocess.DEVNULL)
@@ -133,9 +135,7 @@ class GovdTest(unittest.TestCase):
                 shutil.rmtree(path)
 
     def leftovers(self):
-        """Directories of this test's slice, in any hierarchy; what systemd has made of it ends by its word."""
-        if os.path.isdir("/run/systemd/system"):
-            stop_slice(self.slice)
+        """Directories of this test's slice, in any hierarchy."""
         found = subprocess.run(["find", "/sys/fs/cgroup", "-type", "d", "-name", self.slice], stdout=subprocess.PIPE,
                                stderr=subprocess.DEVNULL, text=True, check=False)
         return found.stdout.split()

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Pacing outlives govd, and goes with what it is for: the daemon's end, its successor, release, clean stop, removal."""
 
+import contextlib
 import os
 import subprocess
 import time
@@ -12,6 +13,8 @@ from harness import wait_until
 
 RATE = 5
 ALONE_S = 10
+CRASHES = 150
+ANSWER_S = 1
 
 
 class LifeTest(ConnectTest):
@@ -117,6 +120,38 @@ class LifeTest(ConnectTest):
             self.assertEqual(self.report_of(client)["errors"], {})
             wait_until(lambda: not self.agents(), "the agent is gone")
             wait_until(lambda: not self.is_attached(), "nothing is attached", 30)
+
+    def links(self):
+        """Ids of govd's links: what is attached anew has another one."""
+        found = set()
+        for name in os.listdir(f"/proc/{self.govd.pid}/fdinfo"):
+            with contextlib.suppress(FileNotFoundError), open(f"/proc/{self.govd.pid}/fdinfo/{name}",
+                                                              encoding="ascii", errors="replace") as file:
+                found.update(line.split()[1] for line in file if line.startswith("link_id:"))
+        return found
+
+    def test_crash_loop(self):
+        """One observed agent after the other: govd answers all the time, as it attaches what watches them once."""
+        agent = self.copy("sh", "crash")
+        self.policy("seen", "match: {exe: DIR/bin/crash}\nmode: observe\n")
+        self.start()
+        wait_until(lambda: not self.is_attached(), "nothing paces", 30)
+        before = self.links()
+        loop = self.spawn("sh", "-c", f"for i in $(seq {CRASHES}); do {agent} -c 'sleep 0.02; exit 1'; done")
+        watching = wait_until(lambda: self.links() - before, "the observed are watched")
+        worst = answers = 0
+        while loop.poll() is None or self.agents():
+            asked = time.monotonic()
+            self.ctl("status")
+            worst = max(worst, time.monotonic() - asked)
+            answers += 1
+        after = self.links() - before
+        seen = {line["agent"] for line in self.ctl_json("incidents", "--policy", "seen")}
+        print(f"\n{len(seen)} of {CRASHES} seen, {answers} answers, the slowest after {worst:.3f} s", flush=True)
+        self.assertLess(worst, ANSWER_S)
+        self.assertGreater(len(seen), 100)
+        self.assertEqual(after, watching)
+        wait_until(lambda: self.links() == before, "nobody is watched", 30)
 
     def test_clean_stop(self):
         """With agents they stay paced; without, nothing is left of govd in the kernel."""
