@@ -10,6 +10,8 @@ import unittest
 from harness import GovdTest, cgroups_of, children_of, is_alive, mounts_of, v2_root, wait_until
 
 MIB = 1 << 20
+# A tool's runtime that a start of govd fits into.
+RUNTIME = 20 if os.environ.get("GOVD_TEST_EMULATED") else 3
 # An agent that does what it is told, line by line: starts commands, and says how they ended.
 AGENT = """
 import os, subprocess, sys
@@ -199,7 +201,8 @@ class ToolsTest(GovdTest):
         evidence = told["evidence"]
         self.assertEqual((told["rule"], told["action"], told["result"], told["by"]),
                          ("tools.max_runtime", "stop-tool", "done", "govd"), told)
-        self.assertEqual((evidence["tool"], evidence["runtime_s"], evidence["exit_signal"]), ("sleep", 1, 15), told)
+        self.assertEqual((evidence["tool"], evidence["exit_signal"]), ("sleep", 15), told)
+        self.assertIn(evidence["runtime_s"], range(1, 4), told)
         stubborn = 'trap "" TERM; while :; do sleep 1; done'
         pid = agent.tool(stubborn)
         self.assertEqual(agent.ask("wait", stubborn), "-9")
@@ -215,7 +218,7 @@ class ToolsTest(GovdTest):
     # ---- govd's own life
 
     def test_tools_outlive_govd_and_their_time_goes_on(self):
-        agent = self.agent("tools: {max_runtime: 3s}\nstop: {grace: 1s}\n")
+        agent = self.agent(f"tools: {{max_runtime: {RUNTIME}s}}\nstop: {{grace: 1s}}\n")
         tool = agent.tool("exec sleep 300")
         group = self.tool_group(tool)
         self.stop_govd(signal.SIGKILL)
@@ -227,7 +230,7 @@ class ToolsTest(GovdTest):
         self.assertEqual(agent.ask("wait", "exec sleep 300"), "-15")
         told = wait_until(lambda: [i for i in self.ctl_json("incidents", "--kind", "expired")
                                    if i["evidence"]["tool_pid"] == tool], "it is told")[0]
-        self.assertIn(told["evidence"]["runtime_s"], (3, 4), told)
+        self.assertIn(told["evidence"]["runtime_s"], range(RUNTIME, RUNTIME + 3), told)
 
     def test_what_a_govd_that_was_killed_has_begun_is_swept_away(self):
         agent = self.agent("tools: {memory_max: 64M}\n")
