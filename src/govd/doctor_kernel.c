@@ -43,6 +43,15 @@ static const struct {
 	{CAP_SYS_PTRACE, "CAP_SYS_PTRACE"}, {CAP_KILL, "CAP_KILL"}, {CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE"},
 };
 
+/* Without them govd works, but isn't sure of its own place when memory is short. */
+static const struct {
+	int number;
+	const char *detail;
+} wanted_capabilities[] = {
+	{CAP_IPC_LOCK, "without CAP_IPC_LOCK govd isn't kept in memory and may be slow in an emergency of the host"},
+	{CAP_SYS_RESOURCE, "without CAP_SYS_RESOURCE the kernel may choose govd itself when memory is short"},
+};
+
 static int read_effective_capabilities(uint64_t *ret_set)
 {
 	static const char label[] = "\nCapEff:\t";
@@ -78,6 +87,9 @@ void doctor_check_privileges(struct doctor *doctor)
 	else
 		doctor_report(doctor, "privileges", DOCTOR_OK, "%s, all capabilities that are needed",
 			      geteuid() == 0 ? "root" : "not root");
+	for (size_t i = 0; i < ELEMENTSOF(wanted_capabilities); i++)
+		if (!(set & (UINT64_C(1) << wanted_capabilities[i].number)))
+			doctor_report(doctor, "memory", DOCTOR_WARN, "%s", wanted_capabilities[i].detail);
 }
 
 void doctor_check_btf(struct doctor *doctor)
