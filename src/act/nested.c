@@ -53,10 +53,11 @@ static bool is_delegated(const struct hierarchy *v2, const char *path)
 }
 
 /* On failure nothing is left. */
-static int nested_make(struct groups *groups, const struct agent *agent, const char *parent, struct group **ret_group)
+static int nested_make(struct groups *groups, const struct agent *agent, const char *parent)
 {
 	_cleanup_close_ int parent_fd = -EBADF;
 	char name[GROUP_NAME_MAX];
+	struct group *group;
 	int fd = -EBADF, r;
 
 	if (strlen(groups->layout.v2.root) + strlen(parent) + 1 + GROUP_NAME_MAX > AGENT_CGROUP_MAX)
@@ -74,12 +75,12 @@ static int nested_make(struct groups *groups, const struct agent *agent, const c
 	if (r == 0)
 		r = limit_apply(groups, fd, WHERE_V2, &agent->policy->limits, true);
 	if (r == 0)
-		r = group_add(groups, agent->handle, name, TAKE_FD(fd), ret_group);
+		r = group_add(groups, agent->handle, name, TAKE_FD(fd), &group);
 	if (r == 0) {
-		(*ret_group)->nested_in = strdup(parent);
-		if ((*ret_group)->nested_in)
+		group->nested_in = strdup(parent);
+		if (group->nested_in)
 			return 0;
-		group_drop(groups, *ret_group);
+		group_drop(groups, group);
 		r = -ENOMEM;
 	}
 	close_p(&fd);
@@ -100,40 +101,63 @@ static int nested_enter(struct groups *groups, struct group *group, const struct
 	return r;
 }
 
-int nested_place(struct groups *groups, const struct action *action)
+/* Its group, made if need be; origin: where it is. */
+static int nested_open(struct groups *groups, const struct action *action, struct agent *saved)
 {
 	char proc_cgroup[PROC_CGROUP_SIZE], path[PATH_MAX];
+	int r;
+
+	if (group_find(groups, action->agent))
+		return 0;
+	r = proc_cgroup_read(action->process.pid, proc_cgroup);
+	if (r < 0)
+		return r;
+	r = layout_path_of(&groups->layout.v2, proc_cgroup, path, sizeof(path));
+	if (r < 0)
+		return r;
+	if (!is_delegated(&groups->layout.v2, path))
+		return -EPERM;
+	origin_format(&groups->layout, proc_cgroup, saved->origin);
+	return nested_make(groups, saved, path);
+}
+
+static int place(struct groups *groups, const struct action *action, struct agent *saved)
+{
 	uint64_t start_ticks = action->process.start_ticks;
 	_cleanup_close_ int pid_fd = -EBADF;
-	struct agent saved = *action->agent;
 	struct group *group;
 	int r;
 
 	r = process_open(&groups->guard, action->process.pid, &start_ticks, &pid_fd);
-	if (r == 0)
-		r = proc_cgroup_read(action->process.pid, proc_cgroup);
-	if (r == 0)
-		r = layout_path_of(&groups->layout.v2, proc_cgroup, path, sizeof(path));
-	if (r == 0 && !is_delegated(&groups->layout.v2, path))
-		r = -EPERM;
+	if (r < 0)
+		return r;
+	r = nested_open(groups, action, saved);
+	if (r < 0)
+		return r;
 	group = group_find(groups, action->agent);
-	if (r == 0 && !group) {
-		origin_format(&groups->layout, proc_cgroup, saved.origin);
-		r = nested_make(groups, &saved, path, &group);
+	if (!group)
+		return -ESRCH;
+	r = nested_enter(groups, group, action, pid_fd);
+	if (r < 0) {
+		(void)group_dissolve(groups, group, saved->origin);
+		return r;
 	}
-	if (r == 0) {
-		r = nested_enter(groups, group, action, pid_fd);
-		if (r < 0)
-			(void)group_dissolve(groups, group, saved.origin);
-	}
+	group->is_occupied = true;
+	/* It may have ended before there was a watch. */
+	watch_check_soon(groups, group);
+	return 0;
+}
+
+int nested_place(struct groups *groups, const struct action *action)
+{
+	struct agent saved = *action->agent;
+	int r = place(groups, action, &saved);
+
 	if (r < 0) {
 		groups_tell(groups, action, r);
 		return r;
 	}
-	group->is_occupied = true;
 	groups->counts.placed++;
-	/* It may have ended before there was a watch. */
-	watch_check_soon(groups, group);
 	groups_tell_placed(groups, saved.handle, action->process.pid, saved.origin);
 	return 0;
 }
