@@ -32,7 +32,8 @@ enum gov_hold_kind {
 	/* The next set is complete: make it so, without a gap for what stays; answered by GOV_HOLD_WATCHING. A WATCH
 	 * that comes after it without a RESET adds to this set. */
 	GOV_HOLD_COMMIT,
-	GOV_HOLD_ANSWER, /* let token go; a token that isn't waiting any more is ignored */
+	GOV_HOLD_ANSWER, /* let token go, or with error EPERM refuse what it waits for; one that doesn't wait is ignored
+			  */
 	GOV_HOLD_PING,
 	/* govd-hold -> govd */
 	/* count: marks in force; error: the last errno met, 0 none. After a COMMIT and whenever directories came or

@@ -20,7 +20,7 @@ struct group_found {
 	const struct agent *saved;
 	const char *policy;
 	bool is_populated, is_frozen, root_lives;
-	bool is_frozen_briefly; /* by the ladder */
+	bool is_frozen_briefly; /* ACTION_FREEZE with is_brief */
 };
 
 struct group_events {

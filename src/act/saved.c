@@ -5,7 +5,7 @@
 
 #include "base/text.h"
 
-#define SAVED_MAGIC "govd1"
+#define SAVED_MAGIC "govd2"
 
 enum saved_type { SAVED_TEXT, SAVED_NUMBER, SAVED_BOOL };
 
@@ -28,6 +28,7 @@ static const struct saved_field fields[] = {
 	FIELD("pid", SAVED_NUMBER, agent.root_pid, true, INT_MAX),
 	FIELD("start", SAVED_NUMBER, agent.root_start_ticks, false, UINT64_MAX),
 	FIELD("uid", SAVED_NUMBER, agent.uid, false, UINT32_MAX),
+	FIELD("parent", SAVED_NUMBER, agent.parent_pid, false, INT_MAX),
 	FIELD("since", SAVED_NUMBER, agent.since_ns, false, UINT64_MAX),
 	FIELD("explicit", SAVED_BOOL, agent.is_explicit, false, 1),
 	FIELD("root", SAVED_BOOL, agent.has_root, false, 1),

@@ -5,7 +5,7 @@
 #include "core/agent.h"
 
 /*
- * An agent's state as kept in the xattr of its v2 directory: `govd1 id=... policy=... ...`, all fields once and in
+ * An agent's state as kept in the xattr of its v2 directory: `govd2 id=... policy=... ...`, all fields once and in
  * order, separated by one space; every byte of a value that isn't printable ASCII, and %, is %XX. A changed set of
  * fields is a new number behind `govd`.
  */

@@ -56,8 +56,24 @@ static const struct conf_key policy_keys[] = {
 	{"sockets", CONF_MAP, "write what is worth an alert, such as sockets: {max: 100, new_rate: 10/s}", false},
 	{"sockets.max", CONF_SCALAR, "write a number such as 100", false},
 	{"sockets.new_rate", CONF_SCALAR, "write a rate such as 10/s", false},
-	{"restart", CONF_LATER, NULL, false},
-	{"lifecycle", CONF_LATER, NULL, false},
+	{"restart", CONF_MAP,
+	 "write what a crash is and what it leads to, such as restart: {min_uptime: 10s, limit: 10}", false},
+	{"restart.min_uptime", CONF_SCALAR, "write a time such as 10s", false},
+	{"restart.delay", CONF_SCALAR, "write a time such as 5s", false},
+	{"restart.factor", CONF_SCALAR, "write a number such as 2 or 1.5", false},
+	{"restart.max_delay", CONF_SCALAR, "write a time such as 5min", false},
+	{"restart.limit", CONF_SCALAR, "write a number such as 10", false},
+	{"restart.window", CONF_SCALAR, "write a time such as 10min", false},
+	{"restart.on_limit", CONF_SCALAR, "write freeze, refuse or alert", false},
+	{"lifecycle", CONF_MAP, "write what ends its agents, such as lifecycle: {max_runtime: 1h, orphan: 30s}", false},
+	{"lifecycle.idle", CONF_LATER, NULL, false},
+	{"lifecycle.idle_cpu", CONF_LATER, NULL, false},
+	{"lifecycle.idle_io", CONF_LATER, NULL, false},
+	{"lifecycle.max_runtime", CONF_SCALAR, "write a time such as 1h", false},
+	{"lifecycle.orphan", CONF_SCALAR, "write a time such as 30s", false},
+	{"lifecycle.max_agents", CONF_SCALAR, "write a number such as 20", false},
+	{"lifecycle.per_key", CONF_SCALAR, "write a number such as 1", false},
+	{"lifecycle.on_duplicate", CONF_SCALAR, "write stop-old, stop-new or alert", false},
 	{"hung", CONF_LATER, NULL, false},
 	{"leak", CONF_MAP, "write when it is worth an alert, such as leak: {horizon: 30min}", false},
 	{"leak.horizon", CONF_SCALAR, "write a time such as 30min", false},
@@ -65,15 +81,16 @@ static const struct conf_key policy_keys[] = {
 	{"stop", CONF_MAP, "write how its agents are stopped, such as stop: {signal: TERM, grace: 10s}", false},
 	{"stop.signal", CONF_SCALAR, "write a signal such as TERM or INT", false},
 	{"stop.grace", CONF_SCALAR, "write a time such as 10s", false},
-	{"bulk", CONF_LATER, NULL, false},
+	{"bulk", CONF_SCALAR, "write true or false", false},
 	{"priority", CONF_SCALAR, "write a whole number, such as 0", false},
 	{"protect", CONF_SCALAR, "write true or false", false},
 };
 
-/* A policy without `breaker` has none, with `breaker: {}` one that opens after 5; `leak` is the same. */
+/* A policy without `breaker` has none, with `breaker: {}` one that opens after 5; `restart` and `leak` are the same. */
 static const struct conf_implied policy_implied[] = {
 	{"connect.rate", NULL},
 	{"breaker.failures", "5"},
+	{"restart.min_uptime", "10s"},
 	{"leak.horizon", "30min"},
 };
 

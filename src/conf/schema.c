@@ -104,6 +104,26 @@ static const cyaml_schema_field_t leak_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t restart_fields[] = {
+	TEXT_FIELD("min_uptime", struct conf_restart_text, min_uptime),
+	TEXT_FIELD("delay", struct conf_restart_text, delay),
+	TEXT_FIELD("factor", struct conf_restart_text, factor),
+	TEXT_FIELD("max_delay", struct conf_restart_text, max_delay),
+	TEXT_FIELD("limit", struct conf_restart_text, limit),
+	TEXT_FIELD("window", struct conf_restart_text, window),
+	TEXT_FIELD("on_limit", struct conf_restart_text, on_limit),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t lifecycle_fields[] = {
+	TEXT_FIELD("max_runtime", struct conf_lifecycle_text, max_runtime),
+	TEXT_FIELD("orphan", struct conf_lifecycle_text, orphan),
+	TEXT_FIELD("max_agents", struct conf_lifecycle_text, max_agents),
+	TEXT_FIELD("per_key", struct conf_lifecycle_text, per_key),
+	TEXT_FIELD("on_duplicate", struct conf_lifecycle_text, on_duplicate),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t stop_fields[] = {
 	TEXT_FIELD("signal", struct conf_stop_text, signal),
 	TEXT_FIELD("grace", struct conf_stop_text, grace),
@@ -124,8 +144,11 @@ static const cyaml_schema_field_t policy_fields[] = {
 	MAP_FIELD("connect", struct conf_policy_text, connect, connect_fields),
 	MAP_FIELD("breaker", struct conf_policy_text, breaker, breaker_fields),
 	MAP_FIELD("sockets", struct conf_policy_text, sockets, sockets_fields),
+	MAP_FIELD("restart", struct conf_policy_text, restart, restart_fields),
+	MAP_FIELD("lifecycle", struct conf_policy_text, lifecycle, lifecycle_fields),
 	MAP_FIELD("leak", struct conf_policy_text, leak, leak_fields),
 	MAP_FIELD("stop", struct conf_policy_text, stop, stop_fields),
+	TEXT_FIELD("bulk", struct conf_policy_text, bulk),
 	TEXT_FIELD("priority", struct conf_policy_text, priority),
 	TEXT_FIELD("protect", struct conf_policy_text, protect),
 	CYAML_FIELD_END,

@@ -55,10 +55,16 @@ struct conf_policy_text {
 	struct conf_leak_text {
 		char *horizon, *action;
 	} leak;
+	struct conf_restart_text {
+		char *min_uptime, *delay, *factor, *max_delay, *limit, *window, *on_limit;
+	} restart;
+	struct conf_lifecycle_text {
+		char *max_runtime, *orphan, *max_agents, *per_key, *on_duplicate;
+	} lifecycle;
 	struct conf_stop_text {
 		char *signal, *grace;
 	} stop;
-	char *priority, *protect;
+	char *bulk, *priority, *protect;
 };
 
 struct conf_host_text {

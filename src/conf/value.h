@@ -61,6 +61,9 @@ extern const struct conf_value_kind conf_kind_rate, conf_kind_burst, conf_kind_p
 	conf_kind_new_rate;
 /* kind_emergency.c */
 extern const struct conf_value_kind conf_kind_share, conf_kind_pressure, conf_kind_for, conf_kind_kills;
+/* kind_life.c */
+extern const struct conf_value_kind conf_kind_uptime, conf_kind_restart_delay, conf_kind_restart_limit,
+	conf_kind_window, conf_kind_on_limit, conf_kind_life, conf_kind_agents, conf_kind_on_duplicate;
 /* Tells what doesn't fit together. */
 void conf_connect_check(struct conf_context *context, const struct conf_connect_text *texts,
 			const struct policy_connect *connect);

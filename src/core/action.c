@@ -33,6 +33,7 @@ static const char *const action_names[ACTION_KINDS] = {
 	[ACTION_WATCH] = "watch",
 	[ACTION_PRESSURE] = "pressure",
 	[ACTION_RECLAIM] = "reclaim",
+	[ACTION_WATCH_PARENT] = "watch-parent",
 	[ACTION_TIMER] = "timer",
 	[ACTION_FORGET] = "forget",
 };

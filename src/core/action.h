@@ -20,26 +20,27 @@ enum action_kind {
 	ACTION_SIGNAL_ALL, /* signal to every process of the group */
 	ACTION_KILL,	   /* the whole group at once. -> EVENT_RESULT */
 	ACTION_REMOVE,	   /* the empty group. -> EVENT_RESULT when it failed */
-	ACTION_HOLD_ANSWER, /* let the process of token go */
-	ACTION_REPLY,	    /* answer a command */
-	ACTION_RECORD,	    /* an incident */
-	ACTION_SWEEP,	    /* all descendants of pid that are outside: events FORK, then SWEPT */
-	ACTION_CENSUS,	    /* look at all marked processes, and at /proc: events SEEN, then CENSUS_END */
-	ACTION_PACE,	    /* the agent's policy for connects to the kernel, for its group or its mark */
-	ACTION_UNPACE,	    /* and away from there: nothing is delayed that hasn't been yet */
-	ACTION_TOOL_PLACE,  /* make the tool's group if need be, move pid there. -> EVENT_TOOL_RESULT */
-	ACTION_TOOL_SIGNAL, /* signal to every process of the tool. -> EVENT_TOOL_RESULT */
-	ACTION_TOOL_KILL,   /* the whole tool at once. -> EVENT_TOOL_RESULT */
-	ACTION_TOOL_REMOVE, /* its empty group. -> EVENT_TOOL_RESULT */
-	ACTION_TOOL_WEIGH,  /* all tools of the agent: events TOOL_SAMPLE, then TOOL_WEIGHED */
-	ACTION_TOOL_LOOK,   /* at who is with the root: events FORK, then TOOL_LOOKED */
-	ACTION_LOOK,	    /* at the agent's destinations that are in trouble: events CONNECTS, then CONNECTS_END */
-	ACTION_SAMPLE,	    /* look at the agent's memory now: event SAMPLE */
-	ACTION_WEIGH,	    /* what would each agent's end give back? -> EVENT_WEIGHED */
-	ACTION_WATCH,	    /* have the kernel tell, once, when the agent is short of memory. -> EVENT_PRESSURE */
-	ACTION_PRESSURE,    /* look at the agent's memory. -> EVENT_PRESSURE */
-	ACTION_RECLAIM,	    /* bytes of the agent's memory. -> EVENT_RESULT */
-	ACTION_TIMER,	    /* EVENT_TICK at time_ns, instead of what was asked for before; UINT64_MAX: none */
+	ACTION_HOLD_ANSWER,  /* let the process of token go */
+	ACTION_REPLY,	     /* answer a command */
+	ACTION_RECORD,	     /* an incident */
+	ACTION_SWEEP,	     /* all descendants of pid that are outside: events FORK, then SWEPT */
+	ACTION_CENSUS,	     /* look at all marked processes, and at /proc: events SEEN, then CENSUS_END */
+	ACTION_PACE,	     /* the agent's policy for connects to the kernel, for its group or its mark */
+	ACTION_UNPACE,	     /* and away from there: nothing is delayed that hasn't been yet */
+	ACTION_TOOL_PLACE,   /* make the tool's group if need be, move pid there. -> EVENT_TOOL_RESULT */
+	ACTION_TOOL_SIGNAL,  /* signal to every process of the tool. -> EVENT_TOOL_RESULT */
+	ACTION_TOOL_KILL,    /* the whole tool at once. -> EVENT_TOOL_RESULT */
+	ACTION_TOOL_REMOVE,  /* its empty group. -> EVENT_TOOL_RESULT */
+	ACTION_TOOL_WEIGH,   /* all tools of the agent: events TOOL_SAMPLE, then TOOL_WEIGHED */
+	ACTION_TOOL_LOOK,    /* at who is with the root: events FORK, then TOOL_LOOKED */
+	ACTION_LOOK,	     /* at the agent's destinations that are in trouble: events CONNECTS, then CONNECTS_END */
+	ACTION_SAMPLE,	     /* look at the agent's memory now: event SAMPLE */
+	ACTION_WEIGH,	     /* what would each agent's end give back? -> EVENT_WEIGHED */
+	ACTION_WATCH,	     /* have the kernel tell, once, when the agent is short of memory. -> EVENT_PRESSURE */
+	ACTION_PRESSURE,     /* look at the agent's memory. -> EVENT_PRESSURE */
+	ACTION_RECLAIM,	     /* bytes of the agent's memory. -> EVENT_RESULT */
+	ACTION_WATCH_PARENT, /* of the root: pid, or whoever it was. -> EVENT_ORPHANED */
+	ACTION_TIMER,	     /* EVENT_TICK at time_ns, instead of what was asked for before; UINT64_MAX: none */
 	ACTION_FORGET, /* the agent is gone: edges drop what they keep of it. The pointer is valid until the next step()
 			*/
 	ACTION_KINDS,
@@ -83,7 +84,10 @@ struct action {
 			uint64_t start_ticks;
 			int signal; /* TOOL_SIGNAL */
 		} tool;
-		uint64_t token;
+		struct {
+			uint64_t token;
+			bool is_refused; /* what was held fails with EPERM */
+		} hold;
 		struct {
 			uint64_t request;
 			enum reply_code code;
@@ -96,7 +100,7 @@ struct action {
 		uint64_t bytes;	    /* WEIGH: agents with less need no closer look; RECLAIM: to be reclaimed */
 		const char *reason; /* CENSUS, static */
 		bool wants_anon;    /* SAMPLE: memory by kind, too */
-		bool is_brief;	    /* FREEZE: by the ladder; the next govd thaws it */
+		bool is_brief;	    /* FREEZE: for a time, after which govd thaws it; else the next govd does */
 	};
 };
 

@@ -5,6 +5,7 @@
 #include "core/incident.h"
 #include "core/ladder.h"
 #include "core/policy.h"
+#include "core/restart.h"
 
 /* One governed instance: a root process and all its descendants, in one cgroup, with one id. */
 
@@ -25,7 +26,8 @@ enum cgroup_owner { OWNER_NONE, OWNER_SERVICE, OWNER_CONTAINER };
 const char *agent_state_name(enum agent_state state);
 
 #define AGENT_CGROUP_MAX 512
-#define TOOL_NAME_SIZE 16 /* TASK_COMM_LEN */
+#define DELAY_BY_HAND UINT64_MAX /* until somebody thaws it */
+#define TOOL_NAME_SIZE 16	 /* TASK_COMM_LEN */
 
 /* A tool by the process that it began with. */
 struct tool_id {
@@ -67,6 +69,14 @@ struct agent {
 	uint64_t cpu_ns;	    /* at the last sample */
 	uint64_t memory_bytes;	    /* and all of its memory; UINT64_MAX: not known */
 	uint64_t deadline_ns;	    /* of the stop's grace; 0: none */
+	struct restart *restart;    /* of its lives, state's; NULL: they aren't counted */
+	uint64_t run_ns;	    /* since when it runs: its birth, or the end of its delay */
+	uint64_t delay_ns;	    /* for which it is to be frozen when it is placed; 0: it isn't */
+	uint64_t thaw_ns;	    /* when that is over; 0: it isn't delayed; DELAY_BY_HAND */
+	pid_t parent_pid;	    /* that has started the root; 0: not known */
+	uint64_t orphan_ns;	    /* when that ended; 0: it lives */
+	unsigned laws_done;	    /* bits: what lifecycle.c has done or told of it already */
+	uint64_t probation_ns;	    /* when it may take the place of others of its key; 0: nothing to decide */
 	uint64_t look_ns;	    /* when its connects are looked at again; 0: there is no trouble */
 	unsigned sweep_tries;
 	unsigned stop_tries;   /* failed attempts to end the group */

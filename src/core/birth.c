@@ -78,6 +78,7 @@ struct agent *birth_agent(struct state *state, const struct birth *birth, struct
 			.root_start_ticks = proc->start_ticks,
 			.root_ppid = proc->ppid,
 			.uid = proc->uid,
+			.parent_pid = proc->ppid,
 			.mark = birth->mark,
 			.request = birth->request,
 			.by_uid = birth->by,
@@ -110,10 +111,12 @@ struct agent *birth_agent(struct state *state, const struct birth *birth, struct
 	}
 	/* A root that becomes another agent leaves its old one; an observed one is nothing but its root. */
 	if (previous) {
+		backoff_detach(state, previous);
 		state_clear_root(state, previous);
 		if (previous->is_observed)
 			end_agent(state, previous, actions);
 	}
+	backoff_begin(state, agent, proc, actions);
 	if (agent->is_observed) {
 		agent->state = AGENT_ACTIVE;
 		agent->request = 0;
@@ -121,6 +124,7 @@ struct agent *birth_agent(struct state *state, const struct birth *birth, struct
 		if (agent->mark)
 			actions_add(actions, ACTION_PACE, agent);
 		record_observed(agent, actions);
+		lifecycle_begin(state, agent, actions);
 		return agent;
 	}
 	/* An exec makes a mark of its own. */
@@ -233,8 +237,18 @@ static void evict_protected(struct state *state, const struct proc *proc, struct
 	record_agent(actions, INCIDENT_PROTECTED, agent, (struct record_words){"protect", "evict", "done"});
 }
 
+static void answer_hold(struct actions *actions, uint64_t token, bool is_refused)
+{
+	struct action *action = actions_add(actions, ACTION_HOLD_ANSWER, NULL);
+
+	if (!action)
+		return;
+	action->hold.token = token;
+	action->hold.is_refused = is_refused;
+}
+
 /* Common to all ways of coming across a process. Returns the agent that it waits for, or NULL. */
-static struct agent *consider(struct state *state, const struct birth *birth, uint64_t lineage, struct actions *actions)
+static struct agent *consider(struct state *state, struct birth *birth, uint64_t lineage, struct actions *actions)
 {
 	const struct proc *proc = birth->proc;
 	struct birth own = *birth;
@@ -251,6 +265,11 @@ static struct agent *consider(struct state *state, const struct birth *birth, ui
 		return NULL;
 	if (kin.birth) {
 		own.policy = kin.birth;
+		birth->is_refused = backoff_refuses(state, &own, actions);
+		if (birth->is_refused) {
+			answer_hold(actions, birth->hold_token, true);
+			return NULL;
+		}
 		return birth_agent(state, &own, actions);
 	}
 	/* Who is in a group and carries a mark from before has come there without its lineage. */
@@ -271,14 +290,6 @@ void step_exec(struct state *state, const struct event *event, struct actions *a
 	consider(state, &birth, event->exec.parent_mark, actions);
 }
 
-static void answer_hold(struct actions *actions, uint64_t token)
-{
-	struct action *action = actions_add(actions, ACTION_HOLD_ANSWER, NULL);
-
-	if (action)
-		action->token = token;
-}
-
 void step_hold(struct state *state, const struct event *event, struct actions *actions)
 {
 	const struct proc *proc = &event->hold.proc;
@@ -291,8 +302,14 @@ void step_hold(struct state *state, const struct event *event, struct actions *a
 	};
 	struct agent *agent = consider(state, &birth, proc->mark, actions);
 
+	if (birth.is_refused)
+		return;
+	if (agent && backoff_takes_back(state, agent, proc, actions)) {
+		answer_hold(actions, event->hold.token, true);
+		return;
+	}
 	if (!agent || !agent->is_placing) {
-		answer_hold(actions, event->hold.token);
+		answer_hold(actions, event->hold.token, false);
 		return;
 	}
 	for (size_t i = 0; i < agent->n_hold_tokens; i++)
@@ -301,7 +318,7 @@ void step_hold(struct state *state, const struct event *event, struct actions *a
 	if (agent->n_hold_tokens < AGENT_TOKENS_MAX)
 		agent->hold_tokens[agent->n_hold_tokens++] = event->hold.token;
 	else
-		answer_hold(actions, event->hold.token);
+		answer_hold(actions, event->hold.token, false);
 }
 
 void step_fork(struct state *state, const struct event *event, struct actions *actions)
@@ -380,6 +397,7 @@ void step_found(struct state *state, const struct event *event, struct actions *
 	template.is_placed = true;
 	template.is_placing = template.is_releasing = false;
 	template.is_observed = false;
+	template.run_ns = template.since_ns;
 	template.is_orphaned_policy = is_orphan;
 	/* A root that became another agent is named by both groups: it is the younger agent's. */
 	template.has_root = event->found.root_lives && !(other && other->since_ns > template.since_ns);
@@ -407,6 +425,7 @@ void step_found(struct state *state, const struct event *event, struct actions *
 		actions_add(actions, ACTION_LIMIT, agent);
 		actions_add(actions, ACTION_PACE, agent);
 		ladder_begin(agent, actions);
+		lifecycle_begin(state, agent, actions);
 	}
 	if (event->found.is_populated && event->found.is_frozen_briefly)
 		actions_add(actions, ACTION_THAW, agent);

@@ -33,6 +33,7 @@ static void agent_set_policy(struct state *state, struct agent *agent, struct ac
 	agent->is_orphaned_policy = false;
 	policy_unref(agent->policy);
 	agent->policy = policy_ref(policy);
+	lifecycle_change(state, agent, actions);
 	if ((agent->is_placed || agent->is_placing) && agent->state != AGENT_GONE && !is_same)
 		actions_add(actions, ACTION_LIMIT, agent);
 	if (agent->is_placed && !had_tools && policy_has_tools(policy))

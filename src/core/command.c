@@ -150,11 +150,11 @@ static void command_release(struct state *state, struct agent *agent, const stru
 	agent->is_releasing = actions_add(actions, ACTION_RELEASE, agent);
 }
 
-static void command_freeze(_unused_ struct state *state, struct agent *agent, const struct event *event,
-			   struct actions *actions)
+static void command_freeze(struct state *state, struct agent *agent, const struct event *event, struct actions *actions)
 {
 	agent->request = event->command.request;
 	agent->ladder.has_frozen = false; /* the user has the last word */
+	backoff_thawed(state, agent);
 	actions_add(actions, event->command.command == COMMAND_FREEZE ? ACTION_FREEZE : ACTION_THAW, agent);
 }
 
@@ -199,18 +199,56 @@ static enum reply_code check_command(const struct agent *agent, enum command com
 	return REPLY_OK;
 }
 
+/* ---- commands for policies ---- */
+
+static void command_drain(struct state *state, const struct event *event, struct actions *actions)
+{
+	struct agent *agent;
+	size_t cursor = 0;
+
+	while ((agent = idmap_next(&state->by_handle, &cursor))) {
+		if (!str_empty(event->command.policy) && !streq(agent->policy->name, event->command.policy))
+			continue;
+		if (check_command(agent, COMMAND_STOP) != REPLY_OK)
+			continue;
+		agent->stop_rule = command_name(COMMAND_DRAIN);
+		agent->by_uid = event->command.uid;
+		stop_agent(state, agent, actions);
+	}
+	reply(actions, event->command.request, REPLY_OK, NULL, 0);
+}
+
+static void command_resume(struct state *state, const struct event *event, struct actions *actions)
+{
+	const char *name = event->command.policy;
+	const struct policy *policy = str_empty(name) ? NULL : policy_set_find(state->set, name);
+	struct incident *incident;
+
+	if (policy && lifecycle_resume(state, policy, actions)) {
+		incident = record_agent(actions, INCIDENT_ALERT, NULL, (struct record_words){"bulk", "resume", "done"});
+		if (incident) {
+			text_copy(incident->policy, sizeof(incident->policy), policy->name);
+			incident->by_uid = event->command.uid;
+		}
+	}
+	reply(actions, event->command.request, policy ? REPLY_OK : REPLY_NO_SUCH_POLICY, NULL, 0);
+}
+
 void step_command(struct state *state, const struct event *event, struct actions *actions)
 {
+	static void (*const others[COMMANDS])(struct state *, const struct event *, struct actions *) = {
+		[COMMAND_RUN] = command_run,
+		[COMMAND_ADOPT] = command_adopt,
+		[COMMAND_DRAIN] = command_drain,
+		[COMMAND_RESUME] = command_resume,
+	};
 	enum command command = event->command.command;
 	struct incident *incident;
 	struct agent *agent;
 	enum reply_code code;
 
-	if (command == COMMAND_RUN || command == COMMAND_ADOPT) {
-		if (command == COMMAND_RUN)
-			command_run(state, event, actions);
-		else
-			command_adopt(state, event, actions);
+	if (others[command]) {
+		others[command](state, event, actions);
 		return;
 	}
 	agent = state_get(state, event->command.agent);

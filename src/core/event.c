@@ -32,13 +32,16 @@ static const char *const event_names[EVENT_KINDS] = {
 	[EVENT_WEIGHED] = "weighed",
 	[EVENT_PRESSURE] = "pressure",
 	[EVENT_ENDING] = "ending",
+	[EVENT_RESTART] = "restart",
+	[EVENT_ORPHANED] = "orphaned",
 	[EVENT_TICK] = "tick",
 };
 
 static const char *const command_names[COMMANDS] = {
 	[COMMAND_RUN] = "run",	       [COMMAND_ADOPT] = "adopt",   [COMMAND_TOUCH] = "touch",
 	[COMMAND_RELEASE] = "release", [COMMAND_FREEZE] = "freeze", [COMMAND_THAW] = "thaw",
-	[COMMAND_STOP] = "stop",       [COMMAND_KILL] = "kill",
+	[COMMAND_STOP] = "stop",       [COMMAND_KILL] = "kill",	    [COMMAND_DRAIN] = "drain",
+	[COMMAND_RESUME] = "resume",
 };
 
 static const char *const state_names[AGENT_STATES] = {

@@ -40,6 +40,8 @@ enum event_kind {
 	EVENT_WEIGHED,	    /* what ending each agent would give back, for ACTION_WEIGH */
 	EVENT_PRESSURE,	    /* how an agent's memory is: its watch has fired, or ACTION_PRESSURE */
 	EVENT_ENDING,	    /* govd ends: what was done for a while is taken back */
+	EVENT_RESTART,	    /* how often an agent was restarted, kept by an earlier govd */
+	EVENT_ORPHANED,	    /* the process that has started an agent's root has ended */
 	EVENT_TICK,	    /* the time asked for by ACTION_TIMER has come */
 	EVENT_KINDS,
 };
@@ -53,6 +55,8 @@ enum command {
 	COMMAND_THAW,
 	COMMAND_STOP,
 	COMMAND_KILL,
+	COMMAND_DRAIN,	/* all agents, or those of a policy, are stopped */
+	COMMAND_RESUME, /* a policy that was suspended because it ended too many */
 	COMMANDS,
 };
 
@@ -140,7 +144,7 @@ struct event {
 			const struct agent *agent;
 			const char *policy;
 			bool is_populated, is_frozen, root_lives;
-			bool is_frozen_briefly; /* by the ladder */
+			bool is_frozen_briefly; /* ACTION_FREEZE with is_brief */
 		} found;
 		struct {
 			uint64_t agent;
@@ -187,6 +191,12 @@ struct event {
 			size_t found;		       /* TOOL_LOOKED: processes that were with the root */
 			char name[TOOL_NAME_SIZE];     /* TOOL_SIGNAL, TOOL_KILL; "" not known */
 		} tool;
+		struct {
+			const struct restart *restart;
+		} restart;
+		struct {
+			uint64_t agent;
+		} orphaned;
 		struct oom_view oom;
 		struct {
 			uint64_t agent;
@@ -207,12 +217,12 @@ struct event {
 		struct {
 			enum command command;
 			uint64_t request;  /* to be answered by exactly one ACTION_REPLY */
-			uint64_t agent;	   /* handle; RUN and ADOPT: 0 */
+			uint64_t agent;	   /* handle; RUN, ADOPT, DRAIN, RESUME: 0 */
 			uint32_t uid;	   /* who asks */
 			const gid_t *gids; /* and all groups of theirs */
 			size_t n_gids;
 			struct proc proc;	  /* RUN, ADOPT */
-			const char *policy, *key; /* RUN, ADOPT: as asked, or NULL */
+			const char *policy, *key; /* RUN, ADOPT: as asked, or NULL. DRAIN, RESUME: the policy */
 			bool reuse;
 		} command;
 		struct {

@@ -21,6 +21,10 @@ const char *incident_kind_name(enum incident_kind kind)
 		[INCIDENT_PRESSURE] = "pressure",
 		[INCIDENT_EXPIRED] = "expired",
 		[INCIDENT_EMERGENCY] = "emergency",
+		[INCIDENT_RESTART_DELAY] = "restart-delay",
+		[INCIDENT_RESTART_LIMIT] = "restart-limit",
+		[INCIDENT_ORPHAN] = "orphan",
+		[INCIDENT_DUPLICATE] = "duplicate",
 	};
 
 	return (unsigned)kind < INCIDENT_KINDS ? names[kind] : "unknown";

@@ -40,7 +40,7 @@ static void answer_waiters(struct agent *agent, struct actions *actions)
 		struct action *action = actions_add(actions, ACTION_HOLD_ANSWER, NULL);
 
 		if (action)
-			action->token = agent->hold_tokens[i];
+			action->hold.token = agent->hold_tokens[i];
 	}
 	agent->n_hold_tokens = 0;
 }
@@ -100,6 +100,7 @@ void step_exit(struct state *state, const struct event *event, struct actions *a
 	/* It was on its way out already. */
 	if (event->exit.has_code && (event->exit.exit_code & 0x7f) != SIGKILL)
 		agent->root_rule = NULL;
+	backoff_exited(state, agent);
 	if (agent->is_observed) {
 		end_agent(state, agent, actions);
 		return;
@@ -190,6 +191,23 @@ static void agent_deadline(struct state *state, struct agent *agent, struct acti
 		kill_agent(state, agent, actions);
 }
 
+static uint64_t agent_next_ns(const struct state *state, const struct agent *agent)
+{
+	uint64_t next_ns = lifecycle_due(state, agent);
+
+	if (agent->deadline_ns)
+		next_ns = MIN2(next_ns, agent->deadline_ns);
+	if (agent->look_ns)
+		next_ns = MIN2(next_ns, agent->look_ns);
+	if (agent->thaw_ns)
+		next_ns = MIN2(next_ns, agent->thaw_ns);
+	if (agent->leak && agent->leak->look_ns)
+		next_ns = MIN2(next_ns, agent->leak->look_ns);
+	if (agent->ladder.look_ns)
+		next_ns = MIN2(next_ns, agent->ladder.look_ns);
+	return next_ns;
+}
+
 void step_tick(struct state *state, _unused_ const struct event *event, struct actions *actions)
 {
 	uint64_t next_ns = UINT64_MAX;
@@ -209,16 +227,16 @@ void step_tick(struct state *state, _unused_ const struct event *event, struct a
 			leak_look(state, agent, actions);
 		if (agent->ladder.look_ns && agent->ladder.look_ns <= state->now_ns)
 			ladder_look(agent, actions);
-		if (agent->deadline_ns)
-			next_ns = MIN2(next_ns, agent->deadline_ns);
-		if (agent->look_ns)
-			next_ns = MIN2(next_ns, agent->look_ns);
-		if (agent->leak && agent->leak->look_ns)
-			next_ns = MIN2(next_ns, agent->leak->look_ns);
+		if (agent->thaw_ns && agent->thaw_ns <= state->now_ns)
+			backoff_due(state, agent, actions);
+		if (lifecycle_due(state, agent) <= state->now_ns)
+			lifecycle_tick(state, agent, actions);
 		next_ns = MIN2(next_ns, tools_tick(state, agent, actions));
-		if (agent->ladder.look_ns)
-			next_ns = MIN2(next_ns, agent->ladder.look_ns);
 	}
+	/* What was done to one may have set the time of another. */
+	cursor = 0;
+	while ((agent = idmap_next(&state->by_handle, &cursor)))
+		next_ns = MIN2(next_ns, agent_next_ns(state, agent));
 	state->timer_ns = next_ns;
 	action = actions_add(actions, ACTION_TIMER, NULL);
 	if (action)
@@ -251,12 +269,15 @@ static void result_place(struct state *state, struct agent *agent, const struct 
 	sweep_waiting(state, actions);
 	agent->is_placed |= !error;
 	/* Before those who wait go on: none of their connects, and of their tools, is to be missed. */
-	if (!error)
+	if (!error) {
 		actions_add(actions, ACTION_PACE, agent);
+		backoff_placed(state, agent, actions);
+	}
 	if (!error && agent_has_tools(agent))
 		mark_root(state, agent, actions);
 	answer_waiters(agent, actions);
 	if (error == ESRCH) {
+		backoff_exited(state, agent);
 		state_clear_root(state, agent);
 		answer_request(agent, REPLY_NO_SUCH_PROCESS, 0, actions);
 		if (agent->mark) /* its children may live: the census tells */
@@ -288,6 +309,8 @@ static void result_place(struct state *state, struct agent *agent, const struct 
 	answer_request(agent, REPLY_OK, 0, actions);
 	if (leak_cap(agent->policy) != UINT64_MAX)
 		actions_add(actions, ACTION_SAMPLE, agent);
+	if (!mode_changed(state, agent))
+		lifecycle_begin(state, agent, actions);
 	if (mode_changed(state, agent)) {
 		release_by_mode(agent, actions);
 		return;

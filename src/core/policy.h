@@ -108,6 +108,27 @@ struct policy_leak {
 	enum policy_leak_action action;
 };
 
+enum policy_on_limit { POLICY_LIMIT_FREEZE, POLICY_LIMIT_REFUSE, POLICY_LIMIT_ALERT };
+
+#define POLICY_RESTARTS_MAX 100 /* restart.limit */
+
+struct policy_restart {
+	uint64_t min_uptime_ns; /* 0: lives aren't counted */
+	uint64_t delay_ns, max_delay_ns, window_ns;
+	uint32_t factor_milli; /* 1000..100000 */
+	uint32_t limit;	       /* crashes in the window; 0: none */
+	enum policy_on_limit on_limit;
+};
+
+enum policy_on_duplicate { POLICY_DUPLICATE_STOP_OLD, POLICY_DUPLICATE_STOP_NEW, POLICY_DUPLICATE_ALERT };
+
+/* 0: no limit */
+struct policy_lifecycle {
+	uint64_t max_runtime_ns, orphan_ns;
+	uint32_t max_agents, per_key;
+	enum policy_on_duplicate on_duplicate;
+};
+
 struct policy {
 	unsigned references;
 	char name[POLICY_NAME_MAX];
@@ -130,9 +151,12 @@ struct policy {
 	struct policy_breaker breaker;
 	struct policy_sockets sockets;
 	struct policy_leak leak;
+	struct policy_restart restart;
+	struct policy_lifecycle lifecycle;
 	int stop_signal;
 	uint64_t stop_grace_ns;
 	int32_t priority;
+	bool bulk;    /* may end more than half of its agents in a minute */
 	bool protect; /* its agents are placed and limited, and never ended */
 };
 

@@ -23,15 +23,16 @@ struct proc_env {
 
 struct proc {
 	pid_t pid, ppid;
-	uint64_t start_ticks; /* field 22 of /proc/PID/stat, USER_HZ since boot: with pid, the identity */
-	uint64_t mark;	      /* lineage mark, 0: none */
-	uint64_t cgroup_id;   /* inode of the v2 group's directory, below the slice its agent's; 0: not known */
-	uid_t uid;	      /* real */
-	unsigned flags;	      /* enum proc_flags */
-	const char *exe;      /* resolved path, without " (deleted)" */
-	const char *script;   /* absolute path of the interpreter's script; NULL: not an interpreter, or none */
-	const char *args;     /* argv joined by spaces, at most PROC_ARGS_MAX bytes */
-	const char *cgroup;   /* v2 path as in /proc/PID/cgroup */
+	uint64_t start_ticks;  /* field 22 of /proc/PID/stat, USER_HZ since boot: with pid, the identity */
+	uint64_t mark;	       /* lineage mark, 0: none */
+	uint64_t cgroup_id;    /* inode of the v2 group's directory, below the slice its agent's; 0: not known */
+	uid_t uid;	       /* real */
+	unsigned flags;	       /* enum proc_flags */
+	const char *exe;       /* resolved path, without " (deleted)" */
+	const char *script;    /* absolute path of the interpreter's script; NULL: not an interpreter, or none */
+	const char *args;      /* argv joined by spaces, at most PROC_ARGS_MAX bytes */
+	const char *directory; /* working directory */
+	const char *cgroup;    /* v2 path as in /proc/PID/cgroup */
 	const char *parent_exe, *parent_script;
 	const struct proc_env *env; /* only the variables that policies name (policy_set.env_names) */
 	size_t n_env;

@@ -19,6 +19,16 @@ struct state *state_new(uint64_t seed)
 	return state;
 }
 
+static void free_all(struct idmap *map)
+{
+	size_t cursor = 0;
+	void *item;
+
+	while ((item = idmap_next(map, &cursor)))
+		free(item);
+	idmap_done(map);
+}
+
 static void agent_free(struct agent *agent)
 {
 	policy_unref(agent->policy);
@@ -43,6 +53,8 @@ struct state *state_free(struct state *state)
 	idmap_done(&state->by_root);
 	idmap_done(&state->by_mark);
 	idmap_done(&state->verdict_of);
+	free_all(&state->restarts);
+	free_all(&state->culls);
 	free(state->verdicts);
 	policy_set_unref(state->set);
 	free(state);
@@ -118,7 +130,7 @@ struct agent *state_living_key(const struct state *state, const char *policy, co
 }
 
 /* splitmix64 (Steele, Lea, Flood 2014). */
-static uint64_t state_random(struct state *state)
+uint64_t state_random(struct state *state)
 {
 	uint64_t x = state->seed += UINT64_C(0x9e3779b97f4a7c15);
 
@@ -228,6 +240,7 @@ int state_set_mark(struct state *state, struct agent *agent, uint64_t mark)
 
 void state_end_agent(struct state *state, struct agent *agent)
 {
+	backoff_detach(state, agent);
 	state_clear_root(state, agent);
 	state_set_placing(state, agent, false);
 	if (agent->cgroup_id && idmap_get(&state->by_cgroup, agent->cgroup_id) == agent)

@@ -16,6 +16,15 @@ struct verdict {
 	uint64_t alias; /* the mark to look at instead; 0: nobody's */
 };
 
+/* How many of a policy's agents govd has ended in the last minute, in spans of 10 s, the youngest begun. */
+#define CULL_SPANS 7
+#define CULL_SPAN_NS (10 * NSEC_PER_SEC)
+struct cull {
+	uint64_t span; /* the youngest: CLOCK_MONOTONIC / CULL_SPAN_NS */
+	uint32_t ends[CULL_SPANS];
+	bool is_suspended;
+};
+
 struct state {
 	struct policy_set *set;
 	bool observe;
@@ -38,6 +47,10 @@ struct state {
 	uint64_t timer_ns;			     /* asked for last; UINT64_MAX: none */
 	struct stranger strangers[STRANGERS_MAX];
 	uint64_t strangers_missed; /* storms of more, since it was recorded */
+	struct idmap culls;	   /* of policies, by restart_id() of their names -> struct cull, owned */
+	struct idmap restarts;	   /* id -> struct restart, owned */
+	uint64_t restarts_changed; /* counts up: what the edges keep on disk is old */
+	uint64_t restarts_missed;  /* lives that couldn't be counted: too many agents */
 	uint64_t full_told_ns;	   /* when ALERT for STATE_AGENTS_MAX was recorded last */
 	struct emergency emergency;
 };
@@ -51,6 +64,9 @@ static inline uint64_t released_id(pid_t pid, uint64_t start_ticks)
 	return UINT64_C(1) << 63 | (uint64_t)(uint32_t)pid << 40 | (start_ticks & ((UINT64_C(1) << 40) - 1));
 }
 
+uint64_t state_random(struct state *state);
+/* There, or new; NULL: too many, all of use, or no memory. */
+struct restart *state_add_restart(struct state *state, uint64_t id, const char *policy);
 struct agent *state_get(const struct state *state, uint64_t handle);
 /* Its own agent or, by verdicts, the one that it stands for; NULL: nobody's, or not known. */
 struct agent *state_by_mark(const struct state *state, uint64_t mark);
@@ -83,6 +99,7 @@ struct birth {
 	uint64_t mark;	       /* that the process carries and that is to be the new agent's; 0: none */
 	uint64_t hold_token, request;
 	uint32_t by;
+	bool is_refused; /* set by it: the hold is answered already */
 };
 /* NULL: too many agents or no memory (an alert is recorded). */
 struct agent *birth_agent(struct state *state, const struct birth *birth, struct actions *actions);
@@ -103,6 +120,37 @@ void step_census_end(struct state *state, const struct event *event, struct acti
 void ask_census(struct state *state, const char *reason, struct actions *actions);
 /* Somebody has been placed. */
 void sweep_waiting(struct state *state, struct actions *actions);
+
+/* backoff.c: lives of the same agent that come too often */
+void step_restart(struct state *state, const struct event *event, struct actions *actions);
+/* True: the hold is to be answered with a refusal; recorded. */
+bool backoff_refuses(struct state *state, const struct birth *birth, struct actions *actions);
+/* The same for one whose exec was told before its hold: it is frozen, or is to be, because nothing was held then. */
+bool backoff_takes_back(struct state *state, struct agent *agent, const struct proc *proc, struct actions *actions);
+void backoff_begin(struct state *state, struct agent *agent, const struct proc *proc, struct actions *actions);
+/* Before those who wait go on: none of its lines is to run before the delay is over. */
+void backoff_placed(struct state *state, struct agent *agent, struct actions *actions);
+/* agent->thaw_ns has come. */
+void backoff_due(struct state *state, struct agent *agent, struct actions *actions);
+/* By hand. */
+void backoff_thawed(struct state *state, struct agent *agent);
+/* Its root has ended; the exit code is set when it is known. */
+void backoff_exited(struct state *state, struct agent *agent);
+/* It goes on, but isn't ours any more, or its root is another agent now. */
+void backoff_detach(struct state *state, struct agent *agent);
+
+/* lifecycle.c: what ends agents that nobody has asked to end */
+/* It is placed, observed or found. */
+void lifecycle_begin(struct state *state, struct agent *agent, struct actions *actions);
+/* Its policy, or since when it runs, has changed. */
+void lifecycle_change(struct state *state, struct agent *agent, struct actions *actions);
+/* When lifecycle_tick() is due; UINT64_MAX: never. */
+uint64_t lifecycle_due(const struct state *state, const struct agent *agent);
+void lifecycle_tick(struct state *state, struct agent *agent, struct actions *actions);
+bool lifecycle_is_suspended(const struct state *state, const struct policy *policy);
+/* False: it wasn't suspended. */
+bool lifecycle_resume(struct state *state, const struct policy *policy, struct actions *actions);
+void step_orphaned(struct state *state, const struct event *event, struct actions *actions);
 
 /* command.c */
 void step_command(struct state *state, const struct event *event, struct actions *actions);

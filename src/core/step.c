@@ -38,6 +38,8 @@ void step(struct state *state, const struct event *event, struct actions *action
 		[EVENT_WEIGHED] = step_weighed,
 		[EVENT_PRESSURE] = step_pressure,
 		[EVENT_ENDING] = step_ending,
+		[EVENT_RESTART] = step_restart,
+		[EVENT_ORPHANED] = step_orphaned,
 	};
 
 	actions->n = 0;

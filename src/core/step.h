@@ -15,6 +15,8 @@
 #define STATE_AGENTS_MAX 4096
 #define STATE_VERDICTS_MAX 8192 /* marks and processes that are remembered as nobody's, or as released */
 
+#define STATE_RESTARTS_MAX 4096 /* agents whose lives are counted, living or not */
+
 /* Deaths for want of memory, and SIGKILLs, that are recorded one by one: at most one of an agent in this time. */
 #define DEATH_TOLD_EVERY_NS NSEC_PER_SEC
 
@@ -33,6 +35,9 @@ const struct policy_set *state_policies(const struct state *state);
 size_t state_agent_count(const struct state *state);
 const struct agent *state_agent_next(const struct state *state, size_t *cursor);
 const struct agent *state_agent_by_handle(const struct state *state, uint64_t handle);
+/* What is counted of restarts; and a number that grows with each change of it. */
+const struct restart *state_restart_next(const struct state *state, size_t *cursor);
+uint64_t state_restart_changes(const struct state *state);
 /* The agent whose group has this id, or whose root it is (0 and -1: not asked); NULL: none. */
 const struct agent *state_agent_of(const struct state *state, uint64_t cgroup_id, pid_t root_pid);
 /* Whose a process is: the agent of this group, or else of this mark; NULL: nobody's. */

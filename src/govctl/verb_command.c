@@ -63,6 +63,34 @@ static int wait_gone(struct client *client, const char *id)
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+int verb_drain(const struct context *context)
+{
+	const char *policy = context->options[OPTION_POLICY];
+	_cleanup_(client_closep) struct client *client = NULL;
+	_cleanup_(json_decrefp) json_t *answer = NULL;
+
+	if (client_open(context->socket, &client) < 0 ||
+	    client_ask(client, &answer, "Command", "ss", "drain", policy ? policy : "") < 0)
+		return EXIT_FAILURE;
+	if (!context->json)
+		printf("Stopping %s%s; `govctl list` shows those that are left.\n",
+		       policy ? "the agents of " : "all agents", policy ? policy : "");
+	return EXIT_SUCCESS;
+}
+
+int verb_policy_resume(const struct context *context)
+{
+	_cleanup_(client_closep) struct client *client = NULL;
+	_cleanup_(json_decrefp) json_t *answer = NULL;
+
+	if (client_open(context->socket, &client) < 0 ||
+	    client_ask(client, &answer, "Command", "ss", "resume", context->args[0]) < 0)
+		return EXIT_FAILURE;
+	if (!context->json)
+		printf("%s: resumed\n", context->args[0]);
+	return EXIT_SUCCESS;
+}
+
 static void command_print(const struct context *context, const char *id, bool is_gone)
 {
 	_cleanup_(json_decrefp) json_t *result = NULL;

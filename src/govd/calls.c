@@ -24,6 +24,10 @@ void agent_write_next(struct bus_writer *writer, const struct agent *agent)
 
 	if (!at_ns || agent->state != AGENT_STOPPING)
 		action = ladder_next(agent, &at_ns);
+	if (!action && agent->thaw_ns && agent->thaw_ns != DELAY_BY_HAND) {
+		at_ns = agent->thaw_ns;
+		action = "thaw";
+	}
 	if (!action && agent->state != AGENT_STOPPING && agent_reaches_cap(agent, &at_ns))
 		action = agent_cap_key(agent);
 	if (!action)

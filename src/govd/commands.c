@@ -119,12 +119,16 @@ int call_command(uint64_t request, const struct bus_peer *peer, enum command com
 	const struct agent *agent;
 	int r;
 
-	r = call_find_agent(manager, id, &agent, error);
-	if (r < 0)
-		return r;
+	if (command == COMMAND_DRAIN || command == COMMAND_RESUME) {
+		event.command.policy = id;
+	} else {
+		r = call_find_agent(manager, id, &agent, error);
+		if (r < 0)
+			return r;
+		event.command.agent = agent->handle;
+	}
 	event.command.command = command;
 	event.command.request = request;
-	event.command.agent = agent->handle;
 	event.command.uid = peer->uid;
 	manager_dispatch(manager, &event);
 	return 0;

@@ -33,7 +33,7 @@ static void hold_asked(uint64_t token, pid_t pid, bool is_exec, const char *path
 		r = procfs_read_script(manager->procfs, pid, path, &event.hold.proc);
 	if (r < 0) {
 		/* Not a start of an agent, or not to be told yet: the exec record will. */
-		hold_answer(manager->hold, token);
+		hold_answer(manager->hold, token, 0);
 		return;
 	}
 	event.hold.token = token;

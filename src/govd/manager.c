@@ -227,6 +227,7 @@ int manager_new(const struct manager_options *options, struct manager **ret_mana
 	r = manager_load_policies(manager);
 	if (r < 0)
 		return r;
+	restarts_load(manager);
 	r = groups_restore(manager->groups);
 	if (r < 0)
 		log_warning("can't look for agents of an earlier govd: %s", strerror(-r));
@@ -244,6 +245,7 @@ struct manager *manager_free(struct manager *manager)
 	sd_event_source_disable_unref(manager->hold_timer);
 	sd_event_source_disable_unref(manager->recorder_source);
 	sd_event_source_disable_unref(manager->tick_source);
+	sd_event_source_disable_unref(manager->restarts_source);
 	sd_event_source_disable_unref(manager->census_source);
 	sd_event_source_disable_unref(manager->sockets_source);
 	sd_event_source_disable_unref(manager->connects_source);
@@ -253,6 +255,7 @@ struct manager *manager_free(struct manager *manager)
 	bpf_sense_free(manager->bpf);
 	procfs_free(manager->procfs);
 	groups_free(manager->groups);
+	parents_done(manager);
 	sockets_done(manager);
 	emergency_done(manager);
 	pressure_done(manager);
@@ -286,5 +289,6 @@ int manager_run(struct manager *manager)
 	r = sd_event_loop(manager->event);
 	if (r >= 0)
 		connects_close(manager);
+	restarts_save(manager);
 	return r;
 }

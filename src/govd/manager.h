@@ -82,6 +82,10 @@ struct manager {
 	uint64_t left_us;      /* when the last census was due that a root asked for by leaving its group */
 	uint64_t handled_mark; /* the highest whose exec was dealt with */
 	uint64_t drained_mark; /* and that of when the ring was empty the last time */
+	struct idmap parents;  /* agent's handle -> struct parent, parents.c */
+	sd_event_source *restarts_source;
+	uint64_t restarts_saved; /* state_restart_changes() of what is in the file */
+	bool restarts_failed;
 	bool hold_is_down;
 	pid_t recorder_pid; /* that is being listened to; 0: none */
 	uint64_t hold_wait_ns, hold_begun_ns;
@@ -144,6 +148,17 @@ void pressure_look(struct manager *manager, const struct action *action);
 void pressure_forget(struct manager *manager, const struct agent *agent);
 /* `pressure`, for show. */
 void pressure_write(struct manager *manager, struct bus_writer *writer, const struct agent *agent);
+
+/* restarts.c: STATE_DIR/restarts */
+void restarts_load(struct manager *manager);
+/* Has it written soon, when something has changed. */
+void restarts_check(struct manager *manager);
+void restarts_save(struct manager *manager);
+
+/* parents.c */
+void parents_watch(struct manager *manager, const struct action *action);
+void parents_forget(struct manager *manager, uint64_t agent);
+void parents_done(struct manager *manager);
 
 /* sweep.c; only from within an action. */
 void manager_sweep(struct manager *manager, const struct agent *agent);

@@ -64,7 +64,7 @@ static void perform_mark(struct manager *manager, const struct action *action)
 static void perform_hold_answer(struct manager *manager, const struct action *action)
 {
 	if (manager->hold)
-		hold_answer(manager->hold, action->token);
+		hold_answer(manager->hold, action->hold.token, action->hold.is_refused ? EPERM : 0);
 }
 
 static void perform_reply(struct manager *manager, const struct action *action)
@@ -97,6 +97,7 @@ static void perform_forget(struct manager *manager, const struct action *action)
 {
 	connects_unpace(manager, action);
 	pressure_forget(manager, action->agent);
+	parents_forget(manager, action->agent->handle);
 	perform_group(manager, action);
 }
 
@@ -154,7 +155,7 @@ void manager_perform(struct manager *manager, const struct action *action)
 		[ACTION_TOOL_WEIGH] = tools_weigh,   [ACTION_TOOL_LOOK] = tools_look_at,
 		[ACTION_SAMPLE] = perform_sample,    [ACTION_WATCH] = pressure_watch,
 		[ACTION_PRESSURE] = pressure_look,   [ACTION_RECLAIM] = perform_group,
-		[ACTION_WEIGH] = emergency_weigh,
+		[ACTION_WEIGH] = emergency_weigh,    [ACTION_WATCH_PARENT] = parents_watch,
 	};
 
 	performers[action->kind](manager, action);

@@ -29,6 +29,26 @@ static void write_limits(struct bus_writer *writer, const struct policy *policy)
 	bus_end(writer);
 }
 
+/* How its lives before this one went. */
+static void write_restart(struct bus_writer *writer, const struct agent *agent)
+{
+	const struct policy_restart *rule = &agent->policy->restart;
+	const struct restart *restart = agent->restart;
+
+	if (!restart)
+		return;
+	bus_begin_dict(writer, "restart");
+	bus_write_u64(writer, "starts", restart->starts);
+	bus_write_u64(writer, "crashes", restart_count(restart, rule, manager_now_ns()));
+	bus_write_u64(writer, "limit", or_unknown(rule->limit));
+	if (restart->has_exit_code) {
+		bus_write_u64(writer, "last_exit_code", (uint64_t)(restart->exit_code >> 8 & 0xff));
+		bus_write_u64(writer, "last_exit_signal", (uint64_t)(restart->exit_code & 0x7f));
+	}
+	bus_write_bool(writer, "delayed", agent->thaw_ns);
+	bus_end(writer);
+}
+
 int call_show(sd_bus_message *reply, const char *id, sd_bus_error *error, void *userdata)
 {
 	struct bus_writer writer = {.message = reply};
@@ -47,6 +67,7 @@ int call_show(sd_bus_message *reply, const char *id, sd_bus_error *error, void *
 	bus_write_string(&writer, "placement", placement_name(agent->placement));
 	bus_write_string(&writer, "parent", parent ? parent->id : NULL);
 	write_limits(&writer, agent->policy);
+	write_restart(&writer, agent);
 	tools_write(manager, &writer, agent);
 	pressure_write(manager, &writer, agent);
 	connects_write_sockets(manager, &writer, agent);

@@ -175,7 +175,8 @@ struct waiters {
 void wait_init(struct waiters *waiters, uint64_t now_ns);
 /* Reads the events that have come by now_ns, or many of them; letting go or asking. now_ns: taken right before. */
 int wait_read(struct holder *holder, uint64_t now_ns) _must_check_;
-void wait_answer(struct holder *holder, uint64_t token);
+/* error: what it waits for fails, with EPERM; 0: it goes on. */
+void wait_answer(struct holder *holder, uint64_t token, int error);
 void wait_expire(struct holder *holder, uint64_t now_ns);
 /* UINT64_MAX: nobody waits. */
 uint64_t wait_oldest_deadline(const struct waiters *waiters);

@@ -57,7 +57,7 @@ static int on_commit(struct holder *holder)
 
 static int on_answer(struct holder *holder)
 {
-	wait_answer(holder, holder->in.token);
+	wait_answer(holder, holder->in.token, holder->in.error);
 	return 0;
 }
 

@@ -12,9 +12,9 @@
 #define FILES_RESERVE (EVENTS_MAX + 64)
 
 /* An event that isn't answered and isn't closed would hold for ever; an error means that the process is gone. */
-static void wait_allow(const struct holder *holder, int event_fd)
+static void wait_respond(const struct holder *holder, int event_fd, uint32_t answer)
 {
-	struct fanotify_response response = {.fd = event_fd, .response = FAN_ALLOW};
+	struct fanotify_response response = {.fd = event_fd, .response = answer};
 
 	if (write(holder->fan_fd, &response, sizeof(response)) < 0 && errno != ENOENT)
 		_exit(EXIT_FAILURE); /* the kernel lets all go */
@@ -142,14 +142,14 @@ static void wait_event(struct holder *holder, const struct fanotify_event_metada
 	if (wait_is_exempt(holder, event->pid) || wait_path(event->fd, out->path, sizeof(out->path)) < 0 ||
 	    !wait_is_wanted(holder, event, out->path, &is_exec) || wait_is_helper(holder, event->pid, out->path) ||
 	    !(waiter = wait_take_slot(waiters))) {
-		wait_allow(holder, event->fd);
+		wait_respond(holder, event->fd, FAN_ALLOW);
 		return;
 	}
 	out->token = waiters->serial;
 	out->is_exec = is_exec;
 	/* A full socket: govd doesn't read. */
 	if (serve_send(holder, GOV_HOLD_ASK) < 0) {
-		wait_allow(holder, event->fd);
+		wait_respond(holder, event->fd, FAN_ALLOW);
 		return;
 	}
 	*waiter = (struct waiter){.token = out->token, .deadline_ns = deadline_ns, .fd = event->fd};
@@ -225,19 +225,19 @@ void wait_init(struct waiters *waiters, uint64_t now_ns)
 	waiters->n_max = files > FILES_RESERVE ? MIN2(files - FILES_RESERVE, (size_t)WAITERS_MAX / 2) : 0;
 }
 
-static void wait_release(struct holder *holder, struct waiter *waiter)
+static void wait_release(struct holder *holder, struct waiter *waiter, uint32_t answer)
 {
-	wait_allow(holder, waiter->fd);
+	wait_respond(holder, waiter->fd, answer);
 	*waiter = (struct waiter){0};
 	holder->waiters.n--;
 }
 
-void wait_answer(struct holder *holder, uint64_t token)
+void wait_answer(struct holder *holder, uint64_t token, int error)
 {
 	struct waiter *waiter = &holder->waiters.slots[token % WAITERS_MAX];
 
 	if (token && waiter->token == token)
-		wait_release(holder, waiter);
+		wait_release(holder, waiter, error ? FAN_DENY : FAN_ALLOW);
 }
 
 void wait_expire(struct holder *holder, uint64_t now_ns)
@@ -250,7 +250,7 @@ void wait_expire(struct holder *holder, uint64_t now_ns)
 		if (!waiter->token || waiter->deadline_ns > now_ns)
 			continue;
 		holder->out = (struct gov_hold_message){.token = waiter->token};
-		wait_release(holder, waiter);
+		wait_release(holder, waiter, FAN_ALLOW);
 		(void)!serve_send(holder, GOV_HOLD_EXPIRED);
 	}
 }

@@ -153,6 +153,7 @@ static int on_command(struct call *call)
 	} commands[] = {
 		{"touch", COMMAND_TOUCH}, {"release", COMMAND_RELEASE}, {"freeze", COMMAND_FREEZE},
 		{"thaw", COMMAND_THAW},	  {"stop", COMMAND_STOP},	{"kill", COMMAND_KILL},
+		{"drain", COMMAND_DRAIN}, {"resume", COMMAND_RESUME},
 	};
 	const char *name, *id;
 	int r = sd_bus_message_read(call->m, "ss", &name, &id);
@@ -163,7 +164,9 @@ static int on_command(struct call *call)
 		if (streq(commands[i].name, name))
 			return calls->command(call->request, &call->client->peer, commands[i].command, id, call->error,
 					      calls->userdata);
-	return invalid(call, "There is no such command; it is one of touch, release, freeze, thaw, stop, kill.");
+	return invalid(
+		call,
+		"There is no such command; it is one of touch, release, freeze, thaw, stop, kill, drain, resume.");
 }
 
 static const struct method methods[] = {

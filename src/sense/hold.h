@@ -35,7 +35,8 @@ int hold_dispatch(struct hold *hold);
 /* Call every GOV_HOLD_PING_MS while it runs: pings, and kills it (-> ended) when the pong is overdue. now_ns:
  * CLOCK_MONOTONIC. */
 int hold_watch_over(struct hold *hold, uint64_t now_ns);
-void hold_answer(struct hold *hold, uint64_t token);
+/* error: 0 lets it go, EPERM refuses what it waits for. */
+void hold_answer(struct hold *hold, uint64_t token, int error);
 
 /* A helper process of govd's own: never held. */
 void hold_exempt(struct hold *hold, pid_t pid);

@@ -100,10 +100,11 @@ int hold_watch_over(struct hold *hold, uint64_t now_ns)
 	return r == -EPIPE ? 0 : r;
 }
 
-void hold_answer(struct hold *hold, uint64_t token)
+void hold_answer(struct hold *hold, uint64_t token, int error)
 {
 	hold_clear_out(hold);
 	hold->out.token = token;
+	hold->out.error = error;
 	/* If it can't be told then it is ended, which lets go too. */
 	(void)!hold_send(hold, GOV_HOLD_ANSWER, NULL);
 }

@@ -51,7 +51,7 @@ struct procfs {
 	size_t n_protected;
 	/* Of the process last read. */
 	struct proc_image image, parent_image;
-	char cgroup[PATH_MAX];
+	char cgroup[PATH_MAX], directory[PATH_MAX];
 	struct proc_env env[PROCFS_ENV_NAMES_MAX];
 	size_t n_env;
 	char arena[PROCFS_ENV_ARENA_BYTES];

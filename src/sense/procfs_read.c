@@ -38,6 +38,18 @@ bool proc_stat_is_dead(const struct proc_stat *stat)
 	return stat->state == 'X' || (stat->state == 'Z' && stat->threads <= 1);
 }
 
+static int read_link(int dir_fd, const char *name, char *path, size_t size)
+{
+	ssize_t n = readlinkat(dir_fd, name, path, size);
+
+	if (n < 0)
+		return errno == ESRCH ? -ESRCH : -errno;
+	if ((size_t)n >= size)
+		return -ENAMETOOLONG;
+	path[n] = '\0';
+	return 0;
+}
+
 int proc_dir_read_place(struct procfs *procfs, int dir_fd, struct proc *proc)
 {
 	char text[PATH_MAX + 1024], known[sizeof(procfs->cgroup)];
@@ -52,6 +64,9 @@ int proc_dir_read_place(struct procfs *procfs, int dir_fd, struct proc *proc)
 	r = proc_uid_parse(text, &proc->uid);
 	if (r < 0)
 		return r;
+	/* A kernel thread's can't be read, nor that of one that ends right now. */
+	if (read_link(dir_fd, "cwd", procfs->directory, sizeof(procfs->directory)) == 0)
+		proc->directory = procfs->directory;
 	n = file_read(dir_fd, "cgroup", text, sizeof(text));
 	if (n < 0)
 		return n == -ENOENT ? -ESRCH : (int)n;
@@ -73,18 +88,6 @@ int proc_dir_read_place(struct procfs *procfs, int dir_fd, struct proc *proc)
 	/* Its group's directory may be gone already. */
 	if (fstatat(procfs->cgroup_fd, known[1] ? known + 1 : ".", &st, 0) == 0)
 		proc->cgroup_id = st.st_ino;
-	return 0;
-}
-
-static int read_link(int dir_fd, const char *name, char *path, size_t size)
-{
-	ssize_t n = readlinkat(dir_fd, name, path, size);
-
-	if (n < 0)
-		return errno == ESRCH ? -ESRCH : -errno;
-	if ((size_t)n >= size)
-		return -ENAMETOOLONG;
-	path[n] = '\0';
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <sys/fanotify.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <limits.h>
 #include <sys/wait.h>
 
 #include "base/file.h"
@@ -50,7 +51,7 @@ Test(procfs, living_process)
 	char *names[] = {(char[]){"ROOM"}, (char[]){"EMPTY"}, (char[]){"NOT_THERE"}};
 	struct bench bench;
 	struct proc proc;
-	char path[96], args[128], self[256] = "";
+	char path[96], args[128], self[256] = "", directory[PATH_MAX];
 	uint64_t ticks;
 	pid_t pid;
 
@@ -76,6 +77,8 @@ Test(procfs, living_process)
 	cr_expect_str_eq(proc.parent_exe, self);
 	cr_expect_eq(proc.flags, PROC_OUTSIDE);
 	cr_expect_neq(proc.cgroup_id, 0);
+	cr_assert_not_null(getcwd(directory, sizeof(directory)));
+	cr_expect_str_eq(proc.directory, directory);
 	cr_assert_eq(proc.n_env, 2);
 	cr_expect_str_eq(proc.env[0].name, "ROOM");
 	cr_expect_str_eq(proc.env[0].value, "a=b");

@@ -23,7 +23,7 @@ static void on_ask(uint64_t token, pid_t pid, bool is_exec, const char *path, vo
 	*ask = (struct play_ask){.token = token, .pid = pid, .is_exec = is_exec};
 	snprintf(ask->path, sizeof(ask->path), "%s", path);
 	if (play->does_answer)
-		hold_answer(play->hold, token);
+		hold_answer(play->hold, token, 0);
 }
 
 static void on_expired(uint64_t token _unused_, void *userdata)
@@ -225,7 +225,7 @@ pid_t play_exec(const char *const argv[])
 	if (pid == 0) {
 		dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDOUT_FILENO);
 		execv(argv[0], (char *const *)argv);
-		_exit(errno == ENOENT ? 127 : 126);
+		_exit(errno == ENOENT ? 127 : errno == EPERM ? PLAY_REFUSED : 126);
 	}
 	return pid;
 }

@@ -55,6 +55,8 @@ void play_make_program(const struct play *play, const char *name);
 void play_make_script(const struct play *play, const char *name, int code);
 /* Starts argv[0] by execv in a child. */
 pid_t play_exec(const char *const argv[]);
+/* As play_exec; the child ends with PLAY_REFUSED when its execve failed with EPERM. */
+#define PLAY_REFUSED 125
 pid_t play_exec1(const char *path);
 bool play_has_ended(pid_t pid);
 /* Waits without serving anybody; how long it took since start_ns, in ms. 3 s at the most. */

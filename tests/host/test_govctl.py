@@ -161,6 +161,7 @@ class Json(GovctlTest):
             # Promised, and null when missing.
             wanted["events"]["resyncs"] = wanted["pacing"] = None
             wanted["connects"] = {"total": None, "delayed": None, "refused": None}
+            wanted["emergency"] = {"state": None, "available_bytes": None, "full_pct": None, "kills": None}
             self.assertEqual(got, wanted)
         self.assertEqual(self.govctl("status", "--json").stdout.count("\n"), 1)
         self.assertGreater(self.govctl("status", "--json=pretty").stdout.count("\n"), 20)
@@ -296,7 +297,7 @@ class Completion(GovctlTest):
         self.assertTrue({"status", "list", "run", "policy", "doctor"} <= self.complete(""))
         self.assertNotIn("completion", self.complete(""))
         self.assertEqual(self.complete("st"), {"status", "stop"})
-        self.assertEqual(self.complete("policy", ""), {"list", "show", "check", "test", "reload"})
+        self.assertEqual(self.complete("policy", ""), {"list", "show", "check", "test", "resume", "reload"})
         self.assertEqual(self.complete("stop", "--w"), {"--wait"})
         self.assertEqual(self.complete("--js"), {"--json"})
         self.assertEqual(self.complete("show", "1a"), {"1a2b3c4d", "1affffff"})

@@ -7,7 +7,9 @@
 
 /* The agent's state in its xattr, and the origin in it: what comes back is what was written, all else is refused. */
 
-#define GOOD "govd1 id=ab12 policy=p.1 pid=5 start=6 uid=7 since=8 explicit=1 root=0 key=k origin=v2= exe=/x script="
+#define GOOD                                                                                                           \
+	"govd2 id=ab12 policy=p.1 pid=5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key=k origin=v2= exe=/x "     \
+	"script="
 
 static void fill(struct agent *agent, struct policy *policy, int byte)
 {
@@ -61,28 +63,37 @@ Test(saved, hostile_texts_are_refused)
 {
 	static const char *const bad[] = {
 		"",
-		"govd1",
+		"govd2",
 		"govd2 id=ab12",
-		"govd1 id=../x policy=p pid=5 start=6 uid=7 since=8 explicit=1 root=0 key= origin= exe= script=",
-		"govd1 id=a/b policy=p pid=5 start=6 uid=7 since=8 explicit=1 root=0 key= origin= exe= script=",
-		"govd1 id=a policy=p%2Fq pid=5 start=6 uid=7 since=8 explicit=1 root=0 key= origin= exe= script=",
-		"govd1 id= policy=p pid=5 start=6 uid=7 since=8 explicit=1 root=0 key= origin= exe= script=",
-		"govd1 id=a policy= pid=5 start=6 uid=7 since=8 explicit=1 root=0 key= origin= exe= script=",
-		"govd1 id=aaaaaaaaaaaaaaaa policy=p pid=5 start=6 uid=7 since=8 explicit=1 root=0 key= origin= exe= "
+		"govd2 id=../x policy=p pid=5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key= origin= exe= "
 		"script=",
-		"govd1 id=a policy=p pid=0 start=6 uid=7 since=8 explicit=1 root=0 key= origin= exe= script=",
-		"govd1 id=a policy=p pid=-5 start=6 uid=7 since=8 explicit=1 root=0 key= origin= exe= script=",
-		"govd1 id=a policy=p pid=05 start=6 uid=7 since=8 explicit=1 root=0 key= origin= exe= script=",
-		"govd1 id=a policy=p pid=4294967301 start=6 uid=7 since=8 explicit=1 root=0 key= origin= exe= script=",
-		"govd1 id=a policy=p pid=5 start=18446744073709551616 uid=7 since=8 explicit=1 root=0 key= origin= "
+		"govd2 id=a/b policy=p pid=5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key= origin= exe= "
+		"script=",
+		"govd2 id=a policy=p%2Fq pid=5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key= origin= exe= "
+		"script=",
+		"govd2 id= policy=p pid=5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key= origin= exe= script=",
+		"govd2 id=a policy= pid=5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key= origin= exe= script=",
+		"govd2 id=aaaaaaaaaaaaaaaa policy=p pid=5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key= "
+		"origin= exe= "
+		"script=",
+		"govd2 id=a policy=p pid=0 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key= origin= exe= script=",
+		"govd2 id=a policy=p pid=-5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key= origin= exe= script=",
+		"govd2 id=a policy=p pid=05 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key= origin= exe= script=",
+		"govd2 id=a policy=p pid=4294967301 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key= origin= exe= "
+		"script=",
+		"govd2 id=a policy=p pid=5 start=18446744073709551616 uid=7 parent=3 since=8 explicit=1 root=0 key= "
+		"origin= "
 		"exe= "
 		"script=",
-		"govd1 id=a policy=p pid=5 start=6 uid=7 since=8 explicit=2 root=0 key= origin= exe= script=",
-		"govd1 id=a policy=p pid=5 start=6 uid=7 since=8 explicit=1 root=0 key=%00 origin= exe= script=",
-		"govd1 id=a policy=p pid=5 start=6 uid=7 since=8 explicit=1 root=0 key=%4 origin= exe= script=",
-		"govd1 id=a policy=p pid=5 start=6 uid=7 since=8 explicit=1 root=0 key=\n origin= exe= script=",
-		"govd1 id=a policy=p pid=5 start=6 uid=7 since=8 explicit=1 root=0 key= exe= origin= script=",
-		"govd1 policy=p id=a pid=5 start=6 uid=7 since=8 explicit=1 root=0 key= origin= exe= script=",
+		"govd2 id=a policy=p pid=5 start=6 uid=7 parent=3 since=8 explicit=2 root=0 key= origin= exe= script=",
+		"govd2 id=a policy=p pid=5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key=%00 origin= exe= "
+		"script=",
+		"govd2 id=a policy=p pid=5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key=%4 origin= exe= "
+		"script=",
+		"govd2 id=a policy=p pid=5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key=\n origin= exe= "
+		"script=",
+		"govd2 id=a policy=p pid=5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key= exe= origin= script=",
+		"govd2 policy=p id=a pid=5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key= origin= exe= script=",
 		GOOD " ",
 		GOOD " more=1",
 		GOOD "\n",

@@ -61,7 +61,7 @@ static void expect_held(struct play *play, pid_t pid, const char *path, bool is_
 	cr_assert_str_eq(ask->path, path);
 	play_for(play, 50);
 	cr_assert_not(play_has_ended(pid), "not held");
-	hold_answer(play->hold, ask->token);
+	hold_answer(play->hold, ask->token, 0);
 	cr_assert_eq(play_wait(play, pid), 0);
 	cr_assert_eq(play->n_asks, ++play->n_answered);
 	cr_assert_eq(play->n_expired, 0);
@@ -78,6 +78,36 @@ Test(hold, executable_waits_for_the_answer)
 	cr_assert(play_until(play, &play->n_asks, 1));
 	expect_link(pid, "/proc/self/exe"); /* still the child that called execve */
 	expect_held(play, pid, play_path(play, "agent"), true);
+}
+
+Test(hold, refused_execve_fails_with_eperm)
+{
+	OPEN_PLAY;
+	pid_t pid;
+
+	play_make_program(play, "agent");
+	play_watch(play, "agent", "");
+	pid = play_exec1(play_path(play, "agent"));
+	hold_answer(play->hold, expect_ask(play, 1)->token, EPERM);
+	cr_assert_eq(play_wait(play, pid), PLAY_REFUSED);
+	/* Only this one. */
+	play->n_answered++;
+	pid = play_exec1(play_path(play, "agent"));
+	cr_assert(play_until(play, &play->n_asks, 2));
+	expect_held(play, pid, play_path(play, "agent"), true);
+}
+
+Test(hold, refused_script_is_not_run)
+{
+	OPEN_PLAY;
+	pid_t pid;
+
+	play_make_script(play, "agent.sh", 0);
+	play_watch(play, "", "*.sh");
+	pid = play_exec((const char *const[]){"/bin/sh", play_path(play, "agent.sh"), NULL});
+	hold_answer(play->hold, expect_ask(play, 1)->token, EPERM);
+	cr_assert_neq(play_wait(play, pid), 0);
+	cr_assert_eq(play->n_asks, 1);
 }
 
 Test(hold, script_is_held_as_its_interpreter)
@@ -253,7 +283,7 @@ Test(hold, posix_spawn)
 	cr_assert_neq(ask->pid, parent);
 	play_for(play, 50);
 	cr_assert_not(play_has_ended(parent));
-	hold_answer(play->hold, ask->token);
+	hold_answer(play->hold, ask->token, 0);
 	cr_assert_eq(play_wait(play, parent), 0);
 }
 
@@ -270,7 +300,7 @@ Test(hold, two_hundred_at_once)
 	}
 	cr_assert(play_until(play, &play->n_asks, ELEMENTSOF(pids)), "%u asked", play->n_asks);
 	for (unsigned i = 0; i < play->n_asks; i++)
-		hold_answer(play->hold, play->asks[i].token);
+		hold_answer(play->hold, play->asks[i].token, 0);
 	for (size_t i = 0; i < ELEMENTSOF(pids); i++)
 		cr_assert_eq(play_wait(play, pids[i]), 0);
 }

@@ -53,7 +53,7 @@ Test(hold_life, stopped_hold_is_replaced_and_holds_again)
 	pid = play_exec1(play_path(play, "agent"));
 	cr_assert(play_until(play, &play->n_asks, 1));
 	cr_assert_not(play_has_ended(pid));
-	hold_answer(play->hold, play->asks[0].token);
+	hold_answer(play->hold, play->asks[0].token, 0);
 	cr_assert_eq(play_wait(play, pid), 0);
 	hold_get_stats(play->hold, &stats);
 	cr_assert_eq(stats.restarts, 1);
@@ -75,7 +75,7 @@ Test(hold_life, killed_hold_is_noticed)
 	cr_assert_eq(hold_fd(play->hold), -EBADF);
 	cr_assert_eq(hold_pid(play->hold), 0);
 	cr_assert_eq(hold_dispatch(play->hold), -EBADF);
-	hold_answer(play->hold, 1);
+	hold_answer(play->hold, 1, 0);
 	cr_assert_eq(play_wait(play, play_exec1(play_path(play, "agent"))), 0);
 	cr_assert_eq(play->n_asks, 0);
 }

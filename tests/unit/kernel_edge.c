@@ -174,12 +174,12 @@ static void on_hold_answer(struct kernel *kernel, const struct action *action)
 	size_t n = 0;
 
 	for (size_t i = 0; i < TASKS; i++)
-		if (kernel->tasks[i].lives && kernel->tasks[i].token == action->token) {
+		if (kernel->tasks[i].lives && kernel->tasks[i].token == action->hold.token) {
 			task_exec(kernel, &kernel->tasks[i], kernel->tasks[i].future);
 			n++;
 		}
 	cr_assert_leq(n, 1U);
-	cr_assert(action->token && action->token <= kernel->next_token);
+	cr_assert(action->hold.token && action->hold.token <= kernel->next_token);
 }
 
 static void on_reply(struct kernel *kernel, const struct action *action)
@@ -279,7 +279,7 @@ static void perform(struct kernel *kernel, const struct action *action)
 	kernel->hash = (kernel->hash ^ (uint64_t)action->kind ^ (action->agent ? action->agent->handle << 8 : 0)) *
 		       UINT64_C(0x100000001b3);
 	if (action->kind == ACTION_HOLD_ANSWER)
-		cr_assert_eq(++kernel->let_go[action->token % REQUESTS], 1, "a hold is answered twice");
+		cr_assert_eq(++kernel->let_go[action->hold.token % REQUESTS], 1, "a hold is answered twice");
 	if (ways[action->kind])
 		ways[action->kind](kernel, action);
 }

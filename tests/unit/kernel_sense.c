@@ -231,7 +231,8 @@ void edge_command(struct kernel *kernel)
 	size_t cursor = 0;
 	int node = -1;
 
-	event.command.command = (enum command)kernel_random(kernel, COMMANDS);
+	/* Those for one agent: the others are made of them. */
+	event.command.command = (enum command)kernel_random(kernel, COMMAND_KILL + 1);
 	event.command.reuse = kernel_random(kernel, 2);
 	event.command.policy = policies[kernel_random(kernel, ELEMENTSOF(policies))];
 	if (event.command.command == COMMAND_RUN || event.command.command == COMMAND_ADOPT) {

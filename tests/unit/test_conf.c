@@ -42,6 +42,7 @@ static const char full[] =
 	"connect: {rate: 5/min, burst: 3, per: port, max_delay: 1min, on_excess: delay, udp: refuse}\n"
 	"breaker: {failures: 7, factor: 1.25, max_interval: 90s, stable_after: 2min}\n"
 	"sockets: {max: 100, new_rate: 10/s}\n"
+	"restart: {min_uptime: 1s, delay: 2s, factor: 2, max_delay: 1min, limit: 5, window: 1h, on_limit: refuse}\n"
 	"leak: {horizon: 1h}\n"
 	"stop: {signal: SIGINT, grace: 1min 30s}\n"
 	"priority: -5\n"
@@ -93,6 +94,13 @@ Test(conf, every_key_is_read)
 	cr_expect_eq(p->sockets.max, 100);
 	cr_expect_eq(p->sockets.new_count, 10);
 	cr_expect_eq(p->sockets.new_per_ns, NSEC_PER_SEC);
+	cr_expect_eq(p->restart.min_uptime_ns, NSEC_PER_SEC);
+	cr_expect_eq(p->restart.delay_ns, 2 * NSEC_PER_SEC);
+	cr_expect_eq(p->restart.factor_milli, 2000);
+	cr_expect_eq(p->restart.max_delay_ns, 60 * NSEC_PER_SEC);
+	cr_expect_eq(p->restart.limit, 5);
+	cr_expect_eq(p->restart.window_ns, 3600 * NSEC_PER_SEC);
+	cr_expect_eq(p->restart.on_limit, POLICY_LIMIT_REFUSE);
 	cr_expect_eq(p->leak.horizon_ns, 3600 * NSEC_PER_SEC);
 	cr_expect_eq(p->leak.action, POLICY_LEAK_ALERT);
 	cr_expect_eq(p->stop_signal, SIGINT);
@@ -124,6 +132,7 @@ Test(conf, defaults)
 	cr_expect_eq(p->sockets.max, UNIT_INFINITY);
 	cr_expect_eq(p->sockets.new_count, 0);
 	cr_expect_eq(p->stop_grace_ns, 10 * NSEC_PER_SEC);
+	cr_expect_eq(p->restart.min_uptime_ns, 0);
 	cr_expect_eq(p->priority, 0);
 	cr_expect_not(p->protect);
 	cr_expect_null(p->key_args);
@@ -269,10 +278,7 @@ Test(conf, show_has_all_defaults_of_connect)
 					"  stable_after: 30s\n"
 					"sockets:\n"
 					"  max: infinity\n"
-					"  new_rate: infinity\n"
-					"leak:\n"
-					"  horizon: off\n"
-					"  action: alert\n"),
+					"  new_rate: infinity\n"),
 			   "%s", text);
 	policy_unref(p);
 	p = parse_good("match: {exe: claude}\n");

@@ -110,10 +110,11 @@ static const struct bad_case bad_cases[] = {
 	{"match: {exe: /x}\nmemroy: {high: 1G}\n",
 	 "bots.yaml: memroy: unknown key; did you mean memory? known here: match, key, mode, hold, placement, allow, "
 	 "memory, cpu, "
-	 "tasks, tools, connect, breaker, sockets, leak, stop, priority, protect\n"},
+	 "tasks, tools, connect, breaker, sockets, restart, lifecycle, leak, stop, bulk, priority, protect\n"},
 	{"match: {exe: /x}\nxyzzy: 1\n",
 	 "bots.yaml: xyzzy: unknown key; known here: match, key, mode, hold, placement, allow, "
-	 "memory, cpu, tasks, tools, connect, breaker, sockets, leak, stop, priority, protect\n"},
+	 "memory, cpu, tasks, tools, connect, breaker, sockets, restart, lifecycle, leak, stop, bulk, priority, "
+	 "protect\n"},
 	{"match: {exe: /x}\nmemory.high: 1G\n", "bots.yaml: memory.high: unknown key; write memory: {high: ...}\n"},
 	{"match: {exe: /x}\ncpu: {weight: 0}\n",
 	 "bots.yaml: cpu.weight: \"0\" is out of range; write a number from 1 to 10000, such as 100\n"},
@@ -237,12 +238,24 @@ static const struct bad_case bad_cases[] = {
 	 "bots.yaml: sockets.new_rate: \"0/s\" is out of range; write 1/d to 1000000/s, or infinity\n"},
 	{"match: {exe: /x}\nsockets: []\n",
 	 "bots.yaml: sockets: is a list; write what is worth an alert, such as sockets: {max: 100, new_rate: 10/s}\n"},
-	{"match: {exe: /x}\nrestart: {}\n",
-	 "bots.yaml: restart: is not supported by this version of govd; leave it out\n"},
+	{"match: {exe: /x}\nrestart: {limit: 1}\n",
+	 "bots.yaml: restart.limit: \"1\" is out of range; write 2 to 100, such as 10, or infinity\n"},
+	{"match: {exe: /x}\nrestart: {window: 1ms}\n",
+	 "bots.yaml: restart.window: \"1ms\" is out of range; write 1s to 7d, such as 10min\n"},
+	{"match: {exe: /x}\nrestart: {on_limit: kill}\n",
+	 "bots.yaml: restart.on_limit: \"kill\" is not what can be done at the limit; write freeze, refuse or alert\n"},
+	{"match: {exe: /x}\nrestart: {delay: soon}\n", "bots.yaml: restart.delay: \"soon\" is not a time; write a "
+						       "number with ms, s, min, h or d, such as 10s or 5min\n"},
 	{"match: {exe: /x}\nlifecycle: {idle: 5min}\n",
-	 "bots.yaml: lifecycle: is not supported by this version of govd; leave it out\n"},
+	 "bots.yaml: lifecycle.idle: is not supported by this version of govd; leave it out\n"},
 	{"match: {exe: /x}\nhung: {}\n", "bots.yaml: hung: is not supported by this version of govd; leave it out\n"},
-	{"match: {exe: /x}\nbulk: true\n", "bots.yaml: bulk: is not supported by this version of govd; leave it out\n"},
+	{"match: {exe: /x}\nlifecycle: {per_key: 0}\n",
+	 "bots.yaml: lifecycle.per_key: \"0\" is out of range; write 1 to 4096, such as 20, or infinity\n"},
+	{"match: {exe: /x}\nlifecycle: {orphan: 1ms}\n",
+	 "bots.yaml: lifecycle.orphan: \"1ms\" is out of range; write 1s to 7d, such as 30s, or infinity\n"},
+	{"match: {exe: /x}\nlifecycle: {on_duplicate: both}\n",
+	 "bots.yaml: lifecycle.on_duplicate: \"both\" is not what can be done with agents of one key; write "
+	 "stop-old, stop-new or alert\n"},
 	{"match: {exe: \"/x[a\"}\n", "bots.yaml: match.exe: \"/x[a\" is not a glob: a [ is not closed or a \\ stands "
 				     "at the end; close it, or write \\[ or \\\\ for the character itself\n"},
 	{"match: {exe: \"\"}\n", "bots.yaml: match.exe: \"\" is empty; write a path or a glob\n"},
@@ -338,9 +351,10 @@ static const struct bad_case bad_cases[] = {
 	 "bots.yaml: stop.signal: \"X\" is not a signal; write a name such as TERM, INT, QUIT or SIGTERM\n"
 	 "bots.yaml: stop.grace: \"soon\" is not a time; write a number with ms, s, min or h, such as 10s or 2min\n"
 	 "bots.yaml: protect: \"7\" is neither true nor false; write one of them\n"},
-	{"match: {exe: /x}\n\"a\\nb\": c\n", "bots.yaml: a\\x0ab: unknown key; known here: match, key, mode, hold, "
-					     "placement, allow, memory, cpu, tasks, tools, connect, "
-					     "breaker, sockets, leak, stop, priority, protect\n"},
+	{"match: {exe: /x}\n\"a\\nb\": c\n",
+	 "bots.yaml: a\\x0ab: unknown key; known here: match, key, mode, hold, "
+	 "placement, allow, memory, cpu, tasks, tools, connect, "
+	 "breaker, sockets, restart, lifecycle, leak, stop, bulk, priority, protect\n"},
 	{"match: {exe: /x}\nmode: \"\\e[31mred\"\n",
 	 "bots.yaml: mode: \"\\x1b[31mred\" is not a mode; write enforce or observe\n"},
 	{"match: {exe: /x}: y\n",

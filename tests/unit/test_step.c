@@ -149,7 +149,7 @@ Test(step, hold_is_answered_when_placed)
 	cr_assert_eq(world_action(&world, ACTION_PLACE, 0)->agent->state, AGENT_HELD);
 	world_placed(&world, 0);
 	EXPECT(&world, "pace hold-answer record watch");
-	cr_assert_eq(world_action(&world, ACTION_HOLD_ANSWER, 0)->token, 55);
+	cr_assert_eq(world_action(&world, ACTION_HOLD_ANSWER, 0)->hold.token, 55);
 	world_hold(&world, &stranger, 56);
 	EXPECT(&world, "hold-answer");
 	world_done(&world);

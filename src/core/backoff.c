@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "core/state.h"
+
+#include "base/text.h"
+
+/* Lives of the same agent that come too often: core/restart.h decides, here it is done to agents. */
+
+#define TOLD_EVERY_NS (60 * NSEC_PER_SEC) /* an incident of one kind for the same agent at most this often */
+
+static bool has_rule(const struct policy *policy)
+{
+	return policy->restart.min_uptime_ns;
+}
+
+static uint64_t id_of(const struct policy *policy, const char *key, const struct proc *proc)
+{
+	const struct restart_name name = {
+		.policy = policy->name,
+		.key = key,
+		.program = str_empty(proc->script) ? proc->exe : proc->script,
+		.directory = proc->directory,
+		.uid = proc->uid,
+	};
+
+	return restart_id(&name);
+}
+
+/* The one that was used longest ago of those that say nothing: no life, no crash that still counts. */
+static struct restart *find_spare(struct state *state)
+{
+	struct restart *restart, *spare = NULL;
+	size_t cursor = 0;
+
+	while ((restart = idmap_next(&state->restarts, &cursor))) {
+		const struct policy *policy = policy_set_find(state->set, restart->policy);
+
+		if (restart->lives || (policy && restart_count(restart, &policy->restart, state->now_ns)))
+			continue;
+		if (!spare || restart->used_ns < spare->used_ns)
+			spare = restart;
+	}
+	return spare;
+}
+
+struct restart *state_add_restart(struct state *state, uint64_t id, const char *policy)
+{
+	struct restart *restart = idmap_get(&state->restarts, id);
+
+	if (restart)
+		return restart;
+	if (state->restarts.used >= STATE_RESTARTS_MAX) {
+		restart = find_spare(state);
+		if (!restart)
+			return NULL;
+		idmap_remove(&state->restarts, restart->id);
+		free(restart);
+	}
+	restart = calloc(1, sizeof(*restart));
+	if (!restart)
+		return NULL;
+	restart->id = id;
+	text_copy(restart->policy, sizeof(restart->policy), policy);
+	if (idmap_put(&state->restarts, id, restart) < 0) {
+		free(restart);
+		return NULL;
+	}
+	return restart;
+}
+
+static void add_life(struct incident *incident, const struct restart *restart, const struct policy_restart *rule,
+		     uint64_t now_ns)
+{
+	incident_add_number(incident, "crashes", restart_count(restart, rule, now_ns));
+	incident_add_number(incident, "starts", restart->starts);
+	if (restart->has_exit_code) {
+		incident_add_number(incident, "exit_code", (uint64_t)(restart->exit_code >> 8 & 0xff));
+		incident_add_number(incident, "exit_signal", (uint64_t)(restart->exit_code & 0x7f));
+	}
+}
+
+static bool may_tell(struct restart_told *told, uint64_t now_ns)
+{
+	if (told->at_ns && now_ns - told->at_ns < TOLD_EVERY_NS) {
+		told->untold++;
+		return false;
+	}
+	told->at_ns = now_ns;
+	return true;
+}
+
+static void add_untold(struct incident *incident, struct restart_told *told)
+{
+	if (told->untold)
+		incident_add_number(incident, "untold", told->untold);
+	told->untold = 0;
+}
+
+static void record_limit(struct state *state, struct restart *restart, const struct agent *agent,
+			 struct record_words words, struct actions *actions)
+{
+	const struct policy_restart *rule = &agent->policy->restart;
+	struct incident *incident;
+
+	if (!may_tell(&restart->limit_told, state->now_ns))
+		return;
+	incident = record_agent(actions, INCIDENT_RESTART_LIMIT, agent, words);
+	if (!incident)
+		return;
+	incident_add_number(incident, "limit", rule->limit);
+	incident_add_number(incident, "window_s", rule->window_ns / NSEC_PER_SEC);
+	add_life(incident, restart, rule, state->now_ns);
+	add_untold(incident, &restart->limit_told);
+}
+
+static void record_delay(struct state *state, struct agent *agent, struct actions *actions)
+{
+	struct incident *incident;
+
+	if (!may_tell(&agent->restart->delay_told, state->now_ns))
+		return;
+	incident = record_agent(actions, INCIDENT_RESTART_DELAY, agent,
+				(struct record_words){"restart", agent->is_observed ? "would-freeze" : "freeze",
+						      agent->is_observed ? "observed" : "done"});
+	if (!incident)
+		return;
+	incident_add_milli(incident, "delay_s", agent->delay_ns / NSEC_PER_MSEC);
+	add_life(incident, agent->restart, &agent->policy->restart, state->now_ns);
+	add_untold(incident, &agent->restart->delay_told);
+}
+
+bool backoff_refuses(struct state *state, const struct birth *birth, struct actions *actions)
+{
+	const struct policy_restart *rule = &birth->policy->restart;
+	struct agent unborn = {.policy = birth->policy, .root_pid = birth->proc->pid, .by_uid = INCIDENT_BY_GOVD};
+	struct restart *restart;
+	uint64_t delay_ns;
+
+	if (!has_rule(birth->policy) || rule->on_limit != POLICY_LIMIT_REFUSE || !birth->hold_token || state->observe ||
+	    birth->policy->mode == POLICY_OBSERVE)
+		return false;
+	match_agent_key(birth->policy, birth->proc, unborn.key, sizeof(unborn.key));
+	restart = idmap_get(&state->restarts, id_of(birth->policy, unborn.key, birth->proc));
+	if (!restart || restart_decide(restart, rule, state->now_ns, 0, &delay_ns) != RESTART_LIMIT)
+		return false;
+	text_copy(unborn.exe, sizeof(unborn.exe), birth->proc->exe);
+	text_copy(unborn.script, sizeof(unborn.script), birth->proc->script);
+	record_limit(state, restart, &unborn, (struct record_words){"restart.limit", "refuse", "done"}, actions);
+	return true;
+}
+
+/* Beyond the limit: told now, as for `freeze` there may be no other occasion. */
+static void begin_limited(struct state *state, struct agent *agent, struct actions *actions)
+{
+	agent->delay_ns = agent->is_observed ? 0 : DELAY_BY_HAND;
+	record_limit(state, agent->restart, agent,
+		     (struct record_words){"restart.limit", agent->is_observed ? "would-freeze" : "freeze",
+					   agent->is_observed ? "observed" : "done"},
+		     actions);
+}
+
+void backoff_begin(struct state *state, struct agent *agent, const struct proc *proc, struct actions *actions)
+{
+	const struct policy_restart *rule = &agent->policy->restart;
+	struct restart *restart;
+
+	agent->run_ns = state->now_ns;
+	if (!has_rule(agent->policy))
+		return;
+	restart = state_add_restart(state, id_of(agent->policy, agent->key, proc), agent->policy->name);
+	if (!restart) {
+		state->restarts_missed++;
+		return;
+	}
+	state->restarts_changed++;
+	agent->restart = restart;
+	restart->lives++;
+	restart->starts++;
+	restart->used_ns = state->now_ns;
+	switch (restart_decide(restart, rule, state->now_ns, (uint32_t)state_random(state), &agent->delay_ns)) {
+	case RESTART_LIMIT:
+		begin_limited(state, agent, actions);
+		break;
+	case RESTART_DELAY:
+		if (rule->limit && restart_count(restart, rule, state->now_ns) >= rule->limit)
+			record_limit(state, restart, agent, (struct record_words){"restart.limit", "alert", "done"},
+				     actions);
+		else
+			record_delay(state, agent, actions);
+		break;
+	case RESTART_RUN:
+		break;
+	}
+	if (agent->is_observed)
+		agent->delay_ns = 0;
+}
+
+void backoff_placed(struct state *state, struct agent *agent, struct actions *actions)
+{
+	struct action *action;
+
+	if (!agent->delay_ns)
+		return;
+	agent->thaw_ns = agent->delay_ns == DELAY_BY_HAND ? DELAY_BY_HAND : state->now_ns + agent->delay_ns;
+	agent->delay_ns = 0;
+	if (agent->restart)
+		restart_delay_begin(agent->restart, state->now_ns);
+	action = actions_add(actions, ACTION_FREEZE, agent);
+	if (agent->thaw_ns == DELAY_BY_HAND)
+		return;
+	if (action)
+		action->is_brief = true;
+	set_timer(state, agent->thaw_ns, actions);
+}
+
+/* It runs from now on, whoever has thawed it. */
+static void end_delay(struct state *state, struct agent *agent)
+{
+	agent->thaw_ns = 0;
+	agent->run_ns = state->now_ns;
+	if (!agent->restart)
+		return;
+	restart_delay_end(agent->restart, state->now_ns);
+	state->restarts_changed++;
+}
+
+bool backoff_takes_back(struct state *state, struct agent *agent, const struct proc *proc, struct actions *actions)
+{
+	if (agent->policy->restart.on_limit != POLICY_LIMIT_REFUSE || agent->root_pid != proc->pid ||
+	    agent->root_start_ticks != proc->start_ticks)
+		return false;
+	if (agent->delay_ns != DELAY_BY_HAND && agent->thaw_ns != DELAY_BY_HAND)
+		return false;
+	/* So that its end isn't counted as a crash. */
+	agent->stop_rule = "restart.limit";
+	agent->delay_ns = 0;
+	if (agent->thaw_ns) {
+		end_delay(state, agent);
+		actions_add(actions, ACTION_THAW, agent);
+	}
+	return true;
+}
+
+void backoff_due(struct state *state, struct agent *agent, struct actions *actions)
+{
+	end_delay(state, agent);
+	if (agent->state == AGENT_FROZEN)
+		actions_add(actions, ACTION_THAW, agent);
+}
+
+void backoff_thawed(struct state *state, struct agent *agent)
+{
+	if (!agent->thaw_ns)
+		return;
+	end_delay(state, agent);
+	if (agent->restart)
+		restart_forgive(agent->restart);
+}
+
+void backoff_exited(struct state *state, struct agent *agent)
+{
+	struct restart *restart = agent->restart;
+	bool was_delayed = agent->thaw_ns;
+
+	if (was_delayed)
+		end_delay(state, agent);
+	if (!restart)
+		return;
+	agent->restart = NULL;
+	restart->lives--;
+	restart->used_ns = state->now_ns;
+	state->restarts_changed++;
+	restart->has_exit_code = agent->has_exit_code;
+	restart->exit_code = agent->exit_code;
+	/* What somebody has ended hasn't crashed; nor has what ended unseen while no govd ran, or while it was frozen.
+	 */
+	if (!agent->stop_rule && !was_delayed && agent->has_exit_code)
+		restart_end(restart, &agent->policy->restart, state->now_ns - agent->run_ns, state->now_ns);
+}
+
+void backoff_detach(struct state *state, struct agent *agent)
+{
+	if (agent->thaw_ns)
+		end_delay(state, agent);
+	if (agent->restart)
+		agent->restart->lives--;
+	agent->restart = NULL;
+}
+
+void step_restart(struct state *state, const struct event *event, _unused_ struct actions *actions)
+{
+	const struct restart *saved = event->restart.restart;
+	struct restart *restart = state_add_restart(state, saved->id, saved->policy);
+
+	if (!restart) {
+		state->restarts_missed++;
+		return;
+	}
+	/* Its lives refer to it already when they were found first. */
+	restart->starts += saved->starts;
+	restart->used_ns = MAX2(restart->used_ns, saved->used_ns);
+	restart->delayed_ns = saved->delayed_ns;
+	restart->exit_code = saved->exit_code;
+	restart->has_exit_code = saved->has_exit_code;
+	restart->n_crashes = saved->n_crashes;
+	memcpy(restart->crash_ns, saved->crash_ns, sizeof(restart->crash_ns));
+}
+
+const struct restart *state_restart_next(const struct state *state, size_t *cursor)
+{
+	return idmap_next(&state->restarts, cursor);
+}
+
+uint64_t state_restart_changes(const struct state *state)
+{
+	return state->restarts_changed;
+}

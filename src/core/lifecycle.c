@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "core/state.h"
+
+#include "base/text.h"
+
+/*
+ * What ends agents that nobody has asked to end: one law a row. None of them ends more than half of a policy's agents
+ * in a minute: then the policy is suspended until somebody has looked at it.
+ */
+
+#define PROBATION_NS                                                                                                   \
+	(10 * NSEC_PER_SEC) /* of one that is to take another's place, where restart.min_uptime isn't given */
+#define CULL_MIN 4	    /* ends in a minute that are too few to be worth an alarm */
+#define NEVER UINT64_MAX
+
+struct law {
+	const char *rule;
+	enum incident_kind kind;
+	/* When it comes to this agent; NEVER. */
+	uint64_t (*due)(const struct agent *agent);
+	void (*act)(struct state *state, struct agent *agent, const struct law *law, struct actions *actions);
+};
+
+static uint64_t after(uint64_t since_ns, uint64_t wait_ns)
+{
+	return since_ns && wait_ns ? since_ns + wait_ns : NEVER;
+}
+
+static uint64_t due_runtime(const struct agent *agent)
+{
+	return after(agent->run_ns, agent->policy->lifecycle.max_runtime_ns);
+}
+
+static uint64_t due_orphan(const struct agent *agent)
+{
+	return after(agent->orphan_ns, agent->policy->lifecycle.orphan_ns);
+}
+
+static uint64_t due_probation(const struct agent *agent)
+{
+	return agent->probation_ns ? agent->probation_ns : NEVER;
+}
+
+static void end_by_law(struct state *state, struct agent *agent, const struct law *law, struct actions *actions);
+static void end_duplicates(struct state *state, struct agent *agent, const struct law *law, struct actions *actions);
+
+enum { LAW_RUNTIME, LAW_ORPHAN, LAW_DUPLICATE };
+
+static const struct law laws[] = {
+	[LAW_RUNTIME] = {"lifecycle.max_runtime", INCIDENT_EXPIRED, due_runtime, end_by_law},
+	[LAW_ORPHAN] = {"lifecycle.orphan", INCIDENT_ORPHAN, due_orphan, end_by_law},
+	[LAW_DUPLICATE] = {"lifecycle.per_key", INCIDENT_DUPLICATE, due_probation, end_duplicates},
+};
+
+/* ---- who may be ended -------------------------------------------------------------------------------------------- */
+
+static bool is_ending(const struct agent *agent)
+{
+	return agent->state == AGENT_STOPPING || agent->state == AGENT_GONE;
+}
+
+static struct cull *find_cull(const struct state *state, const char *policy)
+{
+	return idmap_get(&state->culls, restart_id(&(struct restart_name){.policy = policy}));
+}
+
+static struct cull *get_cull(struct state *state, const char *policy)
+{
+	uint64_t id = restart_id(&(struct restart_name){.policy = policy});
+	struct cull *cull = idmap_get(&state->culls, id);
+
+	if (cull)
+		return cull;
+	cull = calloc(1, sizeof(*cull));
+	if (cull && idmap_put(&state->culls, id, cull) < 0) {
+		free(cull);
+		return NULL;
+	}
+	return cull;
+}
+
+static size_t recent_ends(struct cull *cull, uint64_t now_ns)
+{
+	uint64_t span = now_ns / CULL_SPAN_NS;
+	size_t sum = 0;
+
+	if (span - cull->span >= CULL_SPANS) {
+		memset(cull->ends, 0, sizeof(cull->ends));
+		cull->span = span;
+	}
+	while (cull->span < span)
+		cull->ends[++cull->span % CULL_SPANS] = 0;
+	for (size_t i = 0; i < CULL_SPANS; i++)
+		sum += cull->ends[i];
+	return sum;
+}
+
+static size_t count_living(const struct state *state, const char *policy)
+{
+	const struct agent *agent;
+	size_t cursor = 0, n = 0;
+
+	while ((agent = idmap_next(&state->by_handle, &cursor)))
+		n += !is_ending(agent) && streq(agent->policy->name, policy);
+	return n;
+}
+
+static void record_suspended(const struct agent *agent, size_t ended, size_t living, struct actions *actions)
+{
+	struct incident *incident =
+		record_agent(actions, INCIDENT_ALERT, NULL, (struct record_words){"bulk", "suspend", "done"});
+
+	if (!incident)
+		return;
+	text_copy(incident->policy, sizeof(incident->policy), agent->policy->name);
+	incident_add_number(incident, "ended_in_a_minute", ended);
+	incident_add_number(incident, "living", living);
+}
+
+/* Counts it as ended when it may be. */
+static bool may_end(struct state *state, const struct agent *agent, struct actions *actions)
+{
+	struct cull *cull = get_cull(state, agent->policy->name);
+	size_t ended, living;
+
+	if (!cull)
+		return false;
+	ended = recent_ends(cull, state->now_ns) + 1;
+	living = count_living(state, agent->policy->name);
+	if (!agent->policy->bulk && ended >= CULL_MIN && 2 * ended > living + ended - 1) {
+		cull->is_suspended = true;
+		record_suspended(agent, ended - 1, living, actions);
+		return false;
+	}
+	cull->ends[cull->span % CULL_SPANS]++;
+	return true;
+}
+
+bool lifecycle_is_suspended(const struct state *state, const struct policy *policy)
+{
+	const struct cull *cull = find_cull(state, policy->name);
+
+	return cull && cull->is_suspended;
+}
+
+bool lifecycle_resume(struct state *state, const struct policy *policy, struct actions *actions)
+{
+	struct cull *cull = find_cull(state, policy->name);
+
+	if (!cull || !cull->is_suspended)
+		return false;
+	*cull = (struct cull){0};
+	set_timer(state, state->now_ns, actions);
+	return true;
+}
+
+/* ---- the laws ---------------------------------------------------------------------------------------------------- */
+
+static struct incident *record_end(struct state *state, struct agent *agent, const struct law *law,
+				   struct record_words words, struct actions *actions)
+{
+	struct incident *incident = record_agent(actions, law->kind, agent, words);
+
+	if (!incident)
+		return NULL;
+	incident->by_uid = INCIDENT_BY_GOVD;
+	incident_add_number(incident, "lived_s", (state->now_ns - agent->since_ns) / NSEC_PER_SEC);
+	if (law->kind == INCIDENT_ORPHAN)
+		incident_add_number(incident, "orphan_s", (state->now_ns - agent->orphan_ns) / NSEC_PER_SEC);
+	if (agent->parent_pid)
+		incident_add_number(incident, "parent_pid", (uint64_t)agent->parent_pid);
+	return incident;
+}
+
+static void end_by_law(struct state *state, struct agent *agent, const struct law *law, struct actions *actions)
+{
+	struct record_words words = {law->rule, "stop", "done"};
+	unsigned bit = 1U << (law - laws);
+
+	if (agent->laws_done & bit)
+		return;
+	if (agent->is_observed)
+		words = (struct record_words){law->rule, "would-stop", "observed"};
+	else if (agent->policy->protect)
+		words.result = "refused";
+	else if (!may_end(state, agent, actions))
+		return;
+	agent->laws_done |= bit;
+	record_end(state, agent, law, words, actions);
+	if (agent->is_observed || agent->policy->protect)
+		return;
+	agent->stop_rule = law->rule;
+	agent->by_uid = INCIDENT_BY_GOVD;
+	stop_agent(state, agent, actions);
+}
+
+static bool is_same_key(const struct agent *a, const struct agent *b)
+{
+	return streq(a->policy->name, b->policy->name) && streq(a->key, b->key);
+}
+
+static bool is_older(const struct agent *a, const struct agent *b)
+{
+	return a->since_ns != b->since_ns ? a->since_ns < b->since_ns : a->handle < b->handle;
+}
+
+/* Of the same policy and key, those that are no younger: who comes later decides about this one. */
+static struct agent *oldest_of_key(const struct state *state, const struct agent *newest, size_t *ret_n)
+{
+	struct agent *agent, *oldest = NULL;
+	size_t cursor = 0, n = 0;
+
+	while ((agent = idmap_next(&state->by_handle, &cursor))) {
+		if (is_ending(agent) || !is_same_key(agent, newest) || is_older(newest, agent))
+			continue;
+		n++;
+		if (agent != newest && !(agent->laws_done & 1U << LAW_DUPLICATE) &&
+		    (!oldest || is_older(agent, oldest)))
+			oldest = agent;
+	}
+	*ret_n = n;
+	return oldest;
+}
+
+static void end_duplicates(struct state *state, struct agent *agent, const struct law *law, struct actions *actions)
+{
+	struct agent *oldest;
+	size_t n;
+
+	agent->probation_ns = 0;
+	while ((oldest = oldest_of_key(state, agent, &n)) && agent->policy->lifecycle.per_key &&
+	       n > agent->policy->lifecycle.per_key) {
+		unsigned done = oldest->laws_done;
+
+		end_by_law(state, oldest, law, actions);
+		if (oldest->laws_done == done)
+			return;
+	}
+}
+
+uint64_t lifecycle_due(const struct state *state, const struct agent *agent)
+{
+	uint64_t due_ns = NEVER;
+
+	if (is_ending(agent) || (!agent->is_placed && !agent->is_observed) || agent->is_releasing ||
+	    lifecycle_is_suspended(state, agent->policy))
+		return NEVER;
+	for (size_t i = 0; i < ELEMENTSOF(laws); i++)
+		if (!(agent->laws_done & 1U << i))
+			due_ns = MIN2(due_ns, laws[i].due(agent));
+	return due_ns;
+}
+
+void lifecycle_tick(struct state *state, struct agent *agent, struct actions *actions)
+{
+	for (size_t i = 0; i < ELEMENTSOF(laws) && !is_ending(agent); i++)
+		if (!(agent->laws_done & 1U << i) && laws[i].due(agent) <= state->now_ns)
+			laws[i].act(state, agent, &laws[i], actions);
+}
+
+/* ---- occasions --------------------------------------------------------------------------------------------------- */
+
+static void rearm(struct state *state, const struct agent *agent, struct actions *actions)
+{
+	uint64_t due_ns = lifecycle_due(state, agent);
+
+	if (due_ns != NEVER)
+		set_timer(state, due_ns, actions);
+}
+
+static void duplicate_alert(struct state *state, struct agent *agent, const char *rule, struct actions *actions)
+{
+	const struct law *law = &laws[LAW_DUPLICATE];
+
+	record_end(state, agent, &(struct law){.rule = rule, .kind = law->kind},
+		   (struct record_words){rule, "alert", "done"}, actions);
+}
+
+static void check_one(struct state *state, struct agent *agent, struct actions *actions)
+{
+	const struct policy_lifecycle *lifecycle = &agent->policy->lifecycle;
+	uint64_t probation_ns = agent->policy->restart.min_uptime_ns;
+	size_t n;
+
+	oldest_of_key(state, agent, &n);
+	if (n <= lifecycle->per_key)
+		return;
+	switch (lifecycle->on_duplicate) {
+	case POLICY_DUPLICATE_ALERT:
+		duplicate_alert(state, agent, laws[LAW_DUPLICATE].rule, actions);
+		break;
+	case POLICY_DUPLICATE_STOP_NEW:
+		end_by_law(state, agent, &laws[LAW_DUPLICATE], actions);
+		break;
+	case POLICY_DUPLICATE_STOP_OLD:
+		/* Not before the new one has shown that it lives: else nobody might be left. */
+		agent->probation_ns = state->now_ns + (probation_ns ? probation_ns : PROBATION_NS);
+		break;
+	}
+}
+
+/* Itself and, as an earlier govd's agents are found in any order, those that are younger. */
+static void check_key(struct state *state, struct agent *agent, struct actions *actions)
+{
+	struct agent *other;
+	size_t cursor = 0;
+
+	if (!agent->policy->lifecycle.per_key || str_empty(agent->key))
+		return;
+	while ((other = idmap_next(&state->by_handle, &cursor)))
+		if (!is_ending(other) && is_same_key(other, agent) && (other == agent || is_older(agent, other)))
+			check_one(state, other, actions);
+}
+
+static void check_count(struct state *state, struct agent *agent, struct actions *actions)
+{
+	const struct policy_lifecycle *lifecycle = &agent->policy->lifecycle;
+	static const struct law law = {.rule = "lifecycle.max_agents", .kind = INCIDENT_DUPLICATE};
+
+	if (!lifecycle->max_agents || is_ending(agent) ||
+	    count_living(state, agent->policy->name) <= lifecycle->max_agents)
+		return;
+	if (lifecycle->on_duplicate == POLICY_DUPLICATE_STOP_NEW)
+		end_by_law(state, agent, &laws[LAW_DUPLICATE], actions);
+	else
+		duplicate_alert(state, agent, law.rule, actions);
+}
+
+/* PID 1 is nobody's parent by choice, and doesn't end. */
+static void watch_parent(struct agent *agent, struct actions *actions)
+{
+	struct action *action;
+
+	if (!agent->policy->lifecycle.orphan_ns || agent->parent_pid <= 1 || agent->orphan_ns)
+		return;
+	action = actions_add(actions, ACTION_WATCH_PARENT, agent);
+	if (action)
+		action->process.pid = agent->parent_pid;
+}
+
+void lifecycle_begin(struct state *state, struct agent *agent, struct actions *actions)
+{
+	watch_parent(agent, actions);
+	check_key(state, agent, actions);
+	check_count(state, agent, actions);
+	rearm(state, agent, actions);
+}
+
+void lifecycle_change(struct state *state, struct agent *agent, struct actions *actions)
+{
+	agent->laws_done = 0;
+	watch_parent(agent, actions);
+	rearm(state, agent, actions);
+}
+
+void step_orphaned(struct state *state, const struct event *event, struct actions *actions)
+{
+	struct agent *agent = state_get(state, event->orphaned.agent);
+
+	if (!agent || agent->orphan_ns || !agent->has_root)
+		return;
+	agent->orphan_ns = state->now_ns;
+	rearm(state, agent, actions);
+}

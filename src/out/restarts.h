@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef GOV_OUT_RESTARTS_H
+#define GOV_OUT_RESTARTS_H
+
+#include <stdio.h>
+
+#include "core/restart.h"
+
+/*
+ * What core/restart.h counts, in a file: `govd-restarts1 BOOT`, then for each agent `ID POLICY STARTS USED DELAYED EXIT
+ * CRASH...`, separated by one space. ID is hexadecimal, times are nanoseconds of that boot's CLOCK_MONOTONIC, EXIT is
+ * as wait(2) has it or `-`. Of another boot all of it is void.
+ */
+
+#define RESTARTS_FILE "restarts"
+#define RESTARTS_BOOT_MAX 64	      /* bytes of /proc/sys/kernel/random/boot_id, with the NUL */
+#define RESTARTS_LINE_MAX (32U << 10) /* bytes of a line: far above RESTART_CRASHES_MAX numbers */
+
+/* -ENODATA without a boot id. */
+int restarts_boot_id(char ret_boot[static RESTARTS_BOOT_MAX]) _must_check_;
+void restarts_write_head(FILE *file, const char *boot);
+/* now_ns: delays under way count up to then. */
+void restarts_write(FILE *file, const struct restart *restart, uint64_t now_ns);
+/* The first line, without its newline: is this file of this boot? */
+bool restarts_is_head(const char *line, const char *boot);
+/* -EINVAL: not what restarts_write() writes. */
+int restarts_parse(const char *line, struct restart *ret_restart) _must_check_;
+
+#endif

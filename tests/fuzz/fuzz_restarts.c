@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A line of the file of restarts: what is accepted is written and read again the same. */
+#include <assert.h>
+
+/* Fuzzers are linked with base, core and conf; this parser needs no more of src/out than itself. */
+#include "out/restarts.c"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char line[RESTARTS_LINE_MAX], written[RESTARTS_LINE_MAX];
+	struct restart restart, again;
+	FILE *file;
+
+	if (size >= sizeof(line) || memchr(data, '\0', size) || memchr(data, '\n', size))
+		return 0;
+	memcpy(line, data, size);
+	line[size] = '\0';
+	if (restarts_parse(line, &restart) < 0)
+		return 0;
+	assert(restart.id && *restart.policy && restart.n_crashes <= RESTART_CRASHES_MAX);
+	file = fmemopen(written, sizeof(written), "w");
+	assert(file);
+	/* At a time by which all delays are over. */
+	restarts_write(file, &restart, UINT64_MAX);
+	fclose(file);
+	written[strcspn(written, "\n")] = '\0';
+	assert(restarts_parse(written, &again) == 0);
+	assert(memcmp(&restart, &again, sizeof(restart)) == 0);
+	return 0;
+}

@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Orphans, duplicates, agents that run for too long; and that nothing else is ended."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+from harness import GovdTest, is_alive, wait_until
+
+# Starts its arguments in the background, tells their pid, and waits for a line or the end of its input.
+STARTER = """import subprocess, sys
+print(subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL).pid, flush=True)
+sys.stdin.readline()
+"""
+
+
+class LifecycleTest(GovdTest):
+    def begin(self, rules, key=""):
+        self.agent = self.copy("sleep", "agent")
+        self.policy("bot", "match: {exe: DIR/bin/agent}\n" + key + rules + "\nstop: {grace: 2s}\n")
+        self.start()
+
+    def starter(self, *command):
+        process = self.spawn(sys.executable, "-c", STARTER, *command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.stdin.close)
+        return process, int(process.stdout.readline())
+
+    def incidents(self, kind):
+        return self.ctl_json("incidents", "--kind", kind)
+
+    def assert_told(self, kind, rule):
+        """Once."""
+        wait_until(lambda: self.incidents(kind), "the incident")
+        self.assertEqual([i["rule"] for i in self.incidents(kind)], [rule])
+
+    def test_orphan_is_ended_after_its_grace_and_a_child_of_the_living_is_not(self):
+        self.begin("lifecycle: {orphan: 1s}")
+        one, orphan = self.starter(self.agent, "300")
+        _, child = self.starter(self.agent, "300")
+        for pid in (orphan, child):
+            self.assert_placed(pid)
+        one.kill()
+        one.wait()
+        time.sleep(0.5)
+        self.assertTrue(is_alive(orphan), "before its grace")
+        wait_until(lambda: not is_alive(orphan), "the orphan's end")
+        self.assertTrue(is_alive(child))
+        self.assert_told("orphan", "lifecycle.orphan")
+
+    def test_orphaned_while_no_govd_ran(self):
+        self.begin("lifecycle: {orphan: 1s}")
+        starter, orphan = self.starter(self.agent, "300")
+        _, child = self.starter(self.agent, "300")
+        for pid in (orphan, child):
+            self.assert_placed(pid)
+        self.stop_govd(signal.SIGKILL)
+        starter.kill()
+        starter.wait()
+        self.start()
+        wait_until(lambda: not is_alive(orphan), "the orphan's end")
+        self.assertTrue(is_alive(child))
+
+    def test_old_one_of_a_key_ends_when_the_new_one_has_lived(self):
+        self.begin("lifecycle: {per_key: 1}\nrestart: {min_uptime: 2s}", 'key: {env: ROOM}\n')
+        def start(room):
+            process = self.spawn(self.agent, "300", env=dict(os.environ, ROOM=room))
+            self.assert_placed(process.pid)
+            return process
+        old, other = start("blue"), start("red")
+        # One that fails at once takes nobody's place.
+        failed = start("blue")
+        failed.kill()
+        failed.wait()
+        time.sleep(2.5)
+        self.assertIsNone(old.poll())
+        new = start("blue")
+        wait_until(lambda: old.poll() is not None, "the old one's end")
+        self.assertIsNone(new.poll())
+        self.assertIsNone(other.poll())
+        self.assert_told("duplicate", "lifecycle.per_key")
+
+    def test_max_runtime(self):
+        self.begin("lifecycle: {max_runtime: 2s}")
+        process = self.spawn(self.agent, "300")
+        began = time.monotonic()
+        wait_until(lambda: process.poll() is not None, "its end")
+        self.assertGreater(time.monotonic() - began, 1.9)
+        self.assertEqual(process.returncode, -signal.SIGTERM)
+        self.assert_told("expired", "lifecycle.max_runtime")
+
+    def test_policy_that_would_end_most_is_suspended_until_resumed(self):
+        self.begin("lifecycle: {max_runtime: 3s}")
+        agents = [self.spawn(self.agent, "300") for _ in range(10)]
+        wait_until(lambda: [i for i in self.incidents("alert") if i["action"] == "suspend"], "the suspension", 20)
+        wait_until(lambda: len([a for a in agents if a.poll() is not None]) == 5, "half of them")
+        time.sleep(1)
+        self.assertEqual(len([a for a in agents if a.poll() is None]), 5)
+        self.ctl("policy", "resume", "bot")
+        wait_until(lambda: len([a for a in agents if a.poll() is None]) < 5, "the next")
+
+    def test_drain(self):
+        self.begin("")
+        agents = [self.spawn(self.agent, "300") for _ in range(3)]
+        for agent in agents:
+            self.assert_placed(agent.pid)
+        self.assertEqual(self.ctl("policy", "resume", "none", check=False).returncode, 1)
+        self.ctl("drain", "--policy", "other")
+        self.assertEqual([a.poll() for a in agents], [None] * 3)
+        self.ctl("drain", "--policy", "bot")
+        for agent in agents:
+            self.assertEqual(agent.wait(10), -signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    unittest.main()
