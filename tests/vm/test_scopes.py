@@ -268,8 +268,8 @@ class ScopeTest(GovdTest):
         pid, unit = self.serve(agent)
         self.assertTrue(self.placed(pid)["observed"])
         self.assertEqual(cgroups_of(pid)[""], properties(unit, "ControlGroup")["ControlGroup"])
-        failed = [i for i in self.ctl_json("incidents") if i["kind"] == "placed" and i["result"] == "failed"]
-        self.assertEqual(len(failed), 1)
+        wait_until(lambda: [i["result"] for i in self.ctl_json("incidents") if i["kind"] == "placed"].count("failed") == 1,
+                   "the incident")
 
     # ---- many, and what goes on around them
 
