@@ -375,10 +375,10 @@ Test(group_life, restore_sweeps_what_is_empty_and_spares_strangers)
 
 	fixture_open(&f);
 	make_dir(&f, "empty", NULL, empty, sizeof(empty));
-	make_dir(&f, "hostile", "govd1 id=../../x policy=p", hostile, sizeof(hostile));
+	make_dir(&f, "hostile", "govd2 id=../../x policy=p", hostile, sizeof(hostile));
 	make_dir(&f, "p-1",
-		 "govd1 id=1 policy=p pid=1 start=1 uid=0 since=1 explicit=0 root=1 key= origin= exe= script=", ended,
-		 sizeof(ended));
+		 "govd2 id=1 policy=p pid=1 start=1 uid=0 parent=1 since=1 explicit=0 root=1 key= origin= exe= script=",
+		 ended, sizeof(ended));
 	make_dir(&f, "inhabited", NULL, inhabited, sizeof(inhabited));
 	pid = fixture_spawn_idle(&f);
 	snprintf(procs, sizeof(procs), "%s/cgroup.procs", inhabited);
