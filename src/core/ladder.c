@@ -208,7 +208,7 @@ static enum ladder_rung rung_above(const struct agent *agent, enum level level)
 	if (ladder->rung < LADDER_RECLAIM)
 		return MIN2(ladder->rung + 1, top);
 	/* What looks like a livelock is told from pressure first. */
-	if (ladder->rung > LADDER_RECLAIM || (ladder->full_looks && !ladder->is_livelock))
+	if (ladder->rung > LADDER_RECLAIM || livelock_is_suspected(agent))
 		return ladder->rung;
 	if (top >= LADDER_STOP && ladder->tried >= LADDER_FREEZE && level >= LEVEL_HEAVY)
 		return LADDER_STOP;

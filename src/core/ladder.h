@@ -47,6 +47,7 @@ struct ladder {
 	bool is_livelock;	 /* it was found, and lasts */
 	bool is_told;		 /* something of this episode was recorded: so is its end */
 	unsigned full_looks;	 /* in a row that look like a livelock */
+	uint64_t full_sum_milli; /* of their full_milli */
 	unsigned calm_looks;	 /* in a row without pressure */
 	unsigned freezes;	 /* of this episode */
 	uint64_t throttle_bytes; /* memory.high instead of the policy's; 0: none */

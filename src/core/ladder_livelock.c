@@ -2,7 +2,9 @@
 #include "core/state.h"
 #include "core/tool.h"
 
-#define LIVELOCK_MILLI 90000 /* percent of the time, times 1000 */
+/* Percent of the time, times 1000: over all looks, and what a single one may show when the agent pauses by itself. */
+#define LIVELOCK_MILLI 90000
+#define LIVELOCK_LOOK_MILLI 75000
 /* In a row. memory.high lets a task sleep for 2 s at a time (MEMCG_MAX_HIGH_DELAY_JIFFIES). */
 #define LIVELOCK_LOOKS 3
 #define NEAR_HIGH 32	  /* at most 1/32 below memory.high is at it */
@@ -32,7 +34,7 @@ static bool looks_livelocked(const struct agent *agent)
 		return false;
 	if (view->swap_free_bytes == UINT64_MAX || view->swap_free_bytes >= LADDER_NO_SWAP_BYTES)
 		return false;
-	return ladder->full_milli > LIVELOCK_MILLI;
+	return ladder->full_milli > LIVELOCK_LOOK_MILLI;
 }
 
 /* The kernel decides, at memory.max. */
@@ -80,6 +82,11 @@ static void resolve_livelock(struct state *state, struct agent *agent, struct ac
 	record_livelock(state, agent, action, actions);
 }
 
+bool livelock_is_suspected(const struct agent *agent)
+{
+	return agent->ladder.full_looks > 0 && agent->ladder.full_looks < LIVELOCK_LOOKS && !agent->ladder.is_livelock;
+}
+
 bool livelock_watch(struct state *state, struct agent *agent, struct actions *actions)
 {
 	struct ladder *ladder = &agent->ladder;
@@ -89,7 +96,11 @@ bool livelock_watch(struct state *state, struct agent *agent, struct actions *ac
 		ladder->is_livelock = false;
 		return false;
 	}
-	if (++ladder->full_looks < LIVELOCK_LOOKS)
+	if (!ladder->full_looks++)
+		ladder->full_sum_milli = 0;
+	ladder->full_sum_milli += ladder->full_milli;
+	if (ladder->full_looks < LIVELOCK_LOOKS || ladder->full_milli <= LIVELOCK_MILLI ||
+	    ladder->full_sum_milli <= LIVELOCK_MILLI * (uint64_t)ladder->full_looks)
 		return false;
 	resolve_livelock(state, agent, actions);
 	return true;

@@ -205,6 +205,8 @@ void ladder_freeze_failed(struct state *state, struct agent *agent);
 enum ladder_rung ladder_top(const struct agent *agent);
 /* ladder_livelock.c */
 bool ladder_is_at_high(const struct agent *agent);
+/* It is told from pressure in a moment. */
+bool livelock_is_suspected(const struct agent *agent);
 /* True when it was resolved at this moment */
 bool livelock_watch(struct state *state, struct agent *agent, struct actions *actions);
 /* True when memory.high is in force again. */

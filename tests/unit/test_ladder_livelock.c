@@ -154,9 +154,35 @@ Test(ladder_livelock, is_none_with_swap_or_below_high_or_with_progress)
 	model_done(&model);
 	stuck(&model, &policy);
 	for (unsigned i = 0; i < 60; i++)
-		model_run(&model, 1, 99, i % 3 ? 97 : 80);
+		model_run(&model, 1, 99, i % 3 ? 97 : 70);
 	cr_expect_null(livelock(&model));
 	cr_expect_eq(model.counts[ACTION_KILL], 0);
+	model_done(&model);
+}
+
+Test(ladder_livelock, is_found_also_when_the_agent_pauses_by_itself)
+{
+	struct model_policy policy = base;
+	struct model model;
+
+	stuck(&model, &policy);
+	for (unsigned i = 0; i < 8; i++)
+		model_run(&model, 1, 99, i % 3 == 1 ? 80 : 99);
+	cr_expect_eq(model.high_bytes, UNIT_INFINITY);
+	cr_assert_not_null(livelock(&model));
+	model_done(&model);
+}
+
+Test(ladder_livelock, is_not_suspected_for_ever)
+{
+	struct model_policy policy = base;
+	struct model model;
+
+	policy.on_pressure = POLICY_PRESSURE_FREEZE;
+	stuck(&model, &policy);
+	model_run(&model, 30, 90, 85);
+	cr_expect_null(livelock(&model));
+	cr_expect_geq(model.counts[ACTION_FREEZE], 1);
 	model_done(&model);
 }
 
