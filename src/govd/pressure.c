@@ -11,17 +11,27 @@
  * the loop's own epoll, as looking at one takes its event.
  */
 
+/*
+ * After placing. The end of each trigger waits for an RCU grace period, some 10 ms, in which nothing that is held is
+ * let go: psi_trigger_destroy(). What ends sooner never has one.
+ */
+#define TRIGGER_AFTER_US UINT64_C(2000000)
+#define TRIGGER_ACCURACY_US UINT64_C(500000)
+
 struct pressure_watch {
 	struct manager *manager;
 	uint64_t agent;
-	sd_event_source *source; /* the trigger; NULL: this host has none */
+	sd_event_source *timer;	 /* until there is a trigger */
+	sd_event_source *source; /* the trigger; NULL: not yet, or this host has none */
 	int events;		 /* watch of memory.events; -1: none */
+	bool is_armed;		 /* the core waits to be told */
 };
 
 static struct pressure_watch *watch_free(struct pressure_watch *watch)
 {
 	if (!watch)
 		return NULL;
+	sd_event_source_disable_unref(watch->timer);
 	sd_event_source_disable_unref(watch->source);
 	if (watch->events >= 0)
 		(void)inotify_rm_watch(watch->manager->pressure.inotify_fd, watch->events);
@@ -55,6 +65,7 @@ static void fire(struct pressure_watch *watch)
 {
 	struct manager *manager = watch->manager;
 
+	watch->is_armed = false;
 	if (watch->source)
 		(void)sd_event_source_set_enabled(watch->source, SD_EVENT_OFF);
 	if (watch->events >= 0)
@@ -119,10 +130,25 @@ static int open_trigger(struct manager *manager, struct pressure_watch *watch)
 	return r;
 }
 
+static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
+{
+	struct pressure_watch *watch = userdata;
+	struct manager *manager = watch->manager;
+	int r = open_trigger(manager, watch);
+
+	if (r < 0 && r != -ENOENT && r != -ENODEV && !manager->pressure.is_told) {
+		manager->pressure.is_told = true;
+		log_warning("agents' memory pressure isn't told (memory.pressure: %s); `govctl doctor` tells more",
+			    strerror(-r));
+	}
+	if (watch->source)
+		(void)sd_event_source_set_enabled(watch->source, watch->is_armed ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+	return 0;
+}
+
 static struct pressure_watch *watch_of(struct manager *manager, uint64_t agent)
 {
 	_cleanup_(watch_freep) struct pressure_watch *watch = idmap_get(&manager->pressure.by_agent, agent);
-	int r;
 
 	if (watch)
 		return TAKE_PTR(watch);
@@ -130,12 +156,9 @@ static struct pressure_watch *watch_of(struct manager *manager, uint64_t agent)
 	if (!watch)
 		return NULL;
 	*watch = (struct pressure_watch){.manager = manager, .agent = agent, .events = -1};
-	r = open_trigger(manager, watch);
-	if (r < 0 && r != -ENOENT && r != -ENODEV && !manager->pressure.is_told) {
-		manager->pressure.is_told = true;
-		log_warning("agents' memory pressure isn't told (memory.pressure: %s); `govctl doctor` tells more",
-			    strerror(-r));
-	}
+	if (sd_event_add_time_relative(manager->event, &watch->timer, CLOCK_MONOTONIC, TRIGGER_AFTER_US,
+				       TRIGGER_ACCURACY_US, on_timer, watch) < 0)
+		return NULL;
 	if (idmap_put(&manager->pressure.by_agent, agent, watch) < 0)
 		return NULL;
 	return TAKE_PTR(watch);
@@ -149,6 +172,7 @@ void pressure_watch(struct manager *manager, const struct action *action)
 		manager->counts.actions_failed++;
 		return;
 	}
+	watch->is_armed = true;
 	if (watch->source)
 		(void)sd_event_source_set_enabled(watch->source, SD_EVENT_ONESHOT);
 	if (watch->events < 0 &&
