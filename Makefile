@@ -22,6 +22,8 @@ datadir ?= $(prefix)/share
 mandir ?= $(datadir)/man
 completiondir ?= $(datadir)/bash-completion/completions
 unitdir ?= $(prefix)/lib/systemd/system
+sysusersdir ?= $(prefix)/lib/sysusers.d
+tmpfilesdir ?= $(prefix)/lib/tmpfiles.d
 DESTDIR ?=
 
 CC := gcc
@@ -94,10 +96,11 @@ OBJ_recorder := $(call layer,recorder)
 
 BINARIES := $(BUILD)/govd $(BUILD)/govctl $(BUILD)/govd-hold $(BUILD)/govd-recorder
 MAN_PAGES := $(patsubst src/man/%.scd,$(BUILD)/man/%,$(sort $(wildcard src/man/*.scd)))
+UNITS := $(patsubst units/%.in,$(BUILD)/units/%,$(sort $(wildcard units/*.service.in)))
 COMPLETION := $(BUILD)/completion/govctl
 
 .PHONY: all
-all: $(BINARIES) $(MAN_PAGES)
+all: $(BINARIES) $(MAN_PAGES) $(UNITS)
 
 $(BUILD)/govd: $(OBJ_govd) $(OBJ_out) $(OBJ_act) $(OBJ_sense) $(OBJ_conf) $(OBJ_core) $(OBJ_base)
 $(BUILD)/govd: LIBS := $(LIBS_edges)
@@ -124,10 +127,18 @@ $(BUILD)/obj/%.o: %.c $(FLAGS_STAMP)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(GOV_CPPFLAGS) $(GOV_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# A page with a table says so in its first line: man(1) calls tbl(1) then.
 $(BUILD)/man/%: src/man/%.scd
 	$(call say,MAN,$@)
 	@mkdir -p $(@D)
-	$(Q)scdoc < $< > $@
+	$(Q)scdoc < $< > $@.new
+	$(Q){ ! grep -q '^\.TS' $@.new || echo "'\\\" t"; cat $@.new; } > $@
+	@rm $@.new
+
+$(BUILD)/units/%: units/%.in $(FLAGS_STAMP)
+	$(call say,UNIT,$@)
+	@mkdir -p $(@D)
+	$(Q)sed -e 's,@sbindir@,$(sbindir),g; s,@bindir@,$(bindir),g' $< > $@
 
 # From govctl's verb table.
 $(COMPLETION): $(BUILD)/govctl
@@ -346,8 +357,10 @@ lint-tree:
 # ---- install -----------------------------------------------------------------------------------------------------------
 
 POLICIES := $(sort $(wildcard policies/*.yaml))
-UNITS := $(sort $(wildcard units/*.service units/*.slice))
+INSTALLED_UNITS := $(UNITS) $(sort $(wildcard units/*.slice))
 to = $(Q)$(INSTALL) -D -m $(1) $(2) $(DESTDIR)$(3)
+# What a package's scripts do otherwise. Where systemd isn't PID 1 there is nobody to tell.
+tell_systemd = $(Q)if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then $(1); fi
 
 .PHONY: install uninstall
 install: all $(COMPLETION)
@@ -359,17 +372,37 @@ install: all $(COMPLETION)
 	$(Q)set -e; for page in $(MAN_PAGES); do \
 		$(INSTALL) -D -m 644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/}; done
 	$(Q)set -e; for policy in $(POLICIES); do $(INSTALL) -D -m 644 -t $(DESTDIR)$(datadir)/govd/policies $$policy; done
-	$(Q)set -e; for unit in $(UNITS); do $(INSTALL) -D -m 644 -t $(DESTDIR)$(unitdir) $$unit; done
+	$(Q)set -e; for unit in $(INSTALLED_UNITS); do $(INSTALL) -D -m 644 -t $(DESTDIR)$(unitdir) $$unit; done
+	$(call to,644,units/govd.sysusers,$(sysusersdir)/govd.conf)
+	$(call to,644,units/govd.tmpfiles,$(tmpfilesdir)/govd.conf)
 	$(Q)$(INSTALL) -d -m 755 $(DESTDIR)$(sysconfdir)/govd/policies
+	$(call tell_systemd,systemd-sysusers $(sysusersdir)/govd.conf; systemd-tmpfiles --create $(tmpfilesdir)/govd.conf; \
+		systemctl daemon-reload)
 
-# Leaves the administrator's policies and the history. What paces connects goes on without govd, and has to go too.
+# Leaves the administrator's policies, the history and its group. What paces connects goes on without govd, and has to go too.
 uninstall:
+	$(call tell_systemd,systemctl disable --now govd.service)
 	$(Q)if [ -z "$(DESTDIR)" ]; then rm -rf /run/govd/bpf/v*; umount /run/govd/bpf 2>/dev/null; \
 		rm -rf /sys/fs/bpf/govd; fi
 	rm -f $(DESTDIR)$(sbindir)/govd $(DESTDIR)$(bindir)/govctl $(DESTDIR)$(completiondir)/govctl
 	rm -rf $(DESTDIR)$(libexecdir) $(DESTDIR)$(datadir)/govd
 	rm -f $(foreach p,$(notdir $(MAN_PAGES)),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(p)))/$(p))
-	rm -f $(foreach u,$(notdir $(UNITS)),$(DESTDIR)$(unitdir)/$(u))
+	rm -f $(foreach u,$(notdir $(INSTALLED_UNITS)),$(DESTDIR)$(unitdir)/$(u))
+	rm -f $(DESTDIR)$(sysusersdir)/govd.conf $(DESTDIR)$(tmpfilesdir)/govd.conf
+	$(call tell_systemd,systemctl daemon-reload)
+
+# A Debian package of this machine's release, made from a copy of the tree; make here hands nothing on to make there.
+DEB_TREE := $(BUILD)/deb/govd-$(VERSION)
+.PHONY: deb
+deb:
+	scripts/setup deb
+	$(Q)rm -rf $(BUILD)/deb
+	$(Q)mkdir -p $(DEB_TREE)
+	$(Q)tar -c --exclude-vcs --exclude='./build*' --exclude='./$(BUILD)' . | tar -x -C $(DEB_TREE)
+	$(Q)cd $(DEB_TREE) && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u BUILD \
+		DEB_BUILD_OPTIONS="$(strip $(DEB_BUILD_OPTIONS) parallel=$(JOBS))" dpkg-buildpackage --build=binary --unsigned-changes
+	$(Q)lintian --fail-on error,warning $(if $(filter 0,$(shell id -u)),--allow-root) $(BUILD)/deb/*.changes
+	@$(hand_over); ls $(BUILD)/deb/*.deb
 
 # ---- house keeping -----------------------------------------------------------------------------------------------------
 
@@ -383,6 +416,7 @@ make bench        measurements                                    fuzz          
 make lint         all static checks (scripts/setup lint first)    format                  clang-format what differs
 make coverage     the tests again with coverage, and a summary    clean                   remove $(BUILD)
 make install      into DESTDIR and prefix=$(prefix)                   uninstall
+make deb          a Debian package, in $(BUILD)/deb
 Variables: V=1 show commands, SAN=1 ASan and UBSan, COV=1 coverage, CI=true warnings are errors, BUILD=DIR, JOBS=N
 endef
 
@@ -394,4 +428,4 @@ help:
 clean:
 	rm -rf $(BUILD) $(BUILD)-coverage
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -path $(BUILD)/deb -prune -o -type f -name '*.d' -print 2>/dev/null)

@@ -21,6 +21,7 @@ status=0
 uname -sr
 "$GOVD" --doctor || status=$?
 systemd-run --quiet --scope scripts/run-tests vm: tests/vm/test_systemd.py tests/vm/test_scopes.py tests/vm/test_pressure.py \
+	tests/vm/test_package.py \
 	host: tests/host/test_demo.py | tee "$log" || status=$?
 GOVD_TEST_BACKEND=native systemd-run --quiet --scope --property=Delegate=yes scripts/run-tests bpf: "$bin/bpf" \
 	host: "${host[@]}" | tee -a "$log" || status=$?
