@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "govd/manager.h"
 
+#include <malloc.h>
+
 #include "base/log.h"
 #include "base/text.h"
 
@@ -88,6 +90,7 @@ static void manager_step(struct manager *manager, struct event *event)
 static void manager_trim(struct manager *manager)
 {
 	uint64_t dropped = manager->actions.dropped;
+	bool was_burst = manager->actions.size > BURST_MIN || manager->queue_size > BURST_MIN;
 
 	connects_forget_troubled(manager);
 	if (manager->actions.size > BURST_MIN) {
@@ -99,6 +102,8 @@ static void manager_trim(struct manager *manager)
 		manager->queue = NULL;
 		manager->queue_size = manager->queue_head = 0;
 	}
+	if (was_burst)
+		malloc_trim(0);
 }
 
 void manager_dispatch(struct manager *manager, struct event *event)

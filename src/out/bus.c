@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "out/bus.h"
 
+#include <fcntl.h>
 #include <grp.h>
+#include <sys/wait.h>
 
 #include "out/bus_internal.h"
 
@@ -30,11 +32,37 @@ static int bus_sources(struct bus *bus)
 	return r < 0 ? r : sd_event_source_set_enabled(bus->timer, SD_EVENT_OFF);
 }
 
+/* By a child: the modules of nsswitch.conf(5) that may be loaded for it, such as libnss_systemd with libm, would stay
+ * (600 KiB). (gid_t)-1: there is none. */
+static gid_t find_group(const char *name)
+{
+	gid_t gid = (gid_t)-1;
+	int fds[2];
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return gid;
+	pid = fork();
+	if (pid == 0) {
+		const struct group *group = getgrnam(name);
+
+		if (group)
+			(void)!write(fds[1], &group->gr_gid, sizeof(group->gr_gid));
+		_exit(0);
+	}
+	close(fds[1]);
+	if (pid > 0 && read(fds[0], &gid, sizeof(gid)) != (ssize_t)sizeof(gid))
+		gid = (gid_t)-1;
+	close(fds[0]);
+	if (pid > 0)
+		(void)waitpid(pid, NULL, 0);
+	return gid;
+}
+
 int bus_new(sd_event *event, const char *runtime_dir, struct journal *journal, const struct bus_calls *calls,
 	    struct bus **ret_bus)
 {
 	_cleanup_(bus_freep) struct bus *bus = calloc(1, sizeof(*bus));
-	const struct group *group;
 	int r;
 
 	if (!bus)
@@ -45,8 +73,7 @@ int bus_new(sd_event *event, const char *runtime_dir, struct journal *journal, c
 	bus->dir_fd = bus->fd = bus->reserve_fd = -EBADF;
 	TAILQ_INIT(&bus->clients);
 	TAILQ_INIT(&bus->requests);
-	group = getgrnam(GOV_BUS_GROUP);
-	bus->group = group ? group->gr_gid : (gid_t)-1;
+	bus->group = find_group(GOV_BUS_GROUP);
 	r = bus_sources(bus);
 	if (r >= 0)
 		r = bus_listen_open(bus, runtime_dir);

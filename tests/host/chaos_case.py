@@ -22,7 +22,7 @@ POLICIES = {
     "shell": "match: {script: DIR/shell.sh}\nhold: never\nmemory: {max: 200M}\ntasks: {max: 16}\nstop: {grace: 2s}\n",
     "leaker": "match: {script: DIR/leaker.sh}\nmemory: {max: 40M, swap_max: 0, on_oom: kill-agent}\ntasks: {max: 16}\n",
 }
-SHELL = '#!/bin/sh\nsleep 300 &\n(sleep 300 &)\nsetsid sleep 300 &\nwhile :; do sleep 1; done\n'
+SHELL = '#!/bin/sh\n%(tool)s 300 &\n(%(tool)s 300 &)\nsetsid %(tool)s 300 &\nwhile :; do %(tool)s 1; done\n'
 # Twice as much as it may have: it ends also where nobody limits it.
 LEAKER = '#!/bin/sh\nsleep 0.2\nhead -c 80M /dev/zero | tail >/dev/null\n'
 
@@ -47,13 +47,14 @@ class ChaosCase(GovdTest):
             self.policy(name, text)
         self.kept = self.copy("sleep", "kept")
         self.innocent = self.copy("sleep", "innocent")
-        self.scripts = {"shell": self.script("shell.sh", SHELL), "leaker": self.script("leaker.sh", LEAKER)}
+        self.tool = self.copy("sleep", "tool")
+        self.scripts = {"shell": self.script("shell.sh", SHELL % {"tool": self.tool}), "leaker": self.script("leaker.sh", LEAKER)}
         # The first ones live through all of it; so do those that concern nobody.
         self.lasting = 6
         self.innocents = [self.spawn(self.innocent, "1000") for _ in range(3)]
 
     def finish(self):
-        """The tools, too, of agents whose govd was killed."""
+        """The tools, too, of agents whose govd was killed, or that began and ended without one."""
         try:
             super().finish()
         finally:
@@ -62,6 +63,17 @@ class ChaosCase(GovdTest):
                     file.write("1")
             wait_until(lambda: not any(map(self.has_processes, self.groups_there())), "all have been killed")
             super().leftovers()
+            for pid in self.tools_left():
+                os.kill(pid, signal.SIGKILL)
+
+    def tools_left(self):
+        """By their executable, which is this test's own."""
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if os.readlink(f"/proc/{name}/exe").removesuffix(" (deleted)") == self.tool:
+                    yield int(name)
+            except OSError:
+                pass
 
     @staticmethod
     def has_processes(path):
