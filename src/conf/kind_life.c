@@ -6,7 +6,7 @@
 
 /* Kinds of the values of restart and lifecycle. Where there can be no limit, `infinity` is 0. */
 
-#define TIME_MAX_NS (7 * 86400 * NSEC_PER_SEC) /* a supervisor that is slower than that isn't one */
+#define TIME_MAX_NS (UINT64_C(7) * 86400 * NSEC_PER_SEC) /* a supervisor that is slower than that isn't one */
 #define TIME_MIN_NS NSEC_PER_MSEC
 #define AGENTS_MAX 4096 /* as many as there can be, STATE_AGENTS_MAX */
 

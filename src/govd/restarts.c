@@ -9,7 +9,7 @@
 
 /* Counts of restarts on disk, so that a crash loop doesn't begin anew with each govd. */
 
-#define SAVE_AFTER_US (1000 * 1000) /* changes in one second are written once */
+#define SAVE_AFTER_US UINT64_C(1000000) /* changes in one second are written once */
 
 static bool make_path(const struct manager *manager, const char *suffix, char *path, size_t size)
 {

@@ -157,11 +157,11 @@ static void write_tool(struct manager *manager, struct bus_writer *writer, const
 	bus_write_i64(writer, "pid", tool->id.pid);
 	bus_write_string(writer, "name", name);
 	write_process(manager, writer, tool->id.pid, tool->id.start_ticks);
-	bus_write_double(writer, "since_s", (double)((now_ns - MIN2(now_ns, tool->since_ns)) / NSEC_PER_MSEC) / 1000.0);
+	bus_write_double(writer, "since_s", (double)(now_ns - MIN2(now_ns, tool->since_ns)) / (double)NSEC_PER_SEC);
 	bus_write_u64(writer, "memory_bytes", stats.memory_bytes);
 	bus_write_u64(writer, "memory_max_bytes", stats.memory_max_bytes);
 	if (stats.cpu_ns != UINT64_MAX)
-		bus_write_double(writer, "cpu_s", (double)(stats.cpu_ns / NSEC_PER_MSEC) / 1000.0);
+		bus_write_double(writer, "cpu_s", (double)stats.cpu_ns / (double)NSEC_PER_SEC);
 	bus_write_u64(writer, "tasks", stats.tasks);
 	bus_end(writer);
 }

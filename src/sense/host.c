@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "sense/host.h"
 
+#include <inttypes.h>
 #include <fcntl.h>
 
 #define MEMINFO_BYTES 8192 /* about 60 lines of 28 */
@@ -71,8 +72,7 @@ int host_sense_trigger(uint32_t full_pct, uint64_t window_ns, int *ret_fd)
 
 	if (fd < 0)
 		return -errno;
-	n = snprintf(text, sizeof(text), "full %llu %llu", (unsigned long long)(window_us / 100 * full_pct),
-		     (unsigned long long)window_us);
+	n = snprintf(text, sizeof(text), "full %" PRIu64 " %" PRIu64, window_us / 100 * full_pct, window_us);
 	/* With its terminator, as psi.rst has it. */
 	if (write(fd, text, (size_t)n + 1) < 0)
 		return -errno;
