@@ -14,7 +14,7 @@ static const char *const how_names[] = {
 	[BIRTH_RUN] = "run",   [BIRTH_ADOPT] = "adopt", [BIRTH_LINEAGE] = "lineage",
 };
 
-static void tell_full(struct state *state, struct actions *actions)
+void tell_full(struct state *state, struct actions *actions)
 {
 	struct incident *incident;
 
@@ -353,80 +353,4 @@ void step_seen(struct state *state, const struct event *event, struct actions *a
 	if (agent && !agent->root_ppid)
 		agent->root_ppid = proc->ppid;
 	consider(state, &birth, proc->mark, actions);
-}
-
-/* The policy of an agent that an earlier govd left behind and that no file tells of any more: no limits are touched. */
-static struct policy *policy_placeholder(const char *name)
-{
-	struct policy *policy = calloc(1, sizeof(*policy));
-
-	if (!policy)
-		return NULL;
-	policy->references = 1;
-	text_copy(policy->name, sizeof(policy->name), name);
-	policy->limits = (struct policy_limits){
-		.memory_high_bytes = UNIT_INFINITY,
-		.memory_max_bytes = UNIT_INFINITY,
-		.swap_max_bytes = UNIT_INFINITY,
-		.tasks_max = UNIT_INFINITY,
-	};
-	policy->tools = (struct policy_tools){UNIT_INFINITY, UNIT_INFINITY};
-	policy->sockets.max = UNIT_INFINITY;
-	policy->stop_signal = 15;		   /* SIGTERM, signal(7) */
-	policy->stop_grace_ns = 10 * NSEC_PER_SEC; /* as the default of `stop.grace` */
-	return policy;
-}
-
-void step_found(struct state *state, const struct event *event, struct actions *actions)
-{
-	_cleanup_(policy_unrefp) struct policy *policy = policy_ref(policy_set_find(state->set, event->found.policy));
-	struct agent *agent, template = *event->found.agent;
-	const struct agent *other = state_by_root(state, template.root_pid, template.root_start_ticks);
-	bool is_orphan = !policy;
-
-	if (is_orphan)
-		policy = policy_placeholder(event->found.policy);
-	if (!policy)
-		return;
-	template.policy = NULL;
-	template.mark = 0;
-	template.parent = 0;
-	template.root_ppid = 0;
-	template.request = 0;
-	template.n_hold_tokens = 0;
-	template.is_placed = true;
-	template.is_placing = template.is_releasing = false;
-	template.is_observed = false;
-	template.run_ns = template.since_ns;
-	template.is_orphaned_policy = is_orphan;
-	/* A root that became another agent is named by both groups: it is the younger agent's. */
-	template.has_root = event->found.root_lives && !(other && other->since_ns > template.since_ns);
-	template.owner = placement_owner_of_origin(template.origin, template.cgroup);
-	if (template.placement != POLICY_PLACEMENT_NESTED)
-		template.placement = POLICY_PLACEMENT_SCOPE;
-	template.state = event->found.is_frozen ? AGENT_FROZEN : AGENT_ACTIVE;
-	template.how = "found";
-	/* The earlier govd may have ended between the move and the sweep: the census, after all others are found, does
-	 * it. */
-	template.wants_sweep = template.has_root && event->found.is_populated;
-	template.ladder = (struct ladder){0};
-	agent = state_add_agent(state, &template, policy);
-	if (!agent) {
-		tell_full(state, actions);
-		return;
-	}
-	if (agent->has_root)
-		mark_root(state, agent, actions);
-	if (!event->found.is_populated)
-		end_agent(state, agent, actions);
-	else if (mode_changed(state, agent))
-		release_by_mode(agent, actions);
-	else if (!is_orphan) {
-		actions_add(actions, ACTION_LIMIT, agent);
-		actions_add(actions, ACTION_PACE, agent);
-		ladder_begin(agent, actions);
-		lifecycle_begin(state, agent, actions);
-	}
-	if (event->found.is_populated && event->found.is_frozen_briefly)
-		actions_add(actions, ACTION_THAW, agent);
 }

@@ -6,33 +6,13 @@
 #include "base/text.h"
 #include "core/tool.h"
 
-/* What becomes of agents: results of actions, ends, time. */
+/* What becomes of agents: results of actions, ends. */
 
 #define KILL_RETRY_NS NSEC_PER_SEC /* doubled with each try */
 #define KILL_RETRY_MAX_NS (32 * NSEC_PER_SEC)
 #define KILL_TRIES_ALERT 3			 /* failed tries after which an alert is recorded */
-#define LOOKS_MAX 32				 /* for leaks, of one step: each is an action and an event */
 #define IDLE_AFTER_NS (60 * NSEC_PER_SEC)	 /* without a sign of life an agent is shown as idle */
 #define CPU_SIGN_OF_LIFE_NS (10 * NSEC_PER_MSEC) /* between two samples; an idle claude uses 1.8 ms a second */
-
-void set_timer(struct state *state, uint64_t at_ns, struct actions *actions)
-{
-	struct action *action;
-
-	if (at_ns >= state->timer_ns)
-		return;
-	action = actions_add(actions, ACTION_TIMER, NULL);
-	if (!action)
-		return;
-	action->time_ns = at_ns;
-	state->timer_ns = at_ns;
-}
-
-void set_deadline(struct state *state, struct agent *agent, uint64_t deadline_ns, struct actions *actions)
-{
-	agent->deadline_ns = deadline_ns;
-	set_timer(state, deadline_ns, actions);
-}
 
 static void answer_waiters(struct agent *agent, struct actions *actions)
 {
@@ -176,71 +156,6 @@ void stop_agent(struct state *state, struct agent *agent, struct actions *action
 		actions_add(actions, ACTION_THAW, agent);
 	ladder_leave(agent, actions);
 	set_deadline(state, agent, state->now_ns + agent->policy->stop_grace_ns, actions);
-}
-
-/* ---- time ---- */
-
-static void agent_deadline(struct state *state, struct agent *agent, struct actions *actions)
-{
-	agent->deadline_ns = 0;
-	if (agent->state == AGENT_GONE) {
-		actions_add(actions, ACTION_REMOVE, agent);
-		return;
-	}
-	if (agent->state == AGENT_STOPPING)
-		kill_agent(state, agent, actions);
-}
-
-static uint64_t agent_next_ns(const struct state *state, const struct agent *agent)
-{
-	uint64_t next_ns = lifecycle_due(state, agent);
-
-	if (agent->deadline_ns)
-		next_ns = MIN2(next_ns, agent->deadline_ns);
-	if (agent->look_ns)
-		next_ns = MIN2(next_ns, agent->look_ns);
-	if (agent->thaw_ns)
-		next_ns = MIN2(next_ns, agent->thaw_ns);
-	if (agent->leak && agent->leak->look_ns)
-		next_ns = MIN2(next_ns, agent->leak->look_ns);
-	if (agent->ladder.look_ns)
-		next_ns = MIN2(next_ns, agent->ladder.look_ns);
-	return next_ns;
-}
-
-void step_tick(struct state *state, _unused_ const struct event *event, struct actions *actions)
-{
-	uint64_t next_ns = UINT64_MAX;
-	struct action *action;
-	struct agent *agent;
-	size_t cursor = 0, n_looks = 0;
-
-	state->timer_ns = 0; /* no timer while each is looked at: one is set at the end */
-	while ((agent = idmap_next(&state->by_handle, &cursor))) {
-		if (agent->deadline_ns && agent->deadline_ns <= state->now_ns)
-			agent_deadline(state, agent, actions);
-		if (agent->look_ns && agent->look_ns <= state->now_ns)
-			look_at_agent(agent, actions);
-		/* Those that are too many for one step are due still: the timer goes off at once. */
-		if (agent->leak && agent->leak->look_ns && agent->leak->look_ns <= state->now_ns &&
-		    n_looks++ < LOOKS_MAX)
-			leak_look(state, agent, actions);
-		if (agent->ladder.look_ns && agent->ladder.look_ns <= state->now_ns)
-			ladder_look(agent, actions);
-		if (agent->thaw_ns && agent->thaw_ns <= state->now_ns)
-			backoff_due(state, agent, actions);
-		if (lifecycle_due(state, agent) <= state->now_ns)
-			lifecycle_tick(state, agent, actions);
-		next_ns = MIN2(next_ns, tools_tick(state, agent, actions));
-	}
-	/* What was done to one may have set the time of another. */
-	cursor = 0;
-	while ((agent = idmap_next(&state->by_handle, &cursor)))
-		next_ns = MIN2(next_ns, agent_next_ns(state, agent));
-	state->timer_ns = next_ns;
-	action = actions_add(actions, ACTION_TIMER, NULL);
-	if (action)
-		action->time_ns = next_ns;
 }
 
 /* ---- results of actions ---- */

@@ -106,12 +106,15 @@ struct agent *birth_agent(struct state *state, const struct birth *birth, struct
 /* The kernel is to know the root by the agent's mark: then it tells of its end, of its children outside, and of tools.
  */
 void mark_root(struct state *state, struct agent *agent, struct actions *actions);
+/* An alert, at most once a minute: there are too many agents. */
+void tell_full(struct state *state, struct actions *actions);
 void step_exec(struct state *state, const struct event *event, struct actions *actions);
 void step_fork(struct state *state, const struct event *event, struct actions *actions);
 void step_hold(struct state *state, const struct event *event, struct actions *actions);
 void step_seen(struct state *state, const struct event *event, struct actions *actions);
-void step_found(struct state *state, const struct event *event, struct actions *actions);
 void step_swept(struct state *state, const struct event *event, struct actions *actions);
+/* found.c: agents of an earlier govd */
+void step_found(struct state *state, const struct event *event, struct actions *actions);
 /* census.c */
 void step_lost(struct state *state, const struct event *event, struct actions *actions);
 void step_census_end(struct state *state, const struct event *event, struct actions *actions);
@@ -163,7 +166,7 @@ bool mode_changed(const struct state *state, const struct agent *agent);
 void release_by_mode(struct agent *agent, struct actions *actions);
 void step_policies(struct state *state, const struct event *event, struct actions *actions);
 
-/* life.c: results, ends, time */
+/* life.c: results, ends */
 /* For good: the scan doesn't take it again, and what it forks isn't of the lineage whose mark it may have inherited. */
 void free_process(struct state *state, pid_t pid, uint64_t start_ticks, struct actions *actions);
 void step_released(struct state *state, const struct event *event, struct actions *actions);
@@ -171,11 +174,13 @@ void step_exit(struct state *state, const struct event *event, struct actions *a
 void step_empty(struct state *state, const struct event *event, struct actions *actions);
 void step_sample(struct state *state, const struct event *event, struct actions *actions);
 void step_result(struct state *state, const struct event *event, struct actions *actions);
-void step_tick(struct state *state, const struct event *event, struct actions *actions);
 void stop_agent(struct state *state, struct agent *agent, struct actions *actions);
 void kill_agent(struct state *state, struct agent *agent, struct actions *actions);
 /* The last that is heard of it: the incident, and out. */
 void end_agent(struct state *state, struct agent *agent, struct actions *actions);
+
+/* tick.c: time */
+void step_tick(struct state *state, const struct event *event, struct actions *actions);
 /* Asks for the timer when this is the earliest time of all. */
 void set_timer(struct state *state, uint64_t at_ns, struct actions *actions);
 /* The deadline of an agent, with its timer. */
