@@ -72,6 +72,7 @@ struct agent {
 	struct restart *restart;    /* of its lives, state's; NULL: they aren't counted */
 	uint64_t run_ns;	    /* since when it runs: its birth, or the end of its delay */
 	uint64_t delay_ns;	    /* for which it is to be frozen when it is placed; 0: it isn't */
+	uint64_t refuse_ns;	    /* until then its hold may still come, to be refused; 0: none is awaited */
 	uint64_t thaw_ns;	    /* when that is over; 0: it isn't delayed; DELAY_BY_HAND */
 	pid_t parent_pid;	    /* that has started the root; 0: not known */
 	uint64_t orphan_ns;	    /* when that ended; 0: it lives */

@@ -5,6 +5,7 @@
 
 /* Lives of the same agent that come too often: core/restart.h decides, here it is done to agents. */
 
+#define HOLD_WAIT_NS NSEC_PER_SEC	  /* an interpreter opens its script some ms after its exec */
 #define TOLD_EVERY_NS (60 * NSEC_PER_SEC) /* an incident of one kind for the same agent at most this often */
 
 static bool has_rule(const struct policy *policy)
@@ -194,12 +195,11 @@ void backoff_begin(struct state *state, struct agent *agent, const struct proc *
 		agent->delay_ns = 0;
 }
 
-void backoff_placed(struct state *state, struct agent *agent, struct actions *actions)
+static void freeze(struct state *state, struct agent *agent, struct actions *actions)
 {
 	struct action *action;
 
-	if (!agent->delay_ns)
-		return;
+	agent->refuse_ns = 0;
 	agent->thaw_ns = agent->delay_ns == DELAY_BY_HAND ? DELAY_BY_HAND : state->now_ns + agent->delay_ns;
 	agent->delay_ns = 0;
 	if (agent->restart)
@@ -223,6 +223,21 @@ static void end_delay(struct state *state, struct agent *agent)
 	state->restarts_changed++;
 }
 
+void backoff_placed(struct state *state, struct agent *agent, struct actions *actions)
+{
+	bool is_refused = agent->delay_ns == DELAY_BY_HAND && agent->policy->restart.on_limit == POLICY_LIMIT_REFUSE;
+
+	if (!agent->delay_ns)
+		return;
+	/* Its exec was told before its hold: frozen, it would never come to what can be refused. */
+	if (is_refused && !agent->n_hold_tokens) {
+		agent->refuse_ns = state->now_ns + HOLD_WAIT_NS;
+		set_timer(state, agent->refuse_ns, actions);
+		return;
+	}
+	freeze(state, agent, actions);
+}
+
 bool backoff_takes_back(struct state *state, struct agent *agent, const struct proc *proc, struct actions *actions)
 {
 	if (agent->policy->restart.on_limit != POLICY_LIMIT_REFUSE || agent->root_pid != proc->pid ||
@@ -232,7 +247,7 @@ bool backoff_takes_back(struct state *state, struct agent *agent, const struct p
 		return false;
 	/* So that its end isn't counted as a crash. */
 	agent->stop_rule = "restart.limit";
-	agent->delay_ns = 0;
+	agent->delay_ns = agent->refuse_ns = 0;
 	if (agent->thaw_ns) {
 		end_delay(state, agent);
 		actions_add(actions, ACTION_THAW, agent);
@@ -242,6 +257,10 @@ bool backoff_takes_back(struct state *state, struct agent *agent, const struct p
 
 void backoff_due(struct state *state, struct agent *agent, struct actions *actions)
 {
+	if (agent->refuse_ns) {
+		freeze(state, agent, actions);
+		return;
+	}
 	end_delay(state, agent);
 	if (agent->state == AGENT_FROZEN)
 		actions_add(actions, ACTION_THAW, agent);
@@ -261,6 +280,7 @@ void backoff_exited(struct state *state, struct agent *agent)
 	struct restart *restart = agent->restart;
 	bool was_delayed = agent->thaw_ns;
 
+	agent->refuse_ns = 0;
 	if (was_delayed)
 		end_delay(state, agent);
 	if (!restart)

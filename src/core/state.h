@@ -133,7 +133,7 @@ bool backoff_takes_back(struct state *state, struct agent *agent, const struct p
 void backoff_begin(struct state *state, struct agent *agent, const struct proc *proc, struct actions *actions);
 /* Before those who wait go on: none of its lines is to run before the delay is over. */
 void backoff_placed(struct state *state, struct agent *agent, struct actions *actions);
-/* agent->thaw_ns has come. */
+/* agent->refuse_ns or agent->thaw_ns has come. */
 void backoff_due(struct state *state, struct agent *agent, struct actions *actions);
 /* By hand. */
 void backoff_thawed(struct state *state, struct agent *agent);

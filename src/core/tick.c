@@ -44,6 +44,8 @@ static uint64_t agent_next_ns(const struct state *state, const struct agent *age
 		next_ns = MIN2(next_ns, agent->deadline_ns);
 	if (agent->look_ns)
 		next_ns = MIN2(next_ns, agent->look_ns);
+	if (agent->refuse_ns)
+		next_ns = MIN2(next_ns, agent->refuse_ns);
 	if (agent->thaw_ns)
 		next_ns = MIN2(next_ns, agent->thaw_ns);
 	if (agent->leak && agent->leak->look_ns)
@@ -72,7 +74,8 @@ void step_tick(struct state *state, _unused_ const struct event *event, struct a
 			leak_look(state, agent, actions);
 		if (agent->ladder.look_ns && agent->ladder.look_ns <= state->now_ns)
 			ladder_look(agent, actions);
-		if (agent->thaw_ns && agent->thaw_ns <= state->now_ns)
+		if ((agent->thaw_ns && agent->thaw_ns <= state->now_ns) ||
+		    (agent->refuse_ns && agent->refuse_ns <= state->now_ns))
 			backoff_due(state, agent, actions);
 		if (lifecycle_due(state, agent) <= state->now_ns)
 			lifecycle_tick(state, agent, actions);

@@ -313,6 +313,35 @@ Test(restart, beyond_the_limit_the_exec_is_refused_if_the_policy_says_so)
 	world_done(&world);
 }
 
+/* Its exec is told first; frozen, it would never open its script. */
+Test(restart, one_that_is_to_be_refused_is_not_frozen_before_its_hold_has_come)
+{
+	struct proc proc = world_proc(104, EXE);
+	struct event tick = {.kind = EVENT_TICK};
+	const struct agent *agent;
+	struct world world;
+
+	begin(&world, false, POLICY_LIMIT_REFUSE);
+	for (pid_t pid = 100; pid < 104; pid++)
+		crash(&world, pid);
+	world_exec(&world, &proc, 0);
+	world_placed(&world, 0);
+	cr_expect_eq(world_count(&world, ACTION_FREEZE), 0);
+	world_hold(&world, &proc, 7);
+	cr_expect(world_action(&world, ACTION_HOLD_ANSWER, 0)->hold.is_refused);
+	world_exit(&world, 104, 2 << 8);
+	/* One that isn't held at all. */
+	proc = world_proc(105, EXE);
+	world_exec(&world, &proc, 0);
+	world_placed(&world, 0);
+	agent = state_agent_of(world.state, 0, 105);
+	world.now_ns += S;
+	world_step(&world, &tick);
+	cr_expect_eq(world_count(&world, ACTION_FREEZE), 1);
+	cr_expect_eq(agent->thaw_ns, DELAY_BY_HAND);
+	world_done(&world);
+}
+
 Test(restart, an_observed_agent_is_only_told_of)
 {
 	struct proc proc = world_proc(100, EXE);
