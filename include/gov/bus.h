@@ -2,6 +2,7 @@
 #ifndef GOV_BUS_H
 #define GOV_BUS_H
 
+/* clang-format off */
 /*
  * Names of the D-Bus API, version 1: service org.govd1, object /org/govd1, interface org.govd1.Manager; spoken on the
  * private socket RUNTIME_DIR/govd.sock without a bus daemon. Who may call: root all; members of group govd what is
@@ -12,14 +13,20 @@
  * ListAgents      s       aa{sv}   r  agents of a policy, or of all when ""
  * ShowAgent       s       a{sv}    r  ID: id, unique prefix of it, POLICY/KEY, or a POLICY with one agent
  * Run             ssbsas  sb          policy or "", key or "", reuse, executable, argv -> id, reused. Places the
- * calling process (by its peer credentials), which then execs. With reuse and a living agent nothing is placed. Adopt
- * us      s           pid, policy or "" -> id Command         ss      s           one of touch release freeze thaw stop
- * kill, ID -> id. stop and kill return at once; the agent's end is an event. ListPolicies    -       aa{sv}   r  name,
- * file, mode, agents, state (loaded | error), error ShowPolicy      s       s        r  YAML with all defaults filled
- * in TestPolicy      u       a{sv}    r  PID: which policy it would get and, for each other, the first key that didn't
- * match Explain         s       a{sv}    r  PID or ID: the same, and state, what will happen next and why Reload -
- * a{sv}       {policies: u, errors: as}: policies read again; the bad ones keep what was in force Subscribe       b
- * aa{sv}   r  recent events, oldest first; true: and from now on the signal Event(a{sv}) on this connection
+ *                                     calling process (by its peer credentials), which then execs. With reuse and a
+ *                                     living agent nothing is placed.
+ * Adopt           us      s           pid, policy or "" -> id
+ * Command         ss      s           one of touch release freeze thaw stop kill, ID -> id. stop and kill return at
+ *                                     once; the agent's end is an event.
+ * ListPolicies    -       aa{sv}   r  name, file, mode, agents, state (loaded | error), error
+ * ShowPolicy      s       s        r  YAML with all defaults filled in
+ * TestPolicy      u       a{sv}    r  PID: which policy it would get and, for each other, the first key that didn't
+ *                                     match
+ * Explain         s       a{sv}    r  PID or ID: the same, and state, what will happen next and why
+ * Reload          -       a{sv}       {policies: u, errors: as}: policies read again; the bad ones keep what was in
+ *                                     force
+ * Subscribe       b       aa{sv}   r  recent events, oldest first; true: and from now on the signal Event(a{sv}) on
+ *                                     this connection
  *
  * The a{sv} use the names and units of the JSON contract; the values are s, b, t, x, d, as, a{sv}, aa{sv}. A null is
  * left out. An event's `time` is an RFC 3339 string, UTC with ms.
@@ -28,6 +35,7 @@
  * each policy: {policy: s, matched: b, key: s (the first that didn't match), reason: s (in words)}; of an agent also
  * agent (its id), state, next: {action: s, in_s: d}, why: s.
  */
+/* clang-format on */
 
 #define GOV_BUS_SERVICE "org.govd1"
 #define GOV_BUS_PATH "/org/govd1"

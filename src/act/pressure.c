@@ -11,7 +11,8 @@
 
 /*
  * In microseconds. psi.rst's own example: a second is how often we look at most, and the kernel tells at most once in
- * it. Without CAP_SYS_RESOURCE it has to be a multiple of 2 s (EINVAL; before 6.5 not at all, EPERM).
+ * it. Without CAP_SYS_RESOURCE it has to be a multiple of 2 s (EINVAL): kernel commit d82caa273565, of 6.5, which
+ * Debian's 6.1 has too; kernels without it want the capability for any (EPERM).
  */
 static const char *const triggers[] = {"some 150000 1000000", "some 300000 2000000"};
 

@@ -8,14 +8,29 @@
 #include "base/file.h"
 #include "core/step.h"
 #include "govd/doctor_check.h"
+#include "sense/host.h"
+
+/* A window that isn't a multiple of 2 s shows whether any may be had. */
+#define PSI_WINDOW_NS NSEC_PER_SEC
+#define PSI_PCT 50
 
 void doctor_check_psi(struct doctor *doctor)
 {
+	_cleanup_close_ int fd = -EBADF;
 	char line[256];
 	ssize_t n = file_read(AT_FDCWD, "/proc/pressure/memory", line, sizeof(line));
+	int r = n < 0 ? 0 : host_sense_trigger(PSI_PCT, PSI_WINDOW_NS, &fd);
 
-	if (n >= 0)
-		doctor_report(doctor, "psi", DOCTOR_OK, "pressure is measured");
+	if (n >= 0 && r == 0)
+		doctor_report(doctor, "psi", DOCTOR_OK, "pressure is measured, and told");
+	else if (n >= 0 && r > 0)
+		doctor_report(doctor, "psi", DOCTOR_OK,
+			      "pressure is measured, and told in windows of whole 2 s, for want of CAP_SYS_RESOURCE");
+	else if (n >= 0)
+		doctor_report(doctor, "psi", DOCTOR_WARN,
+			      "pressure is measured, but not told (%s): that of the host is looked at once a second, "
+			      "that of agents when they reach memory.high or memory.max; govd needs CAP_SYS_RESOURCE",
+			      strerror(-r));
 	else if (n == -EOPNOTSUPP)
 		doctor_report(doctor, "psi", DOCTOR_WARN, "switched off: pressure isn't known; boot with psi=1");
 	else

@@ -10,6 +10,8 @@
 /* kernel/sched/psi.c: WINDOW_MIN_US, WINDOW_MAX_US */
 #define WINDOW_MIN_NS (500 * NSEC_PER_MSEC)
 #define WINDOW_MAX_NS (10 * NSEC_PER_SEC)
+/* psi_trigger_create(): windows are multiples of it for those without CAP_SYS_RESOURCE */
+#define WINDOW_STEP_NS (2 * NSEC_PER_SEC)
 
 int host_sense_open(struct host_sense *host)
 {
@@ -63,19 +65,33 @@ int host_sense_read(const struct host_sense *host, struct host_view *ret_view)
 	return 0;
 }
 
+static int ask_for_trigger(int fd, uint64_t stalled_ns, uint64_t window_ns)
+{
+	char text[64];
+	int n = snprintf(text, sizeof(text), "full %" PRIu64 " %" PRIu64, stalled_ns / NSEC_PER_USEC,
+			 window_ns / NSEC_PER_USEC);
+
+	/* With its terminator, as psi.rst has it. */
+	return write(fd, text, (size_t)n + 1) < 0 ? -errno : 0;
+}
+
 int host_sense_trigger(uint32_t full_pct, uint64_t window_ns, int *ret_fd)
 {
-	uint64_t window_us = MIN2(MAX2(window_ns, WINDOW_MIN_NS), WINDOW_MAX_NS) / NSEC_PER_USEC;
+	uint64_t window = MIN2(MAX2(window_ns, WINDOW_MIN_NS), WINDOW_MAX_NS), stepped;
 	_cleanup_close_ int fd = open(PRESSURE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	char text[64];
-	int n;
+	int r;
 
 	if (fd < 0)
 		return -errno;
-	n = snprintf(text, sizeof(text), "full %" PRIu64 " %" PRIu64, window_us / 100 * full_pct, window_us);
-	/* With its terminator, as psi.rst has it. */
-	if (write(fd, text, (size_t)n + 1) < 0)
-		return -errno;
-	*ret_fd = TAKE_FD(fd);
-	return 0;
+	r = ask_for_trigger(fd, window / 100 * full_pct, window);
+	if (r == -EINVAL) {
+		/* A shorter one tells sooner; in a longer one the same time stalled is waited for. */
+		stepped = MAX2(window / WINDOW_STEP_NS, UINT64_C(1)) * WINDOW_STEP_NS;
+		r = ask_for_trigger(fd, MIN2(window, stepped) / 100 * full_pct, stepped);
+		if (r == 0)
+			r = 1;
+	}
+	if (r >= 0)
+		*ret_fd = TAKE_FD(fd);
+	return r;
 }

@@ -14,8 +14,11 @@ struct host_sense {
 int host_sense_open(struct host_sense *host) _must_check_;
 void host_sense_close(struct host_sense *host);
 int host_sense_read(const struct host_sense *host, struct host_view *ret_view) _must_check_;
-/* Becomes urgent (POLLPRI, again and again) when all wait for memory for this percentage of window_ns; the caller
- * closes. The window is brought within what the kernel has. */
+/*
+ * Becomes urgent (POLLPRI, again and again) when all wait for memory for this percentage of window_ns; the caller
+ * closes. The window is brought within what the kernel has: 0, or 1 when that are multiples of 2 s, for want of
+ * CAP_SYS_RESOURCE.
+ */
 int host_sense_trigger(uint32_t full_pct, uint64_t window_ns, int *ret_fd) _must_check_;
 
 /* ---- parsers, pure: host_parse.c ---- */

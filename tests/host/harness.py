@@ -19,6 +19,7 @@ BACKEND = os.environ.get("GOVD_TEST_BACKEND", "auto")  # what each govd of a tes
 DEADLINE = 20  # seconds until a thing that never comes is a failure
 with open(os.path.join(BUILD, "govd"), "rb") as _file:
     IS_SANITIZED = b"__asan_init" in _file.read()  # SAN=1: slower, and it keeps what is freed for a while
+CAP_IPC_LOCK, CAP_SYS_RESOURCE = 14, 24  # linux/capability.h
 SANITIZER_FOUND = "AddressSanitizer|LeakSanitizer|runtime error: "
 
 
@@ -40,6 +41,11 @@ def wait_until(condition, what, deadline=DEADLINE):
 
 def v2_root():
     return mounts_of("cgroup2")[0]
+
+
+def has_capability(number):
+    with open("/proc/self/status", encoding="ascii") as file:
+        return int(next(line.split()[1] for line in file if line.startswith("CapEff:")), 16) >> number & 1
 
 
 def stop_slice(name):

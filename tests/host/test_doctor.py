@@ -7,12 +7,12 @@ import os
 import subprocess
 import unittest
 
-from harness import BUILD, GovdTest, wait_until
+from harness import BUILD, CAP_SYS_RESOURCE, GovdTest, has_capability, wait_until
 
 
 class DoctorTest(GovdTest):
-    def rows(self):
-        done = subprocess.run([os.path.join(BUILD, "govd"), "--doctor", "--json"], stdout=subprocess.PIPE, text=True,
+    def rows(self, *before):
+        done = subprocess.run([*before, os.path.join(BUILD, "govd"), "--doctor", "--json"], stdout=subprocess.PIPE, text=True,
                               timeout=120, check=False)
         rows = {row["check"]: row for row in json.loads(done.stdout)}
         self.assertEqual(done.returncode, int(any(row["status"] == "fail" for row in rows.values())), rows)
@@ -26,6 +26,15 @@ class DoctorTest(GovdTest):
         self.assertEqual(row["status"], "warn")
         self.assertIn("systemctl disable --now earlyoom", row["detail"])
         self.assertIsNone(process.poll())
+
+    def test_windows_of_pressure_are_told(self):
+        if not os.path.exists("/proc/pressure/memory"):
+            self.skipTest("this kernel measures no pressure")
+        without = ("setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource")
+        for before, has_it in (((), has_capability(CAP_SYS_RESOURCE)), (without, False)):
+            row = self.rows(*before)["psi"]
+            self.assertEqual(row["status"], "ok", row)
+            self.assertEqual("for want of CAP_SYS_RESOURCE" in row["detail"], not has_it, row)
 
 
 if __name__ == "__main__":

@@ -6,15 +6,9 @@ its memory it always is one, for a govd that only observes."""
 import os
 import unittest
 
-from harness import IS_SANITIZED, GovdTest, wait_until
+from harness import BUILD, CAP_IPC_LOCK, CAP_SYS_RESOURCE, IS_SANITIZED, GovdTest, has_capability, wait_until
 
 ALWAYS = "emergency: {memory_available: 100%, pressure_full: off}\n"
-CAP_IPC_LOCK, CAP_SYS_RESOURCE = 14, 24  # linux/capability.h
-
-
-def has_capability(number):
-    with open("/proc/self/status", encoding="ascii") as file:
-        return int(next(line.split()[1] for line in file if line.startswith("CapEff:")), 16) >> number & 1
 
 
 class EmergencyTest(GovdTest):
@@ -69,6 +63,32 @@ class EmergencyTest(GovdTest):
         self.assertEqual(self.emergency()["state"], "short")
         for agent in agents:
             self.assertIsNone(agent.poll())
+
+    def opened_for(self, path, flag):
+        """Has govd a descriptor of path that was opened so?"""
+        directory = f"/proc/{self.govd.pid}/fd"
+        for number in os.listdir(directory):
+            with open(f"/proc/{self.govd.pid}/fdinfo/{number}", encoding="ascii") as file:
+                flags = int(next(line.split()[1] for line in file if line.startswith("flags:")), 8)
+            if os.readlink(os.path.join(directory, number)) == path and flags & os.O_ACCMODE == flag:
+                return True
+        return False
+
+    def test_the_kernel_tells_of_pressure_in_any_window(self):
+        """With the capability, and without it, as the shipped unit runs it: the kernel refuses windows of odd seconds then."""
+        pressure = "/proc/pressure/memory"
+        if not os.path.exists(pressure):
+            self.skipTest("this kernel measures no pressure")
+        drops = f'#!/bin/sh\nexec setpriv --bounding-set=-sys_resource --inh-caps=-sys_resource {BUILD}/govd "$@"\n'
+        for program in (os.path.join(BUILD, "govd"), self.script("drops.sh", drops)):
+            for lasting in ("5s", "4s", "1500ms", "1min"):
+                with self.subTest(program=os.path.basename(program), lasting=lasting):
+                    self.host(f"emergency: {{for: {lasting}}}\n")
+                    self.start("--log-level", "debug", program=program)
+                    self.assertTrue(self.opened_for(pressure, os.O_RDWR), self.log_text())
+                    self.assertNotIn("doesn't tell of pressure", self.log_text())
+                    self.stop_govd()
+                    self.log.close()
 
     def test_govd_and_its_helpers_are_there_when_memory_is_short(self):
         self.start()

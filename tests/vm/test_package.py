@@ -167,7 +167,7 @@ class PackageTest(unittest.TestCase):
         self.assertEqual(run("systemctl", "is-active", "govd"), "active")
         log = log_of("govd")
         self.assertIn("ready", log)
-        self.assertNotRegex(log, "can't|not permitted|neither paced")
+        self.assertNotRegex(log, "can't|isn't told|not permitted|neither paced")
         status = ctl("status")
         self.assertEqual((status["backend"], status["actions"]["failed"]), ("systemd", 0))
         self.assertEqual(os.stat("/var/lib/govd/incidents.db").st_gid, grp.getgrnam("govd").gr_gid)
