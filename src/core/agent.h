@@ -66,7 +66,8 @@ struct agent {
 	char exe[256], script[256]; /* for people: what it is; cut */
 	uint64_t since_ns;	    /* CLOCK_MONOTONIC */
 	uint64_t active_ns;	    /* last sign of life */
-	uint64_t cpu_ns;	    /* at the last sample */
+	uint64_t cpu_ns;	    /* at cpu_look_ns: signs of life are counted from there */
+	uint64_t cpu_look_ns;	    /* of the sample that the next ones are compared with */
 	uint64_t memory_bytes;	    /* and all of its memory; UINT64_MAX: not known */
 	uint64_t deadline_ns;	    /* of the stop's grace; 0: none */
 	struct restart *restart;    /* of its lives, state's; NULL: they aren't counted */

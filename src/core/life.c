@@ -12,7 +12,8 @@
 #define KILL_RETRY_MAX_NS (32 * NSEC_PER_SEC)
 #define KILL_TRIES_ALERT 3			 /* failed tries after which an alert is recorded */
 #define IDLE_AFTER_NS (60 * NSEC_PER_SEC)	 /* without a sign of life an agent is shown as idle */
-#define CPU_SIGN_OF_LIFE_NS (10 * NSEC_PER_MSEC) /* between two samples; an idle claude uses 1.8 ms a second */
+#define CPU_SIGN_OF_LIFE_NS (10 * NSEC_PER_MSEC) /* within CPU_OVER_NS; an idle claude uses 1.8 ms a second */
+#define CPU_OVER_NS (20 * NSEC_PER_SEC)		 /* a sample comes twice a minute, and whenever somebody looks */
 
 static void answer_waiters(struct agent *agent, struct actions *actions)
 {
@@ -111,6 +112,7 @@ void step_empty(struct state *state, const struct event *event, struct actions *
 void step_sample(struct state *state, const struct event *event, struct actions *actions)
 {
 	struct agent *agent = state_get(state, event->sample.agent);
+	bool is_alive;
 
 	if (!agent)
 		return;
@@ -118,9 +120,14 @@ void step_sample(struct state *state, const struct event *event, struct actions 
 	agent->memory_bytes = event->sample.memory_bytes;
 	if (event->sample.cpu_ns == UINT64_MAX)
 		return;
-	if (event->sample.cpu_ns > agent->cpu_ns + CPU_SIGN_OF_LIFE_NS)
+	is_alive = event->sample.cpu_ns > agent->cpu_ns + CPU_SIGN_OF_LIFE_NS;
+	if (is_alive)
 		agent->active_ns = state->now_ns;
-	agent->cpu_ns = event->sample.cpu_ns;
+	/* Between two looks of somebody who looks often nobody does much. */
+	if (is_alive || state->now_ns - agent->cpu_look_ns >= CPU_OVER_NS) {
+		agent->cpu_ns = event->sample.cpu_ns;
+		agent->cpu_look_ns = state->now_ns;
+	}
 	if (agent->state == AGENT_ACTIVE && state->now_ns - agent->active_ns > IDLE_AFTER_NS)
 		agent->state = AGENT_IDLE;
 	else if (agent->state == AGENT_IDLE && state->now_ns - agent->active_ns <= IDLE_AFTER_NS)

@@ -10,7 +10,7 @@
 /*
  * usage: hoard MIB RATE LIMIT
  *
- * Takes MIB mebibytes, says so by an empty line, and uses them from time to time. From a byte on its input it takes
+ * Takes MIB mebibytes, says so by an empty line, and uses them all the time. From a byte on its input it takes
  * RATE more a second, up to LIMIT in all. Ends with its input.
  */
 
@@ -55,7 +55,7 @@ int main(int argc, char **argv)
 	for (unsigned char round = 0;; round++) {
 		char byte;
 
-		if (poll(&input, 1, begun > 0 ? STEP_MS : 10 * STEP_MS) > 0) {
+		if (poll(&input, 1, STEP_MS) > 0) {
 			if (read(STDIN_FILENO, &byte, 1) != 1)
 				return 0;
 			begun = now();

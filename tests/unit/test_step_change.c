@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <criterion/criterion.h>
 
+#include "core/state.h"
 #include "world.h"
 
 /* step(): what was begun, and is another thing by the time that it is done. */
@@ -237,5 +238,43 @@ Test(step_change, census_after_lost_records_does_not_wait_for_the_one_after_a_ro
 	EXPECT(&world, "");
 	world_empty(&world, agent);
 	EXPECT(&world, "");
+	world_done(&world);
+}
+
+static const struct agent *look_for_a_while(struct world *world, uint64_t handle, uint64_t cpu_ns_a_s)
+{
+	struct event event = {.kind = EVENT_SAMPLE};
+
+	event.sample.agent = handle;
+	event.sample.memory_bytes = event.sample.anon_bytes = UINT64_MAX;
+	for (unsigned i = 0; i < 200; i++) {
+		world->now_ns += NSEC_PER_SEC / 2;
+		event.sample.cpu_ns += cpu_ns_a_s / 2;
+		world_step(world, &event);
+	}
+	return state_get(world->state, handle);
+}
+
+/* `govctl top` looks every second: that makes nobody idle. */
+Test(step_change, who_looks_often_sees_signs_of_life_as_well)
+{
+	const struct agent *agent;
+	struct world world;
+
+	world_init(&world, &bot, 1);
+	agent = look_for_a_while(&world, place_bot(&world, 100, 7), 4 * NSEC_PER_MSEC);
+	cr_assert_eq(agent->state, AGENT_ACTIVE);
+	cr_assert_lt(world.now_ns - agent->active_ns, 10 * NSEC_PER_SEC);
+	world_done(&world);
+}
+
+Test(step_change, who_does_next_to_nothing_is_idle)
+{
+	const struct agent *agent;
+	struct world world;
+
+	world_init(&world, &bot, 1);
+	agent = look_for_a_while(&world, place_bot(&world, 100, 7), NSEC_PER_MSEC / 4);
+	cr_assert_eq(agent->state, AGENT_IDLE);
 	world_done(&world);
 }
