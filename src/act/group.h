@@ -101,6 +101,8 @@ int groups_cpu_ns(struct groups *groups, uint64_t agent, uint64_t *ret_cpu_ns) _
 /* Only all of its memory, and anonymous memory alone: one file each. Bytes; UINT64_MAX: not known. */
 uint64_t groups_memory_bytes(struct groups *groups, uint64_t agent);
 uint64_t groups_anon_bytes(struct groups *groups, uint64_t agent);
+/* Of all agents of the slice, nested ones (core/placement.h) not. Bytes; 0: not known. */
+uint64_t groups_slice_bytes(struct groups *groups);
 /* Processes in the agent's group: pids, at most max; returns how many there are. */
 ssize_t groups_pids(struct groups *groups, uint64_t agent, pid_t *pids, size_t max);
 

@@ -190,7 +190,7 @@ static int groups_new(const struct group_ops *ops, const char *slice, const stru
 		return -ENOMEM;
 	groups->ops = ops;
 	groups->events = *events;
-	groups->slice_fd = groups->epoll_fd = groups->inotify_fd = groups->timer_fd = -EBADF;
+	groups->slice_fd = groups->usage_fd = groups->epoll_fd = groups->inotify_fd = groups->timer_fd = -EBADF;
 	for (size_t i = 0; i < HIERARCHIES_V1; i++)
 		groups->v1_slice_fd[i] = -EBADF;
 	chores_init(groups);
@@ -241,6 +241,7 @@ struct groups *groups_free(struct groups *groups)
 	}
 	groups->ops->close(groups);
 	close_p(&groups->slice_fd);
+	close_p(&groups->usage_fd);
 	for (size_t i = 0; i < HIERARCHIES_V1; i++)
 		close_p(&groups->v1_slice_fd[i]);
 	watch_close(groups);

@@ -48,6 +48,7 @@ struct groups {
 	uint64_t slice_id;
 	uint32_t slice_level;
 	int slice_fd; /* v2 */
+	int usage_fd; /* the slice's memory in bytes, read often; -EBADF: not yet, or none */
 	int v1_slice_fd[HIERARCHIES_V1];
 	struct idmap by_agent, by_id, by_watch; /* handle, cgroup id, watch -> struct group; by_id owns */
 	struct idmap by_tool_watch;		/* watch -> struct tool_group */

@@ -74,6 +74,26 @@ uint64_t groups_memory_bytes(struct groups *groups, uint64_t agent)
 	return bytes;
 }
 
+uint64_t groups_slice_bytes(struct groups *groups)
+{
+	int where = groups->layout.where[CONTROLLER_MEMORY];
+	char text[32]; /* a number of 20 digits and its newline: whole at the first read */
+	ssize_t n;
+
+	if (groups->usage_fd < 0 && where == WHERE_V2)
+		groups->usage_fd = openat(groups->slice_fd, "memory.current", O_RDONLY | O_CLOEXEC);
+	else if (groups->usage_fd < 0 && where != WHERE_NONE)
+		groups->usage_fd = openat(groups->v1_slice_fd[where], "memory.usage_in_bytes", O_RDONLY | O_CLOEXEC);
+	n = groups->usage_fd < 0 ? -1 : pread(groups->usage_fd, text, sizeof(text) - 1, 0);
+	if (n <= 0) {
+		close_p(&groups->usage_fd); /* the slice may have been made anew */
+		groups->usage_fd = -EBADF;
+		return 0;
+	}
+	text[n] = '\0';
+	return strtoull(text, NULL, 10);
+}
+
 /* `anon` is v2's first line; v1 has 40 lines, and the totals come last. */
 uint64_t groups_anon_bytes(struct groups *groups, uint64_t agent)
 {

@@ -107,13 +107,18 @@ int file_writef(int dir_fd, const char *path, const char *format, ...)
 
 int file_read_u64(int dir_fd, const char *path, uint64_t *ret_value)
 {
+	_cleanup_close_ int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC);
 	char buffer[64], *end;
 	uint64_t value;
 	ssize_t n;
 
-	n = file_read(dir_fd, path, buffer, sizeof(buffer));
+	if (fd < 0)
+		return -errno;
+	/* The kernel's files give a number whole at the first read (seq_file), and numbers are read often. */
+	n = read(fd, buffer, sizeof(buffer) - 1);
 	if (n < 0)
-		return (int)n;
+		return -errno;
+	buffer[n] = '\0';
 	buffer[strcspn(buffer, "\n")] = '\0';
 	if (streq(buffer, "max")) {
 		*ret_value = UINT64_MAX;

@@ -312,7 +312,10 @@ uint64_t state_next_look_ns(const struct state *state)
 	if (!emergency->rule && !emergency->victim && host->available_bytes > threshold &&
 	    (milli == UINT64_MAX || milli < (rules->pressure_full_pct + 1) * UINT64_C(1000) / 4))
 		wait_ns = (host->available_bytes - threshold) / FILL_BYTES_PER_NS;
-	return emergency->look_ns + MIN2(MAX2(wait_ns, LOOK_MIN_NS), LOOK_MAX_NS);
+	if (wait_ns < LOOK_MAX_NS)
+		return emergency->look_ns + MAX2(wait_ns, LOOK_MIN_NS);
+	/* On a whole second, as all that is done at rest: one wake-up does for all. */
+	return emergency->look_ns + LOOK_MAX_NS - emergency->look_ns % LOOK_MAX_NS;
 }
 
 void state_emergency(const struct state *state, struct emergency_view *ret_view)

@@ -160,6 +160,9 @@ struct event {
 			uint64_t execs, forks, exits;
 		} lost;
 		struct {
+			uint64_t slice_bytes; /* memory of all agents but nested ones; 0: not known */
+		} tick;
+		struct {
 			uint64_t agent;
 			size_t moved; /* descendants that were outside */
 		} swept;

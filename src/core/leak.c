@@ -5,8 +5,8 @@
 
 /*
  * Anonymous memory costs more to read (memory.stat: the kernel sums up all CPUs) than the total does, and 300 agents at
- * rest mustn't be noticed. So the total is looked at, and the kinds when it has moved or after a while. Who grows fast,
- * or has just begun, is read once a second.
+ * rest mustn't be noticed. So the total is looked at, of all agents together and then, when that has moved, of each;
+ * and the kinds when the agent's has moved or after a while. Who grows fast, or has just begun, is read once a second.
  */
 
 #define GLANCE_MIN_NS (2 * NSEC_PER_SEC) /* of a young agent, and near the cap */
@@ -64,11 +64,30 @@ static void ask(struct agent *agent, bool wants_anon, struct actions *actions)
 		action->wants_anon = wants_anon;
 }
 
-void leak_look(const struct state *state, struct agent *agent, struct actions *actions)
+/* All agents together have what they had at its last sample: then it has, too, or what it took others have given back,
+ * which isn't believed for longer than READ_NS. */
+static bool is_at_rest(const struct state *state, const struct agent *agent)
 {
+	const struct leak *leak = agent->leak;
+
+	return state->slice_bytes && leak->slice_bytes && agent->placement != POLICY_PLACEMENT_NESTED &&
+	       state->now_ns >= leak->hurry_ns && state->now_ns - leak->read_ns < READ_NS &&
+	       difference(state->slice_bytes, leak->slice_bytes) <= leak_cap(agent->policy) / MOVED_PART;
+}
+
+bool leak_look(struct state *state, struct agent *agent, struct actions *actions)
+{
+	uint64_t cap = leak_cap(agent->policy);
+
 	agent->leak->look_ns = 0;
-	if (agent->state != AGENT_GONE)
-		ask(agent, state->now_ns < agent->leak->hurry_ns, actions);
+	if (agent->state == AGENT_GONE)
+		return false;
+	if (is_at_rest(state, agent)) {
+		plan(state, agent, glance_every(state, agent, cap), actions);
+		return false;
+	}
+	ask(agent, state->now_ns < agent->leak->hurry_ns, actions);
+	return true;
 }
 
 /* Whether the cap would be reached soon at the pace since the last sample. */
@@ -182,6 +201,7 @@ void leak_sample(struct state *state, struct agent *agent, const struct event *e
 	    is_fast(memory - agent->memory_bytes, state->now_ns - leak->seen_ns, cap > memory ? cap - memory : 0))
 		leak->hurry_ns = MAX2(leak->hurry_ns, state->now_ns + HURRY_NS);
 	leak->seen_ns = state->now_ns;
+	leak->slice_bytes = state->slice_bytes;
 	if (event->sample.has_read) {
 		read_anon(state, leak, event, cap);
 		judge(state, agent, cap, actions);

@@ -29,6 +29,7 @@ struct state {
 	struct policy_set *set;
 	bool observe;
 	uint64_t now_ns;
+	uint64_t slice_bytes; /* at the last tick; 0: not known; core/leak.c */
 	uint64_t seed;
 	uint64_t next_handle;
 	struct idmap by_handle; /* owns the agents */
@@ -200,7 +201,7 @@ void step_pressure(struct state *state, const struct event *event, struct action
 void step_ending(struct state *state, const struct event *event, struct actions *actions);
 /* It has been placed or found, or its policy has limits now: from here on the kernel tells. */
 void ladder_begin(struct agent *agent, struct actions *actions);
-/* Its time to be looked at has come. */
+/* Its time to be looked at has come; whether that needs a sample. */
 void ladder_look(struct agent *agent, struct actions *actions);
 /* Takes back what the ladder has done to it. */
 void ladder_leave(struct agent *agent, struct actions *actions);
@@ -251,7 +252,7 @@ uint64_t leak_cap(const struct policy *policy);
 /* Before agent->memory_bytes is set. */
 void leak_sample(struct state *state, struct agent *agent, const struct event *event, struct actions *actions);
 /* Its time to be looked at has come. */
-void leak_look(const struct state *state, struct agent *agent, struct actions *actions);
+bool leak_look(struct state *state, struct agent *agent, struct actions *actions);
 /* Its memory was taken from it: what was there before says nothing of what comes. */
 void leak_forget(struct agent *agent);
 

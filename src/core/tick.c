@@ -55,13 +55,14 @@ static uint64_t agent_next_ns(const struct state *state, const struct agent *age
 	return next_ns;
 }
 
-void step_tick(struct state *state, _unused_ const struct event *event, struct actions *actions)
+void step_tick(struct state *state, const struct event *event, struct actions *actions)
 {
 	uint64_t next_ns = UINT64_MAX;
 	struct action *action;
 	struct agent *agent;
 	size_t cursor = 0, n_looks = 0;
 
+	state->slice_bytes = event->tick.slice_bytes;
 	state->timer_ns = 0; /* no timer while each is looked at: one is set at the end */
 	while ((agent = idmap_next(&state->by_handle, &cursor))) {
 		if (agent->deadline_ns && agent->deadline_ns <= state->now_ns)
@@ -69,9 +70,8 @@ void step_tick(struct state *state, _unused_ const struct event *event, struct a
 		if (agent->look_ns && agent->look_ns <= state->now_ns)
 			look_at_agent(agent, actions);
 		/* Those that are too many for one step are due still: the timer goes off at once. */
-		if (agent->leak && agent->leak->look_ns && agent->leak->look_ns <= state->now_ns &&
-		    n_looks++ < LOOKS_MAX)
-			leak_look(state, agent, actions);
+		if (agent->leak && agent->leak->look_ns && agent->leak->look_ns <= state->now_ns && n_looks < LOOKS_MAX)
+			n_looks += leak_look(state, agent, actions);
 		if (agent->ladder.look_ns && agent->ladder.look_ns <= state->now_ns)
 			ladder_look(agent, actions);
 		if ((agent->thaw_ns && agent->thaw_ns <= state->now_ns) ||

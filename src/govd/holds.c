@@ -9,7 +9,7 @@
 
 #define HOLD_RETRY_NS NSEC_PER_SEC /* after govd-hold ended; doubled while it doesn't last */
 #define HOLD_RETRY_MAX_NS (60 * NSEC_PER_SEC)
-#define PING_US (GOV_HOLD_PING_MS * UINT64_C(1000))
+_Static_assert(GOV_HOLD_PING_MS == 1000, "pinged on whole seconds");
 
 /* Whose child it is, if that one has agents and isn't in its group yet. */
 static void fill_mark(struct manager *manager, struct proc *proc)
@@ -106,7 +106,7 @@ static void hold_again(struct manager *manager)
 }
 
 /* Time to ping, or, when it is down, to start it again. */
-static int on_watch(sd_event_source *source, uint64_t usec, void *userdata)
+static int on_watch(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
 	struct manager *manager = userdata;
 
@@ -115,7 +115,7 @@ static int on_watch(sd_event_source *source, uint64_t usec, void *userdata)
 	else if (hold_watch_over(manager->hold, manager_now_ns()) < 0)
 		manager->counts.actions_failed++;
 	if (!manager->hold_is_down)
-		sd_event_source_set_time(source, usec + PING_US);
+		sd_event_source_set_time(source, manager_next_second_us());
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
@@ -132,9 +132,8 @@ int manager_open_hold(struct manager *manager)
 	r = hold_new(program, &events, &manager->hold);
 	if (r < 0)
 		return r;
-	/* Generous, to come together with the recorder's. */
-	r = sd_event_add_time(manager->event, &manager->hold_timer, CLOCK_MONOTONIC,
-			      manager_now_ns() / NSEC_PER_USEC + PING_US, PING_US / 4, on_watch, manager);
+	r = sd_event_add_time(manager->event, &manager->hold_timer, CLOCK_MONOTONIC, manager_next_second_us(),
+			      REST_ACCURACY_US, on_watch, manager);
 	if (r < 0)
 		return r;
 	r = hold_attach(manager);

@@ -18,6 +18,11 @@
 #define GOVD_NICE (-10)		  /* setpriority(2) */
 #define GOVD_OOM_SCORE_ADJ "-900" /* proc_pid_oom_score_adj(5): as sshd's and udevd's, not quite -1000 */
 
+uint64_t manager_next_second_us(void)
+{
+	return (manager_now_ns() / NSEC_PER_SEC + 1) * 1000000;
+}
+
 uint64_t manager_now_ns(void)
 {
 	struct timespec now;

@@ -103,6 +103,10 @@ int manager_run(struct manager *manager) _must_check_;
 int manager_watch_fd(struct manager *manager, sd_event_source **source, int fd,
 		     sd_event_io_handler_t handler) _must_check_;
 
+/* Microseconds of CLOCK_MONOTONIC: the next whole second. What is due then, within REST_ACCURACY_US, is done in one wake-up:
+ * at rest each costs more than what is done. */
+#define REST_ACCURACY_US 1000
+uint64_t manager_next_second_us(void);
 uint64_t manager_now_ns(void);	    /* CLOCK_MONOTONIC */
 uint64_t manager_realtime_ms(void); /* CLOCK_REALTIME */
 

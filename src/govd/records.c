@@ -7,8 +7,6 @@
 
 /* govd-recorder: started, heard, and started again. */
 
-#define WATCH_EVERY_US 1000000
-
 static int on_recorder(_unused_ sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents, void *userdata)
 {
 	struct manager *manager = userdata;
@@ -38,14 +36,14 @@ void manager_watch_recorder(struct manager *manager)
 		manager->counts.actions_failed++;
 }
 
-static int on_watch(sd_event_source *source, uint64_t usec, void *userdata)
+static int on_watch(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
 	struct manager *manager = userdata;
 
 	if (recorder_watch_over(manager->recorder, manager_now_ns()) < 0)
 		manager->counts.actions_failed++;
 	manager_watch_recorder(manager);
-	sd_event_source_set_time(source, usec + WATCH_EVERY_US);
+	sd_event_source_set_time(source, manager_next_second_us());
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
@@ -64,7 +62,6 @@ int manager_open_recorder(struct manager *manager)
 		log_err("can't start govd-recorder: %s", strerror(-r));
 		return r;
 	}
-	return sd_event_add_time(manager->event, NULL, CLOCK_MONOTONIC,
-				 manager_now_ns() / NSEC_PER_USEC + WATCH_EVERY_US, WATCH_EVERY_US / 4, on_watch,
-				 manager);
+	return sd_event_add_time(manager->event, NULL, CLOCK_MONOTONIC, manager_next_second_us(), REST_ACCURACY_US,
+				 on_watch, manager);
 }

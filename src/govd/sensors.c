@@ -187,9 +187,10 @@ static int on_groups(_unused_ sd_event_source *source, _unused_ int fd, _unused_
 
 static int on_tick(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
-	struct event event = {.kind = EVENT_TICK};
+	struct manager *manager = userdata;
+	struct event event = {.kind = EVENT_TICK, .tick.slice_bytes = groups_slice_bytes(manager->groups)};
 
-	manager_dispatch(userdata, &event);
+	manager_dispatch(manager, &event);
 	return 0;
 }
 

@@ -58,6 +58,9 @@ static void sample(struct world *world, const struct agent *agent, uint64_t anon
 	world_step(world, &event);
 }
 
+/* What all agents of the slice have together, as ticks tell it; 0: they don't. */
+static uint64_t slice_bytes;
+
 struct seen {
 	unsigned glances, reads, told, stops;
 	double told_s, first_s; /* of the first */
@@ -70,7 +73,7 @@ static struct seen play(struct world *world, const struct agent *agent, uint64_t
 	struct seen seen = {.told_s = -1};
 
 	while (agent->leak && agent->leak->look_ns) {
-		struct event tick = {.kind = EVENT_TICK};
+		struct event tick = {.kind = EVENT_TICK, .tick.slice_bytes = slice_bytes};
 		const struct action *asked;
 		double t = (double)(agent->leak->look_ns - begin_ns) / 1e9;
 
@@ -98,6 +101,11 @@ static struct seen play(struct world *world, const struct agent *agent, uint64_t
 static uint64_t grows(double t)
 {
 	return 10 * MIB + (uint64_t)(t * 10 * (double)MIB);
+}
+
+static uint64_t grows_slowly(double t)
+{
+	return 10 * MIB + (uint64_t)(t * (double)MIB);
 }
 
 static uint64_t rests(double t)
@@ -191,6 +199,45 @@ Test(leak, who_rests_is_looked_at_seldom)
 	cr_expect_eq(seen.told, 0);
 	cr_expect_leq(seen.glances, 61);
 	cr_expect_leq(seen.reads, 10);
+	world_done(&world);
+}
+
+/* Where all agents together are at rest none of them is looked at, but once in a while. */
+Test(leak, who_rests_among_the_resting_is_looked_at_more_seldom)
+{
+	const struct agent *agent;
+	struct world world;
+	struct seen seen;
+
+	slice_bytes = 500 * MIB;
+	agent = init(&world, POLICY_LEAK_ALERT, false);
+	sample(&world, agent, 50 * MIB, false);
+	sample(&world, agent, 50 * MIB, true);
+	play(&world, agent, rests, 40);
+	seen = play(&world, agent, rests, 600);
+	cr_expect_eq(seen.told, 0);
+	cr_expect_geq(seen.glances, 8);
+	cr_expect_leq(seen.glances, 10);
+	cr_expect_leq(seen.reads, 10);
+	slice_bytes = 520 * MIB;
+	cr_expect_eq(play(&world, agent, rests, 15).glances, 1, "the slice has grown");
+	world_done(&world);
+}
+
+/* Others give back what a leak takes. */
+Test(leak, behind_a_slice_at_rest_is_told)
+{
+	const struct agent *agent;
+	struct world world;
+	struct seen seen;
+
+	slice_bytes = 500 * MIB;
+	agent = init(&world, POLICY_LEAK_ALERT, false);
+	sample(&world, agent, 10 * MIB, false);
+	sample(&world, agent, 10 * MIB, true);
+	seen = play(&world, agent, grows_slowly, 200);
+	cr_expect_eq(seen.told, 1);
+	cr_expect_leq(seen.told_s, 130);
 	world_done(&world);
 }
 
