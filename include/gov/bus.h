@@ -6,7 +6,7 @@
 /*
  * Names of the D-Bus API, version 1: service org.govd1, object /org/govd1, interface org.govd1.Manager; spoken on the
  * private socket RUNTIME_DIR/govd.sock without a bus daemon. Who may call: root all; members of group govd what is
- * marked r; Run also those whom the policy's `allow` lists; nobody else.
+ * marked r; Run, Touch and Lease also those whom the policy's `allow` lists; nobody else.
  *
  * method          in      out      r  meaning
  * Status          -       a{sv}    r  the daemon at a glance
@@ -14,10 +14,12 @@
  * ShowAgent       s       a{sv}    r  ID: id, unique prefix of it, POLICY/KEY, or a POLICY with one agent
  * Run             ssbsas  sb          policy or "", key or "", reuse, executable, argv -> id, reused. Places the
  *                                     calling process (by its peer credentials), which then execs. With reuse and a
- *                                     living agent nothing is placed.
+ *                                     living agent of that policy and key nothing is placed, and its lease begins anew
  * Adopt           us      s           pid, policy or "" -> id
- * Command         ss      s           one of touch release freeze thaw stop kill, ID -> id. stop and kill return at
- *                                     once; the agent's end is an event.
+ * Command         ss      s           one of touch release freeze thaw stop kill, ID -> id; drain resume, policy or ""
+ *                                     -> "". stop and kill return at once; the agent's end is an event
+ * Touch           s       s           ID -> id: it is in use, its lease begins anew
+ * Lease           st      s           ID, ms -> id: for that long it isn't ended as idle, hung or orphaned; 0 ends it
  * ListPolicies    -       aa{sv}   r  name, file, mode, agents, state (loaded | error), error
  * ShowPolicy      s       s        r  YAML with all defaults filled in
  * TestPolicy      u       a{sv}    r  PID: which policy it would get and, for each other, the first key that didn't

@@ -95,7 +95,7 @@ static void command_run(struct state *state, const struct event *event, struct a
 	if (agent) {
 		struct action *action;
 
-		agent->active_ns = state->now_ns;
+		lease_touch(state, agent);
 		reply(actions, event->command.request, REPLY_OK, agent, 0);
 		action = actions->n ? &actions->items[actions->n - 1] : NULL;
 		if (action && action->kind == ACTION_REPLY)
@@ -128,9 +128,10 @@ static void command_adopt(struct state *state, const struct event *event, struct
 
 static void command_touch(struct state *state, struct agent *agent, const struct event *event, struct actions *actions)
 {
-	agent->active_ns = state->now_ns;
-	if (agent->state == AGENT_IDLE)
-		agent->state = AGENT_ACTIVE;
+	if (event->command.command == COMMAND_LEASE)
+		lease_set(state, agent, event->command.lease_ns, actions);
+	else
+		lease_touch(state, agent);
 	reply(actions, event->command.request, REPLY_OK, agent, 0);
 }
 
@@ -175,13 +176,15 @@ static const struct {
 	bool needs_placed;   /* an observed agent has no group to do it to */
 	bool is_ending;	     /* refused by `protect: true` */
 	bool while_stopping; /* allowed when it is being stopped already */
+	bool at_once;	     /* nothing is waited for: also allowed while another is under way */
 } agent_commands[COMMANDS] = {
-	[COMMAND_TOUCH] = {command_touch, false, false, false},
-	[COMMAND_RELEASE] = {command_release, false, false, false},
-	[COMMAND_FREEZE] = {command_freeze, true, false, false},
-	[COMMAND_THAW] = {command_freeze, true, false, false},
-	[COMMAND_STOP] = {command_stop, true, true, false},
-	[COMMAND_KILL] = {command_stop, true, true, true},
+	[COMMAND_TOUCH] = {.run = command_touch, .at_once = true},
+	[COMMAND_LEASE] = {.run = command_touch, .at_once = true},
+	[COMMAND_RELEASE] = {.run = command_release},
+	[COMMAND_FREEZE] = {.run = command_freeze, .needs_placed = true},
+	[COMMAND_THAW] = {.run = command_freeze, .needs_placed = true},
+	[COMMAND_STOP] = {.run = command_stop, .needs_placed = true, .is_ending = true},
+	[COMMAND_KILL] = {.run = command_stop, .needs_placed = true, .is_ending = true, .while_stopping = true},
 };
 
 static enum reply_code check_command(const struct agent *agent, enum command command)
@@ -192,9 +195,11 @@ static enum reply_code check_command(const struct agent *agent, enum command com
 		return REPLY_PROTECTED;
 	if (agent->state == AGENT_GONE)
 		return REPLY_NO_SUCH_AGENT;
-	if (agent->request || agent->is_placing || agent->is_releasing || (!agent->is_placed && !agent->is_observed))
-		return REPLY_BUSY;
 	if (agent->state == AGENT_STOPPING && !agent_commands[command].while_stopping)
+		return REPLY_BUSY;
+	if (agent_commands[command].at_once)
+		return REPLY_OK;
+	if (agent->request || agent->is_placing || agent->is_releasing || (!agent->is_placed && !agent->is_observed))
 		return REPLY_BUSY;
 	return REPLY_OK;
 }
@@ -253,6 +258,10 @@ void step_command(struct state *state, const struct event *event, struct actions
 	}
 	agent = state_get(state, event->command.agent);
 	code = agent ? check_command(agent, command) : REPLY_NO_SUCH_AGENT;
+	/* Root alone gets here with all commands, others with those that the policy's users may give. */
+	if (agent && event->command.uid != 0 &&
+	    !policy_allows(agent->policy, event->command.uid, event->command.gids, event->command.n_gids))
+		code = REPLY_DENIED;
 	if (code == REPLY_OK) {
 		agent->by_uid = event->command.uid;
 		agent_commands[command].run(state, agent, event, actions);

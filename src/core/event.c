@@ -41,7 +41,7 @@ static const char *const command_names[COMMANDS] = {
 	[COMMAND_RUN] = "run",	       [COMMAND_ADOPT] = "adopt",   [COMMAND_TOUCH] = "touch",
 	[COMMAND_RELEASE] = "release", [COMMAND_FREEZE] = "freeze", [COMMAND_THAW] = "thaw",
 	[COMMAND_STOP] = "stop",       [COMMAND_KILL] = "kill",	    [COMMAND_DRAIN] = "drain",
-	[COMMAND_RESUME] = "resume",
+	[COMMAND_RESUME] = "resume",   [COMMAND_LEASE] = "lease",
 };
 
 static const char *const state_names[AGENT_STATES] = {

@@ -57,6 +57,7 @@ enum command {
 	COMMAND_KILL,
 	COMMAND_DRAIN,	/* all agents, or those of a policy, are stopped */
 	COMMAND_RESUME, /* a policy that was suspended because it ended too many */
+	COMMAND_LEASE,	/* for lease_ns; 0: it is given back */
 	COMMANDS,
 };
 
@@ -227,6 +228,7 @@ struct event {
 			struct proc proc;	  /* RUN, ADOPT */
 			const char *policy, *key; /* RUN, ADOPT: as asked, or NULL. DRAIN, RESUME: the policy */
 			bool reuse;
+			uint64_t lease_ns; /* LEASE */
 		} command;
 		struct {
 			int action;		     /* enum action_kind */

@@ -19,6 +19,7 @@ struct law {
 	/* When it comes to this agent; NEVER. */
 	uint64_t (*due)(const struct agent *agent);
 	void (*act)(struct state *state, struct agent *agent, const struct law *law, struct actions *actions);
+	bool heeds_lease; /* it ends what nobody seems to need: not before the lease ends */
 };
 
 static uint64_t after(uint64_t since_ns, uint64_t wait_ns)
@@ -47,10 +48,17 @@ static void end_duplicates(struct state *state, struct agent *agent, const struc
 enum { LAW_RUNTIME, LAW_ORPHAN, LAW_DUPLICATE };
 
 static const struct law laws[] = {
-	[LAW_RUNTIME] = {"lifecycle.max_runtime", INCIDENT_EXPIRED, due_runtime, end_by_law},
-	[LAW_ORPHAN] = {"lifecycle.orphan", INCIDENT_ORPHAN, due_orphan, end_by_law},
-	[LAW_DUPLICATE] = {"lifecycle.per_key", INCIDENT_DUPLICATE, due_probation, end_duplicates},
+	[LAW_RUNTIME] = {"lifecycle.max_runtime", INCIDENT_EXPIRED, due_runtime, end_by_law, false},
+	[LAW_ORPHAN] = {"lifecycle.orphan", INCIDENT_ORPHAN, due_orphan, end_by_law, true},
+	[LAW_DUPLICATE] = {"lifecycle.per_key", INCIDENT_DUPLICATE, due_probation, end_duplicates, false},
 };
+
+static uint64_t law_due(const struct law *law, const struct agent *agent)
+{
+	uint64_t due_ns = law->due(agent);
+
+	return law->heeds_lease && due_ns != NEVER ? MAX2(due_ns, agent->lease_until_ns) : due_ns;
+}
 
 /* ---- who may be ended -------------------------------------------------------------------------------------------- */
 
@@ -247,14 +255,14 @@ uint64_t lifecycle_due(const struct state *state, const struct agent *agent)
 		return NEVER;
 	for (size_t i = 0; i < ELEMENTSOF(laws); i++)
 		if (!(agent->laws_done & 1U << i))
-			due_ns = MIN2(due_ns, laws[i].due(agent));
+			due_ns = MIN2(due_ns, law_due(&laws[i], agent));
 	return due_ns;
 }
 
 void lifecycle_tick(struct state *state, struct agent *agent, struct actions *actions)
 {
 	for (size_t i = 0; i < ELEMENTSOF(laws) && !is_ending(agent); i++)
-		if (!(agent->laws_done & 1U << i) && laws[i].due(agent) <= state->now_ns)
+		if (!(agent->laws_done & 1U << i) && law_due(&laws[i], agent) <= state->now_ns)
 			laws[i].act(state, agent, &laws[i], actions);
 }
 

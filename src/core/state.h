@@ -156,6 +156,12 @@ bool lifecycle_is_suspended(const struct state *state, const struct policy *poli
 bool lifecycle_resume(struct state *state, const struct policy *policy, struct actions *actions);
 void step_orphaned(struct state *state, const struct event *event, struct actions *actions);
 
+/* lease.c */
+/* Somebody says that it is in use: its lease, if it has one, begins anew. */
+void lease_touch(const struct state *state, struct agent *agent);
+/* 0: it is given back. */
+void lease_set(struct state *state, struct agent *agent, uint64_t lease_ns, struct actions *actions);
+
 /* command.c */
 void step_command(struct state *state, const struct event *event, struct actions *actions);
 void reply(struct actions *actions, uint64_t request, enum reply_code code, const struct agent *agent, int error);

@@ -101,9 +101,11 @@ int verb_list(const struct context *context);
 int verb_show(const struct context *context);
 int verb_run(const struct context *context);
 int verb_adopt(const struct context *context);
-int verb_command(const struct context *context);
+int verb_command(const struct context *context); /* release freeze thaw stop kill */
+int verb_touch(const struct context *context);
+int verb_lease(const struct context *context);
 int verb_drain(const struct context *context);
-int verb_policy_resume(const struct context *context); /* release touch freeze thaw stop kill */
+int verb_policy_resume(const struct context *context);
 int verb_policy_list(const struct context *context);
 int verb_policy_show(const struct context *context);
 int verb_policy_check(const struct context *context);

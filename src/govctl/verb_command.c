@@ -110,6 +110,37 @@ static void command_print(const struct context *context, const char *id, bool is
 		printf("%s: %s\n", name, context->verb->name);
 }
 
+int verb_touch(const struct context *context)
+{
+	_cleanup_(client_closep) struct client *client = NULL;
+	_cleanup_(json_decrefp) json_t *answer = NULL;
+	const char *id = context->args[0];
+
+	if (client_open(context->socket, &client) < 0 || client_ask(client, &answer, "Touch", "s", id) < 0)
+		return EXIT_FAILURE;
+	command_print(context, json_is_string(answer) ? json_string_value(answer) : id, false);
+	return EXIT_SUCCESS;
+}
+
+int verb_lease(const struct context *context)
+{
+	_cleanup_(client_closep) struct client *client = NULL;
+	_cleanup_(json_decrefp) json_t *answer = NULL;
+	const char *id = context->args[0];
+	uint64_t ns;
+
+	if (unit_parse_duration(context->args[1], &ns) < 0) {
+		tell("%s isn't a time: write a number and a unit, such as 10min, or 0s to give the lease back",
+		     context->args[1]);
+		return EXIT_USAGE;
+	}
+	if (client_open(context->socket, &client) < 0 ||
+	    client_ask(client, &answer, "Lease", "st", id, (uint64_t)(ns / NSEC_PER_MSEC)) < 0)
+		return EXIT_FAILURE;
+	command_print(context, json_is_string(answer) ? json_string_value(answer) : id, false);
+	return EXIT_SUCCESS;
+}
+
 int verb_command(const struct context *context)
 {
 	_cleanup_(client_closep) struct client *client = NULL;

@@ -42,7 +42,11 @@ const struct verb verbs[] = {
 	 "take over a running process and its descendants", NULL},
 	{"release", NULL, "ID", 1, 1, 0, 0, WORD_AGENT, verb_command, "let an agent go: limits lifted, it lives on",
 	 ID_HELP},
-	{"touch", NULL, "ID", 1, 1, 0, 0, WORD_AGENT, verb_command, "renew its lease: it is in use", ID_HELP},
+	{"touch", NULL, "ID", 1, 1, 0, 0, WORD_AGENT, verb_touch, "renew its lease: it is in use", ID_HELP},
+	{"lease", NULL, "ID TIME", 2, 2, 0, 0, WORD_AGENT, verb_lease,
+	 "keep it from being ended as idle, hung or orphaned for a time",
+	 ID_HELP
+	 "The lease begins now, and anew with each `govctl touch` and `govctl run --reuse`. 0s gives it back.\n"},
 	{"freeze", NULL, "ID", 1, 1, 0, 0, WORD_AGENT, verb_command, "stop it where it is, memory and all", ID_HELP},
 	{"thaw", NULL, "ID", 1, 1, 0, 0, WORD_AGENT, verb_command, "let a frozen one go on", ID_HELP},
 	{"stop", NULL, "ID", 1, 1, OPTION_BIT(OPTION_WAIT), 0, WORD_AGENT, verb_command,

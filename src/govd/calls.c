@@ -67,6 +67,8 @@ void agent_write(struct manager *manager, struct bus_writer *writer, const struc
 	bus_write_double(writer, "since_s", seconds(since(agent->since_ns)));
 	bus_write_double(writer, "idle_s", seconds(since(agent->active_ns)));
 	bus_write_bool(writer, "observed", agent->is_observed);
+	if (agent->lease_until_ns > manager_now_ns())
+		bus_write_double(writer, "lease_s", seconds(agent->lease_until_ns - manager_now_ns()));
 	connects_write(manager, writer, agent);
 	if (!agent->is_placed || groups_stats(manager->groups, agent->handle, &stats) < 0)
 		return;
@@ -114,6 +116,7 @@ const struct bus_calls manager_calls = {
 	.run = call_run,
 	.adopt = call_adopt,
 	.command = call_command,
+	.lease = call_lease,
 	.may_connect = call_may_connect,
 	.refused = call_refused,
 };

@@ -134,6 +134,28 @@ int call_command(uint64_t request, const struct bus_peer *peer, enum command com
 	return 0;
 }
 
+int call_lease(uint64_t request, const struct bus_peer *peer, const char *id, uint64_t lease_ms, sd_bus_error *error,
+	       void *userdata)
+{
+	struct manager *manager = userdata;
+	struct event event = {.kind = EVENT_COMMAND};
+	const struct agent *agent;
+	int r;
+
+	r = call_find_agent(manager, id, &agent, error);
+	if (r < 0)
+		return r;
+	event.command.command = lease_ms == BUS_LEASE_RENEW ? COMMAND_TOUCH : COMMAND_LEASE;
+	event.command.lease_ns = lease_ms == BUS_LEASE_RENEW ? 0 : lease_ms * NSEC_PER_MSEC;
+	event.command.request = request;
+	event.command.agent = agent->handle;
+	event.command.uid = peer->uid;
+	event.command.gids = peer->groups;
+	event.command.n_gids = peer->n_groups;
+	manager_dispatch(manager, &event);
+	return 0;
+}
+
 /* ---- rights ---- */
 
 bool call_may_connect(uid_t uid, const gid_t *groups, size_t n_groups, void *userdata)

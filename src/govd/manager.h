@@ -196,6 +196,8 @@ int call_adopt(uint64_t request, const struct bus_peer *peer, uint32_t pid, cons
 	       void *userdata);
 int call_command(uint64_t request, const struct bus_peer *peer, enum command command, const char *id,
 		 sd_bus_error *error, void *userdata);
+int call_lease(uint64_t request, const struct bus_peer *peer, const char *id, uint64_t lease_ms, sd_bus_error *error,
+	       void *userdata);
 bool call_may_connect(uid_t uid, const gid_t *groups, size_t n_groups, void *userdata);
 void call_refused(const struct bus_peer *peer, const char *method, void *userdata);
 /* The agent of this name, or an error in words. */

@@ -24,6 +24,9 @@
 #define BUS_ANSWER_MS 25000	     /* a call that nobody has answered until then has failed */
 #define BUS_QUEUE_MAX 1024	     /* messages waiting for a slow reader; beyond it is cut off */
 
+#define BUS_LEASE_RENEW UINT64_MAX
+#define BUS_LEASE_MAX_MS (UINT64_C(30) * 86400 * 1000) /* who forgets one doesn't keep an agent for ever */
+
 struct bus_peer {
 	pid_t pid;
 	uint64_t start_ticks; /* of pid when it connected: 0 unknown */
@@ -53,6 +56,9 @@ struct bus_calls {
 		     sd_bus_error *error, void *userdata);
 	int (*command)(uint64_t request, const struct bus_peer *peer, enum command command, const char *id,
 		       sd_bus_error *error, void *userdata);
+	/* lease_ms: from now on; 0: it has none any more; BUS_LEASE_RENEW: the one that it has, if any, begins anew. */
+	int (*lease)(uint64_t request, const struct bus_peer *peer, const char *id, uint64_t lease_ms,
+		     sd_bus_error *error, void *userdata);
 	/* May this user, by some policy's allow, connect at all? Groups: primary and supplementary. */
 	bool (*may_connect)(uid_t uid, const gid_t *groups, size_t n_groups, void *userdata);
 	/* A call was refused for want of rights. */

@@ -169,13 +169,46 @@ static int on_command(struct call *call)
 		"There is no such command; it is one of touch, release, freeze, thaw, stop, kill, drain, resume.");
 }
 
+static int on_touch(struct call *call)
+{
+	const struct bus_calls *calls = &call->client->bus->calls;
+	const char *id;
+	int r = sd_bus_message_read(call->m, "s", &id);
+
+	if (r < 0)
+		return r;
+	return calls->lease(call->request, &call->client->peer, id, BUS_LEASE_RENEW, call->error, calls->userdata);
+}
+
+static int on_lease(struct call *call)
+{
+	const struct bus_calls *calls = &call->client->bus->calls;
+	uint64_t ms;
+	const char *id;
+	int r = sd_bus_message_read(call->m, "st", &id, &ms);
+
+	if (r < 0)
+		return r;
+	if (ms > BUS_LEASE_MAX_MS)
+		return invalid(call, "A lease is for at most 30 days.");
+	return calls->lease(call->request, &call->client->peer, id, ms, call->error, calls->userdata);
+}
+
 static const struct method methods[] = {
-	{"Status", RIGHT_READ, false, on_status},	   {"ListAgents", RIGHT_READ, false, on_list_agents},
-	{"ShowAgent", RIGHT_READ, false, on_show_agent},   {"ListPolicies", RIGHT_READ, false, on_list_policies},
-	{"ShowPolicy", RIGHT_READ, false, on_show_policy}, {"TestPolicy", RIGHT_READ, false, on_test_policy},
-	{"Explain", RIGHT_READ, false, on_explain},	   {"Subscribe", RIGHT_READ, false, on_subscribe},
-	{"Reload", RIGHT_CHANGE, false, on_reload},	   {"Run", RIGHT_RUN, true, on_run},
-	{"Adopt", RIGHT_CHANGE, true, on_adopt},	   {"Command", RIGHT_CHANGE, true, on_command},
+	{"Status", RIGHT_READ, false, on_status},
+	{"ListAgents", RIGHT_READ, false, on_list_agents},
+	{"ShowAgent", RIGHT_READ, false, on_show_agent},
+	{"ListPolicies", RIGHT_READ, false, on_list_policies},
+	{"ShowPolicy", RIGHT_READ, false, on_show_policy},
+	{"TestPolicy", RIGHT_READ, false, on_test_policy},
+	{"Explain", RIGHT_READ, false, on_explain},
+	{"Subscribe", RIGHT_READ, false, on_subscribe},
+	{"Reload", RIGHT_CHANGE, false, on_reload},
+	{"Run", RIGHT_RUN, true, on_run},
+	{"Adopt", RIGHT_CHANGE, true, on_adopt},
+	{"Command", RIGHT_CHANGE, true, on_command},
+	{"Touch", RIGHT_RUN, true, on_touch},
+	{"Lease", RIGHT_RUN, true, on_lease},
 };
 
 static bool peer_has(const struct bus_peer *peer, enum right right)
@@ -254,6 +287,8 @@ static const sd_bus_vtable vtable[] = {
 	METHOD("Run", "ssbsas", "sb"),
 	METHOD("Adopt", "us", "s"),
 	METHOD("Command", "ss", "s"),
+	METHOD("Touch", "s", "s"),
+	METHOD("Lease", "st", "s"),
 	METHOD("ListPolicies", "", "aa{sv}"),
 	METHOD("ShowPolicy", "s", "s"),
 	METHOD("TestPolicy", "u", "a{sv}"),

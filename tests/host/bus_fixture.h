@@ -37,6 +37,7 @@ struct seen {
 	char policy[64], key[64], executable[64], argv1[64];
 	bool reuse;
 	int command;
+	uint64_t lease_ms;
 	uint64_t pending; /* adopt calls that wait for 'a' */
 	uint64_t published;
 };
@@ -187,6 +188,15 @@ static int fake_command(uint64_t request, const struct bus_peer *peer, enum comm
 	return 0;
 }
 
+static int fake_lease(uint64_t request, const struct bus_peer *peer, const char *id, uint64_t lease_ms,
+		      sd_bus_error *error _unused_, void *userdata _unused_)
+{
+	see_peer(peer);
+	seen->lease_ms = lease_ms;
+	answer(request, (enum reply_code)atoi(id), "0000beef");
+	return 0;
+}
+
 static bool fake_may_connect(uid_t uid, const gid_t *groups, size_t n_groups, void *userdata _unused_)
 {
 	for (size_t i = 0; i < n_groups; i++)
@@ -250,6 +260,7 @@ static void serve(int control_fd, int ready_fd)
 		.run = fake_run,
 		.adopt = fake_adopt,
 		.command = fake_command,
+		.lease = fake_lease,
 		.may_connect = fake_may_connect,
 		.refused = fake_refused,
 	};

@@ -115,13 +115,14 @@ static void answer_body(sd_bus_message *reply, const char *types, const json_t *
 	append_value(reply, "b", json_array_get(value, 1));
 }
 
-/* The arguments: s b u and as are all that the API has. */
+/* The arguments: s b u t and as are all that the API has. */
 static json_t *read_args(sd_bus_message *m)
 {
 	json_t *args = json_array();
 	const char *contents, *s;
 	char type, **strings;
 	uint32_t u;
+	uint64_t t;
 	int b;
 
 	while (sd_bus_message_peek_type(m, &type, &contents) > 0) {
@@ -133,6 +134,8 @@ static json_t *read_args(sd_bus_message *m)
 			arg = json_boolean(b);
 		else if (type == 'u' && sd_bus_message_read(m, "u", &u) > 0)
 			arg = json_integer(u);
+		else if (type == 't' && sd_bus_message_read(m, "t", &t) > 0)
+			arg = json_integer((json_int_t)t);
 		else if (type == 'a' && sd_bus_message_read_strv(m, &strings) >= 0) {
 			arg = json_array();
 			for (char **i = strings; i && *i; i++) {

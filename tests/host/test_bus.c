@@ -81,6 +81,23 @@ Test(bus, commands_and_their_errors)
 	sd_bus_close_unref(client);
 }
 
+Test(bus, leases)
+{
+	const uint64_t month_ms = UINT64_C(30) * 86400 * 1000;
+	sd_bus *client = client_open();
+
+	cr_expect_str_eq(call_error(client, "Touch", "s", "0"), "");
+	cr_expect_eq(seen->lease_ms, BUS_LEASE_RENEW);
+	cr_expect_str_eq(call_error(client, "Lease", "st", "0", month_ms), "");
+	cr_expect_eq(seen->lease_ms, month_ms);
+	cr_expect_str_eq(call_error(client, "Lease", "st", "0", UINT64_C(0)), "");
+	cr_expect_eq(seen->lease_ms, 0);
+	cr_expect_str_eq(call_error(client, "Lease", "st", "0", month_ms + 1), GOV_ERROR_INVALID);
+	cr_expect_str_eq(call_error(client, "Lease", "st", "0", BUS_LEASE_RENEW), GOV_ERROR_INVALID);
+	cr_expect_eq(seen->lease_ms, 0);
+	sd_bus_close_unref(client);
+}
+
 Test(bus, values_are_what_the_contract_says)
 {
 	sd_bus *client = client_open();

@@ -36,6 +36,10 @@ static int body_runner(void)
 		return 2;
 	if (!streq(call_error(client, "Status", ""), GOV_ERROR_DENIED))
 		return 3;
+	/* Whether this agent is theirs is the core's decision. */
+	if (!streq(call_error(client, "Touch", "s", "0"), "") ||
+	    !streq(call_error(client, "Lease", "st", "0", UINT64_C(1000)), ""))
+		return 6;
 	if (!streq(call_error(client, "Subscribe", "b", 1), GOV_ERROR_DENIED))
 		return 4;
 	if (!streq(call_error(client, "Command", "ss", "kill", "0"), GOV_ERROR_DENIED))

@@ -39,7 +39,7 @@ class Arguments(GovctlTest):
 
     def test_help_needs_no_daemon(self):
         text = self.govctl("--help").stdout
-        for verb in ("status", "list", "show", "run", "adopt", "release", "touch", "freeze", "thaw", "stop", "kill",
+        for verb in ("status", "list", "show", "run", "adopt", "release", "touch", "lease", "freeze", "thaw", "stop", "kill",
                      "policy list", "policy show", "policy check", "policy test", "policy reload", "explain", "events",
                      "incidents", "doctor", "version"):
             self.assertRegex(text, rf"(?m)^  {verb}\b")
@@ -236,9 +236,19 @@ class Json(GovctlTest):
 class Command(GovctlTest):
     def test_returns_at_once_without_wait(self):
         self.serve(Command=a_string("1a2b3c4d"))
-        for verb in ("release", "touch", "freeze", "thaw", "stop", "kill"):
+        for verb in ("release", "freeze", "thaw", "stop", "kill"):
             self.assertEqual(self.govctl(verb, "1a").stdout, f"1a2b3c4d: {verb}\n")
             self.assertEqual(self.next_call()["args"], [verb, "1a"])
+        self.no_call()
+
+    def test_leases(self):
+        self.serve(Touch=a_string("1a2b3c4d"), Lease=a_string("1a2b3c4d"))
+        self.assertEqual(self.govctl("touch", "1a").stdout, "1a2b3c4d: touch\n")
+        self.assertEqual(self.next_call()["args"], ["1a"])
+        for time, ms in (("10min", 600000), ("0s", 0)):
+            self.assertEqual(self.govctl("lease", "1a", time).stdout, "1a2b3c4d: lease\n")
+            self.assertEqual(self.next_call()["args"], ["1a", ms])
+        self.assertIn("write a number and a unit", self.govctl("lease", "1a", "10", code=2).stderr)
         self.no_call()
 
     def test_wait_until_gone(self):

@@ -504,7 +504,7 @@ Test(step, frozen_agent_is_thawed_to_stop)
 	bot = place_bot(&world, 100, 7);
 	request = world_command(&world, COMMAND_FREEZE, bot);
 	EXPECT(&world, "freeze");
-	world_command(&world, COMMAND_TOUCH, bot);
+	world_command(&world, COMMAND_THAW, bot);
 	cr_assert_eq(world_action(&world, ACTION_REPLY, 0)->reply.code, REPLY_BUSY);
 	result.result.action = ACTION_FREEZE;
 	result.result.agent = bot;
