@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "act/internal.h"
@@ -65,7 +66,7 @@ int group_add(struct groups *groups, uint64_t agent, const char *name, int v2_fd
 	group->agent = agent;
 	group->cgroup_id = st.st_ino;
 	group->watch = -1;
-	group->home_fd = -EBADF;
+	group->home_fd = group->root_fd = -EBADF;
 	for (size_t i = 0; i < HIERARCHIES_V1; i++)
 		group->v1_fd[i] = -EBADF;
 	if (!text_copy(group->name, sizeof(group->name), name))
@@ -83,6 +84,14 @@ int group_add(struct groups *groups, uint64_t agent, const char *name, int v2_fd
 	return 0;
 }
 
+void group_set_root(struct group *group, pid_t pid, int pid_fd)
+{
+	close_p(&group->root_fd);
+	group->root_pid = pid;
+	/* Without it, its pid and start time have to do. */
+	group->root_fd = fcntl(pid_fd, F_DUPFD_CLOEXEC, 3);
+}
+
 void group_drop(struct groups *groups, struct group *group)
 {
 	while (group->tools)
@@ -93,6 +102,7 @@ void group_drop(struct groups *groups, struct group *group)
 		idmap_remove(&groups->by_agent, group->agent);
 	close_p(&group->v2_fd);
 	close_p(&group->home_fd);
+	close_p(&group->root_fd);
 	for (size_t i = 0; i < HIERARCHIES_V1; i++)
 		close_p(&group->v1_fd[i]);
 	free(group->nested_in);

@@ -12,13 +12,15 @@
 /* POLICY-ID, or govd-POLICY-ID.scope */
 #define GROUP_NAME_MAX (POLICY_NAME_MAX + AGENT_ID_SIZE + 16)
 
-/* One agent's group: about 180 bytes and at most 1 + HIERARCHIES_V1 descriptors. */
+/* One agent's group: about 190 bytes and at most 3 + HIERARCHIES_V1 descriptors. */
 struct group {
 	uint64_t agent;		     /* handle; 0: restored, and not yet named by anyone */
 	uint64_t cgroup_id;	     /* inode of the v2 directory */
 	uint64_t freeze_deadline_ns; /* CLOCK_MONOTONIC; a freeze is under way; 0: none */
 	int v2_fd;		     /* directory; -EBADF: removed */
 	int v1_fd[HIERARCHIES_V1];
+	int root_fd; /* pidfd of the root, from when it was placed or found; -EBADF: none */
+	pid_t root_pid;
 	int home_fd; /* `main`, see tool.h; -EBADF: the group itself */
 	struct tool_group *tools;
 	char *nested_in;   /* v2 path below the mount point of the group that it is in, NULL: the slice */
@@ -67,6 +69,8 @@ void group_path(const struct groups *groups, const struct group *group, char ret
 /* Whether a v2 path below the mount point is the group's or that of a group in it. */
 bool group_holds(const struct groups *groups, const struct group *group, const char *path);
 void group_drop(struct groups *groups, struct group *group);
+/* Keeps a pidfd of its root. pid_fd: a descriptor of the process that pid is. */
+void group_set_root(struct group *group, pid_t pid, int pid_fd);
 void groups_tell(struct groups *groups, const struct action *action, int error);
 /* The result of PLACE, when it is done. */
 void groups_tell_placed(struct groups *groups, uint64_t agent, pid_t pid, const char *origin);

@@ -143,6 +143,7 @@ static int place(struct groups *groups, const struct action *action, struct agen
 		return r;
 	}
 	group->is_occupied = true;
+	group_set_root(group, action->process.pid, pid_fd);
 	/* It may have ended before there was a watch. */
 	watch_check_soon(groups, group);
 	return 0;

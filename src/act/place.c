@@ -211,6 +211,7 @@ static int place(struct groups *groups, const struct action *action, struct grou
 		return r;
 	}
 	group->is_occupied = true;
+	group_set_root(group, action->process.pid, pid_fd);
 	*ret_group = group;
 	return 0;
 }

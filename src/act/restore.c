@@ -56,6 +56,15 @@ static void restore_v1(struct groups *groups, struct group *group)
 	}
 }
 
+static void restore_root(struct groups *groups, struct group *group, const struct agent *agent)
+{
+	uint64_t start_ticks = agent->root_start_ticks;
+	_cleanup_close_ int pid_fd = -EBADF;
+
+	if (process_open(&groups->guard, agent->root_pid, &start_ticks, &pid_fd) == 0)
+		group_set_root(group, agent->root_pid, pid_fd);
+}
+
 static int group_restore(struct groups *groups, const char *name, const char *nested_in, int *dir_fd,
 			 const struct saved *saved)
 {
@@ -87,6 +96,8 @@ static int group_restore(struct groups *groups, const char *name, const char *ne
 	agent.cgroup_id = group->cgroup_id;
 	group_path(groups, group, agent.cgroup);
 	found.root_lives = process_lives(agent.root_pid, agent.root_start_ticks);
+	if (found.root_lives)
+		restore_root(groups, group, &agent);
 	if (found.is_populated) {
 		r = watch_add(groups, group);
 	} else {

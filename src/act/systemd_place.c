@@ -90,6 +90,10 @@ static int place_adopt(struct groups *groups, struct request *request, int unit_
 	if (policy_has_tools(request->policy) && group_split(groups, group, request->policy) < 0)
 		groups->counts.degraded++;
 	group->is_occupied = true;
+	group_set_root(group, request->pid, request->pid_fd);
+	/* Reaped meanwhile: its pid may have been another process's already when systemd moved it. */
+	if (!process_is_there(request->pid_fd))
+		(void)!group_evict(groups, group, request->pid, request->start_ticks, request->origin);
 	/* It may have ended before there was a watch. */
 	watch_check_soon(groups, group);
 	return 0;

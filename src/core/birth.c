@@ -164,7 +164,8 @@ static struct kin find_kin(struct state *state, const struct proc *proc, uint64_
 	if (kin.agent && kin.agent->is_explicit && kin.agent->root_pid == proc->pid &&
 	    kin.agent->root_start_ticks == proc->start_ticks)
 		return kin;
-	if (state_has_verdict(state, released_id(proc->pid, proc->start_ticks)))
+	if (state_is_released(state, proc->pid, proc->start_ticks) ||
+	    state_has_verdict(state, released_id(proc->pid, proc->start_ticks)))
 		return kin;
 	/* What was released isn't a part of its lineage any more, either. */
 	if (!kin.agent)

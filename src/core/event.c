@@ -33,7 +33,9 @@ static const char *const event_names[EVENT_KINDS] = {
 	[EVENT_PRESSURE] = "pressure",
 	[EVENT_ENDING] = "ending",
 	[EVENT_RESTART] = "restart",
+	[EVENT_FREED] = "freed",
 	[EVENT_ORPHANED] = "orphaned",
+	[EVENT_TRACED] = "traced",
 	[EVENT_TICK] = "tick",
 };
 

@@ -41,7 +41,9 @@ enum event_kind {
 	EVENT_PRESSURE,	    /* how an agent's memory is: its watch has fired, or ACTION_PRESSURE */
 	EVENT_ENDING,	    /* govd ends: what was done for a while is taken back */
 	EVENT_RESTART,	    /* how often an agent was restarted, kept by an earlier govd */
+	EVENT_FREED,	    /* a process that was released under an earlier govd */
 	EVENT_ORPHANED,	    /* the process that has started an agent's root has ended */
+	EVENT_TRACED,	    /* whether an agent is being debugged, before a tick that may end it */
 	EVENT_TICK,	    /* the time asked for by ACTION_TIMER has come */
 	EVENT_KINDS,
 };
@@ -162,6 +164,7 @@ struct event {
 		} lost;
 		struct {
 			uint64_t slice_bytes; /* memory of all agents but nested ones; 0: not known */
+			uint64_t looked_ns;   /* of all who are due by then EVENT_TRACED has told; 0: by now */
 		} tick;
 		struct {
 			uint64_t agent;
@@ -199,8 +202,16 @@ struct event {
 			const struct restart *restart;
 		} restart;
 		struct {
+			pid_t pid;
+			uint64_t start_ticks;
+		} freed;
+		struct {
 			uint64_t agent;
 		} orphaned;
+		struct {
+			uint64_t agent;
+			pid_t tracer_pid; /* who traces one of its processes, and isn't one of them; 0: nobody */
+		} traced;
 		struct oom_view oom;
 		struct {
 			uint64_t agent;

@@ -250,7 +250,7 @@ void free_process(struct state *state, pid_t pid, uint64_t start_ticks, struct a
 {
 	struct action *action;
 
-	state_add_verdict(state, released_id(pid, start_ticks), 0);
+	state_set_released(state, pid, start_ticks);
 	/* One that is only observed lives on in the group that is let go. */
 	if (state_by_root(state, pid, start_ticks))
 		return;
@@ -259,6 +259,11 @@ void free_process(struct state *state, pid_t pid, uint64_t start_ticks, struct a
 		return;
 	action->process.pid = pid;
 	action->process.start_ticks = start_ticks;
+}
+
+void step_freed(struct state *state, const struct event *event, _unused_ struct actions *actions)
+{
+	state_set_released(state, event->freed.pid, event->freed.start_ticks);
 }
 
 void step_released(struct state *state, const struct event *event, struct actions *actions)
@@ -283,6 +288,8 @@ static void result_release(struct state *state, struct agent *agent, const struc
 	agent->is_releasing = false;
 	if (event->result.error) {
 		answer_request(agent, REPLY_FAILED, event->result.error, actions);
+		if (agent->state == AGENT_STOPPING)
+			set_deadline(state, agent, state->now_ns + KILL_RETRY_NS, actions);
 		return;
 	}
 	actions_add(actions, ACTION_UNPACE, agent);
@@ -301,6 +308,8 @@ static void result_freeze(struct state *state, struct agent *agent, const struct
 
 	if (!event->result.error && agent->state != AGENT_STOPPING && agent->state != AGENT_GONE)
 		agent->state = is_freeze ? AGENT_FROZEN : AGENT_ACTIVE;
+	if (!event->result.error && !is_freeze)
+		lifecycle_thawed(state, agent, actions);
 	if (event->result.error && is_freeze)
 		ladder_freeze_failed(state, agent);
 	if (agent->request)

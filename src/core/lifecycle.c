@@ -9,8 +9,8 @@
  */
 
 #define PROBATION_NS                                                                                                   \
-	(10 * NSEC_PER_SEC) /* of one that is to take another's place, where restart.min_uptime isn't given */
-#define CULL_MIN 4	    /* ends in a minute that are too few to be worth an alarm */
+	(10 * NSEC_PER_SEC)	     /* of one that is to take another's place, where restart.min_uptime isn't given */
+#define SPARE_NS (30 * NSEC_PER_SEC) /* after which one that is being debugged is looked at again */
 #define NEVER UINT64_MAX
 
 struct law {
@@ -53,13 +53,6 @@ static const struct law laws[] = {
 	[LAW_DUPLICATE] = {"lifecycle.per_key", INCIDENT_DUPLICATE, due_probation, end_duplicates, false},
 };
 
-static uint64_t law_due(const struct law *law, const struct agent *agent)
-{
-	uint64_t due_ns = law->due(agent);
-
-	return law->heeds_lease && due_ns != NEVER ? MAX2(due_ns, agent->lease_until_ns) : due_ns;
-}
-
 /* ---- who may be ended -------------------------------------------------------------------------------------------- */
 
 static bool is_ending(const struct agent *agent)
@@ -67,99 +60,23 @@ static bool is_ending(const struct agent *agent)
 	return agent->state == AGENT_STOPPING || agent->state == AGENT_GONE;
 }
 
-static struct cull *find_cull(const struct state *state, const char *policy)
+/* Who has frozen it wants it as it is. In a delay of its restart it doesn't run, and yet its parent may end. */
+static bool law_waits(const struct law *law, const struct agent *agent)
 {
-	return idmap_get(&state->culls, restart_id(&(struct restart_name){.policy = policy}));
+	if (agent->thaw_ns)
+		return law != &laws[LAW_ORPHAN];
+	return agent->state == AGENT_FROZEN && !agent->ladder.has_frozen;
 }
 
-static struct cull *get_cull(struct state *state, const char *policy)
+static uint64_t law_due(const struct law *law, const struct agent *agent)
 {
-	uint64_t id = restart_id(&(struct restart_name){.policy = policy});
-	struct cull *cull = idmap_get(&state->culls, id);
+	uint64_t due_ns = law->due(agent);
 
-	if (cull)
-		return cull;
-	cull = calloc(1, sizeof(*cull));
-	if (cull && idmap_put(&state->culls, id, cull) < 0) {
-		free(cull);
-		return NULL;
-	}
-	return cull;
-}
-
-static size_t recent_ends(struct cull *cull, uint64_t now_ns)
-{
-	uint64_t span = now_ns / CULL_SPAN_NS;
-	size_t sum = 0;
-
-	if (span - cull->span >= CULL_SPANS) {
-		memset(cull->ends, 0, sizeof(cull->ends));
-		cull->span = span;
-	}
-	while (cull->span < span)
-		cull->ends[++cull->span % CULL_SPANS] = 0;
-	for (size_t i = 0; i < CULL_SPANS; i++)
-		sum += cull->ends[i];
-	return sum;
-}
-
-static size_t count_living(const struct state *state, const char *policy)
-{
-	const struct agent *agent;
-	size_t cursor = 0, n = 0;
-
-	while ((agent = idmap_next(&state->by_handle, &cursor)))
-		n += !is_ending(agent) && streq(agent->policy->name, policy);
-	return n;
-}
-
-static void record_suspended(const struct agent *agent, size_t ended, size_t living, struct actions *actions)
-{
-	struct incident *incident =
-		record_agent(actions, INCIDENT_ALERT, NULL, (struct record_words){"bulk", "suspend", "done"});
-
-	if (!incident)
-		return;
-	text_copy(incident->policy, sizeof(incident->policy), agent->policy->name);
-	incident_add_number(incident, "ended_in_a_minute", ended);
-	incident_add_number(incident, "living", living);
-}
-
-/* Counts it as ended when it may be. */
-static bool may_end(struct state *state, const struct agent *agent, struct actions *actions)
-{
-	struct cull *cull = get_cull(state, agent->policy->name);
-	size_t ended, living;
-
-	if (!cull)
-		return false;
-	ended = recent_ends(cull, state->now_ns) + 1;
-	living = count_living(state, agent->policy->name);
-	if (!agent->policy->bulk && ended >= CULL_MIN && 2 * ended > living + ended - 1) {
-		cull->is_suspended = true;
-		record_suspended(agent, ended - 1, living, actions);
-		return false;
-	}
-	cull->ends[cull->span % CULL_SPANS]++;
-	return true;
-}
-
-bool lifecycle_is_suspended(const struct state *state, const struct policy *policy)
-{
-	const struct cull *cull = find_cull(state, policy->name);
-
-	return cull && cull->is_suspended;
-}
-
-bool lifecycle_resume(struct state *state, const struct policy *policy, struct actions *actions)
-{
-	struct cull *cull = find_cull(state, policy->name);
-
-	if (!cull || !cull->is_suspended)
-		return false;
-	*cull = (struct cull){0};
-	set_timer(state, state->now_ns, actions);
-	return true;
+	if (law_waits(law, agent))
+		return NEVER;
+	if (law->heeds_lease)
+		due_ns = MAX2(due_ns, agent->lease_until_ns);
+	return MAX2(due_ns, agent->tracer_pid ? agent->traced_ns + SPARE_NS : 0);
 }
 
 /* ---- the laws ---------------------------------------------------------------------------------------------------- */
@@ -180,6 +97,20 @@ static struct incident *record_end(struct state *state, struct agent *agent, con
 	return incident;
 }
 
+/* Whoever debugs it has it stopped: it looks idle, or hung, and is neither to be ended nor without need. */
+static void spare_traced(struct state *state, struct agent *agent, const struct law *law, struct actions *actions)
+{
+	unsigned bit = 1U << (law - laws);
+	struct incident *incident;
+
+	if (agent->laws_spared & bit)
+		return;
+	agent->laws_spared |= bit;
+	incident = record_end(state, agent, law, (struct record_words){law->rule, "stop", "refused"}, actions);
+	if (incident)
+		incident_add_number(incident, "traced_by_pid", (uint64_t)agent->tracer_pid);
+}
+
 static void end_by_law(struct state *state, struct agent *agent, const struct law *law, struct actions *actions)
 {
 	struct record_words words = {law->rule, "stop", "done"};
@@ -191,7 +122,10 @@ static void end_by_law(struct state *state, struct agent *agent, const struct la
 		words = (struct record_words){law->rule, "would-stop", "observed"};
 	else if (agent->policy->protect)
 		words.result = "refused";
-	else if (!may_end(state, agent, actions))
+	else if (agent->tracer_pid) {
+		spare_traced(state, agent, law, actions);
+		return;
+	} else if (!cull_may_end(state, agent, actions))
 		return;
 	agent->laws_done |= bit;
 	record_end(state, agent, law, words, actions);
@@ -241,8 +175,11 @@ static void end_duplicates(struct state *state, struct agent *agent, const struc
 		unsigned done = oldest->laws_done;
 
 		end_by_law(state, oldest, law, actions);
-		if (oldest->laws_done == done)
-			return;
+		if (oldest->laws_done != done)
+			continue;
+		if (oldest->tracer_pid)
+			agent->probation_ns = state->now_ns + SPARE_NS;
+		return;
 	}
 }
 
@@ -259,10 +196,10 @@ uint64_t lifecycle_due(const struct state *state, const struct agent *agent)
 	return due_ns;
 }
 
-void lifecycle_tick(struct state *state, struct agent *agent, struct actions *actions)
+void lifecycle_tick(struct state *state, struct agent *agent, uint64_t law_ns, struct actions *actions)
 {
 	for (size_t i = 0; i < ELEMENTSOF(laws) && !is_ending(agent); i++)
-		if (!(agent->laws_done & 1U << i) && law_due(&laws[i], agent) <= state->now_ns)
+		if (!(agent->laws_done & 1U << i) && law_due(&laws[i], agent) <= law_ns)
 			laws[i].act(state, agent, &laws[i], actions);
 }
 
@@ -284,10 +221,17 @@ static void duplicate_alert(struct state *state, struct agent *agent, const char
 		   (struct record_words){rule, "alert", "done"}, actions);
 }
 
+/* For how long one must have run to take another's place. */
+static uint64_t probation_of(const struct agent *agent)
+{
+	uint64_t min_uptime_ns = agent->policy->restart.min_uptime_ns;
+
+	return min_uptime_ns ? min_uptime_ns : PROBATION_NS;
+}
+
 static void check_one(struct state *state, struct agent *agent, struct actions *actions)
 {
 	const struct policy_lifecycle *lifecycle = &agent->policy->lifecycle;
-	uint64_t probation_ns = agent->policy->restart.min_uptime_ns;
 	size_t n;
 
 	oldest_of_key(state, agent, &n);
@@ -302,7 +246,7 @@ static void check_one(struct state *state, struct agent *agent, struct actions *
 		break;
 	case POLICY_DUPLICATE_STOP_OLD:
 		/* Not before the new one has shown that it lives: else nobody might be left. */
-		agent->probation_ns = state->now_ns + (probation_ns ? probation_ns : PROBATION_NS);
+		agent->probation_ns = state->now_ns + probation_of(agent);
 		break;
 	}
 }
@@ -326,7 +270,7 @@ static void check_count(struct state *state, struct agent *agent, struct actions
 	static const struct law law = {.rule = "lifecycle.max_agents", .kind = INCIDENT_DUPLICATE};
 
 	if (!lifecycle->max_agents || is_ending(agent) ||
-	    count_living(state, agent->policy->name) <= lifecycle->max_agents)
+	    state_count_living(state, agent->policy->name) <= lifecycle->max_agents)
 		return;
 	if (lifecycle->on_duplicate == POLICY_DUPLICATE_STOP_NEW)
 		end_by_law(state, agent, &laws[LAW_DUPLICATE], actions);
@@ -359,6 +303,63 @@ void lifecycle_change(struct state *state, struct agent *agent, struct actions *
 	agent->laws_done = 0;
 	watch_parent(agent, actions);
 	rearm(state, agent, actions);
+}
+
+void lifecycle_thawed(struct state *state, struct agent *agent, struct actions *actions)
+{
+	/* Frozen it has shown nothing. */
+	if (agent->probation_ns)
+		agent->probation_ns = state->now_ns + probation_of(agent);
+	rearm(state, agent, actions);
+}
+
+/* Whom a tick at this time may end: those that are due, and those whose place one of their key may take. */
+static bool is_endangered(const struct state *state, const struct agent *agent, uint64_t at_ns, bool by_others)
+{
+	const struct agent *other;
+	size_t cursor = 0;
+
+	if (is_ending(agent) || !agent->is_placed)
+		return false;
+	if (lifecycle_due(state, agent) <= at_ns)
+		return true;
+	while (by_others && (other = idmap_next(&state->by_handle, &cursor)))
+		if (other != agent && is_same_key(other, agent) && lifecycle_due(state, other) <= at_ns)
+			return true;
+	return false;
+}
+
+const struct agent *state_endangered_next(const struct state *state, uint64_t at_ns, size_t *cursor)
+{
+	const struct agent *agent;
+	bool by_others = false;
+	size_t all = 0;
+
+	while (!by_others && (agent = idmap_next(&state->by_handle, &all)))
+		by_others = agent->probation_ns && lifecycle_due(state, agent) <= at_ns;
+	while ((agent = idmap_next(&state->by_handle, cursor)))
+		if (is_endangered(state, agent, at_ns, by_others))
+			return agent;
+	return NULL;
+}
+
+void step_traced(struct state *state, const struct event *event, struct actions *actions)
+{
+	struct agent *agent = state_get(state, event->traced.agent);
+
+	if (!agent || agent->is_observed || agent->policy->protect || is_ending(agent))
+		return;
+	agent->tracer_pid = event->traced.tracer_pid;
+	agent->traced_ns = state->now_ns;
+	if (!agent->tracer_pid) {
+		agent->laws_spared = 0;
+		return;
+	}
+	for (size_t i = 0; i < ELEMENTSOF(laws); i++)
+		if (laws[i].act == end_by_law && !(agent->laws_done & 1U << i) && !law_waits(&laws[i], agent) &&
+		    laws[i].due(agent) <= state->now_ns &&
+		    (!laws[i].heeds_lease || agent->lease_until_ns <= state->now_ns))
+			spare_traced(state, agent, &laws[i], actions);
 }
 
 void step_orphaned(struct state *state, const struct event *event, struct actions *actions)

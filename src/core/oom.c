@@ -69,6 +69,9 @@ static enum oom_part part_of(const struct oom_view *oom, const struct agent *age
 
 	if (agent->is_observed || agent->policy->protect)
 		return OOM_VICTIM;
+	/* By its mark alone it may be one that was let out, as what is protected is. */
+	if (agent->is_releasing || oom->victim.owner != agent->cgroup_id)
+		return OOM_VICTIM;
 	/* Its own limit ends a tool and nothing else. */
 	if (tool && (oom->limit == OOM_LIMIT_TOOL || on_oom == POLICY_OOM_KILL_TOOL))
 		return OOM_TOOL;

@@ -12,7 +12,10 @@ struct state *state_new(uint64_t seed)
 	state->seed = seed;
 	state->timer_ns = UINT64_MAX;
 	state->verdicts = calloc(STATE_VERDICTS_MAX, sizeof(*state->verdicts));
-	if (!state->verdicts) {
+	state->released = calloc(STATE_RELEASED_MAX, sizeof(*state->released));
+	if (!state->verdicts || !state->released) {
+		free(state->verdicts);
+		free(state->released);
 		free(state);
 		return NULL;
 	}
@@ -55,6 +58,8 @@ struct state *state_free(struct state *state)
 	idmap_done(&state->verdict_of);
 	free_all(&state->restarts);
 	free_all(&state->culls);
+	idmap_done(&state->released_at);
+	free(state->released);
 	free(state->verdicts);
 	policy_set_unref(state->set);
 	free(state);
@@ -93,6 +98,43 @@ void state_add_verdict(struct state *state, uint64_t id, uint64_t alias)
 		verdict->id = 0;
 	else
 		state->n_verdicts++;
+}
+
+void state_set_released(struct state *state, pid_t pid, uint64_t start_ticks)
+{
+	uint64_t *slot = &state->released[state->n_released % STATE_RELEASED_MAX];
+	uint64_t id = released_id(pid, start_ticks);
+
+	if (idmap_get(&state->released_at, id))
+		return;
+	if (*slot)
+		idmap_remove(&state->released_at, *slot);
+	*slot = id;
+	if (idmap_put(&state->released_at, id, slot) < 0)
+		*slot = 0;
+	else
+		state->n_released++;
+	state->restarts_changed++;
+}
+
+bool state_released_next(const struct state *state, size_t *cursor, pid_t *ret_pid, uint64_t *ret_start_ticks)
+{
+	uint64_t id;
+
+	while (*cursor < STATE_RELEASED_MAX) {
+		id = state->released[(*cursor)++];
+		if (!id)
+			continue;
+		*ret_pid = (pid_t)(id >> RELEASED_TICKS_BITS & RELEASED_PID_MASK);
+		*ret_start_ticks = id & RELEASED_TICKS_MASK;
+		return true;
+	}
+	return false;
+}
+
+bool state_is_released(const struct state *state, pid_t pid, uint64_t start_ticks)
+{
+	return idmap_get(&state->released_at, released_id(pid, start_ticks));
 }
 
 struct agent *state_by_mark(const struct state *state, uint64_t mark)

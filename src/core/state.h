@@ -38,6 +38,11 @@ struct state {
 	struct verdict *verdicts;
 	uint64_t n_verdicts; /* ever made */
 	struct idmap verdict_of;
+	/* released_id() of the newest STATE_RELEASED_MAX that were let go for good, oldest overwritten: apart from the
+	 * verdicts, as any number of execs must not make them forgotten. */
+	uint64_t *released;
+	uint64_t n_released; /* ever */
+	struct idmap released_at;
 	/* Ended in this step: freed at the next. */
 	struct agent *ended;
 	uint64_t lost_execs, lost_forks, lost_exits; /* since the last census */
@@ -50,7 +55,7 @@ struct state {
 	uint64_t strangers_missed; /* storms of more, since it was recorded */
 	struct idmap culls;	   /* of policies, by restart_id() of their names -> struct cull, owned */
 	struct idmap restarts;	   /* id -> struct restart, owned */
-	uint64_t restarts_changed; /* counts up: what the edges keep on disk is old */
+	uint64_t restarts_changed; /* counts up: what the edges keep on disk is old; also of who is released */
 	uint64_t restarts_missed;  /* lives that couldn't be counted: too many agents */
 	uint64_t full_told_ns;	   /* when ALERT for STATE_AGENTS_MAX was recorded last */
 	struct emergency emergency;
@@ -59,10 +64,15 @@ struct state {
 /* Marks that the core gives to roots, with the agent's handle; the kernel's own count up from 1. */
 #define MARK_OF_CORE (UINT64_C(1) << 62)
 
-/* The identity of a process as one number, apart from marks by its highest bit. */
+/* The identity of a process as one number, apart from marks by its highest bit: 22 bits of pid (PID_MAX_LIMIT) and 40
+ * of ticks, which are 348 years. */
+#define RELEASED_TICKS_BITS 40
+#define RELEASED_TICKS_MASK ((UINT64_C(1) << RELEASED_TICKS_BITS) - 1)
+#define RELEASED_PID_MASK ((UINT64_C(1) << 22) - 1)
 static inline uint64_t released_id(pid_t pid, uint64_t start_ticks)
 {
-	return UINT64_C(1) << 63 | (uint64_t)(uint32_t)pid << 40 | (start_ticks & ((UINT64_C(1) << 40) - 1));
+	return UINT64_C(1) << 63 | ((uint64_t)pid & RELEASED_PID_MASK) << RELEASED_TICKS_BITS |
+	       (start_ticks & RELEASED_TICKS_MASK);
 }
 
 uint64_t state_random(struct state *state);
@@ -75,6 +85,9 @@ struct agent *state_by_root(const struct state *state, pid_t pid, uint64_t start
 struct agent *state_living_key(const struct state *state, const char *policy, const char *key);
 bool state_has_verdict(const struct state *state, uint64_t id);
 void state_add_verdict(struct state *state, uint64_t id, uint64_t alias);
+/* For good: only a command takes it again. */
+void state_set_released(struct state *state, pid_t pid, uint64_t start_ticks);
+bool state_is_released(const struct state *state, pid_t pid, uint64_t start_ticks);
 
 /* A new agent with id and handle, in all indexes that its fields name; NULL: too many, or no memory. Takes a reference
  * of policy. */
@@ -150,7 +163,15 @@ void lifecycle_begin(struct state *state, struct agent *agent, struct actions *a
 void lifecycle_change(struct state *state, struct agent *agent, struct actions *actions);
 /* When lifecycle_tick() is due; UINT64_MAX: never. */
 uint64_t lifecycle_due(const struct state *state, const struct agent *agent);
-void lifecycle_tick(struct state *state, struct agent *agent, struct actions *actions);
+/* law_ns: up to when it is known who is being debugged. */
+void lifecycle_tick(struct state *state, struct agent *agent, uint64_t law_ns, struct actions *actions);
+/* It has been frozen, and runs now. */
+void lifecycle_thawed(struct state *state, struct agent *agent, struct actions *actions);
+void step_traced(struct state *state, const struct event *event, struct actions *actions);
+/* cull.c: counts it as ended when it may be; else its policy is suspended. */
+bool cull_may_end(struct state *state, const struct agent *agent, struct actions *actions);
+/* Agents of a policy that aren't being ended. */
+size_t state_count_living(const struct state *state, const char *policy);
 bool lifecycle_is_suspended(const struct state *state, const struct policy *policy);
 /* False: it wasn't suspended. */
 bool lifecycle_resume(struct state *state, const struct policy *policy, struct actions *actions);
@@ -176,6 +197,7 @@ void step_policies(struct state *state, const struct event *event, struct action
 /* life.c: results, ends */
 /* For good: the scan doesn't take it again, and what it forks isn't of the lineage whose mark it may have inherited. */
 void free_process(struct state *state, pid_t pid, uint64_t start_ticks, struct actions *actions);
+void step_freed(struct state *state, const struct event *event, struct actions *actions);
 void step_released(struct state *state, const struct event *event, struct actions *actions);
 void step_exit(struct state *state, const struct event *event, struct actions *actions);
 void step_empty(struct state *state, const struct event *event, struct actions *actions);

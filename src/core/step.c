@@ -39,7 +39,9 @@ void step(struct state *state, const struct event *event, struct actions *action
 		[EVENT_PRESSURE] = step_pressure,
 		[EVENT_ENDING] = step_ending,
 		[EVENT_RESTART] = step_restart,
+		[EVENT_FREED] = step_freed,
 		[EVENT_ORPHANED] = step_orphaned,
+		[EVENT_TRACED] = step_traced,
 	};
 
 	actions->n = 0;

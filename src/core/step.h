@@ -13,7 +13,9 @@
  */
 
 #define STATE_AGENTS_MAX 4096
-#define STATE_VERDICTS_MAX 8192 /* marks and processes that are remembered as nobody's, or as released */
+#define STATE_VERDICTS_MAX 8192 /* marks and processes that are remembered as nobody's */
+
+#define STATE_RELEASED_MAX 8192 /* processes that somebody has released */
 
 #define STATE_RESTARTS_MAX 4096 /* agents whose lives are counted, living or not */
 
@@ -35,7 +37,9 @@ const struct policy_set *state_policies(const struct state *state);
 size_t state_agent_count(const struct state *state);
 const struct agent *state_agent_next(const struct state *state, size_t *cursor);
 const struct agent *state_agent_by_handle(const struct state *state, uint64_t handle);
-/* What is counted of restarts; and a number that grows with each change of it. */
+/* Who was released for good. The cursor begins with 0; false: there is no more. */
+bool state_released_next(const struct state *state, size_t *cursor, pid_t *ret_pid, uint64_t *ret_start_ticks);
+/* What is counted of restarts; and a number that grows with each change of it, and of who is released. */
 const struct restart *state_restart_next(const struct state *state, size_t *cursor);
 uint64_t state_restart_changes(const struct state *state);
 /* The agent whose group has this id, or whose root it is (0 and -1: not asked); NULL: none. */
@@ -47,6 +51,8 @@ bool agent_reaches_cap(const struct agent *agent, uint64_t *ret_at_ns);
 const char *agent_cap_key(const struct agent *agent);
 /* Up to which mark, at most this one, all lineages are where they belong: those that are being placed aren't. */
 uint64_t state_settled(const struct state *state, uint64_t mark);
+/* Whom EVENT_TICK at this time may end. They are looked at before it: EVENT_TRACED. */
+const struct agent *state_endangered_next(const struct state *state, uint64_t at_ns, size_t *cursor);
 /* When the next EVENT_HOST is wanted; UINT64_MAX: never. */
 uint64_t state_next_look_ns(const struct state *state);
 struct emergency_view {

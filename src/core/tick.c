@@ -32,7 +32,8 @@ static void agent_deadline(struct state *state, struct agent *agent, struct acti
 		actions_add(actions, ACTION_REMOVE, agent);
 		return;
 	}
-	if (agent->state == AGENT_STOPPING)
+	/* What is being let go isn't ended any more: its policy only observes by now. */
+	if (agent->state == AGENT_STOPPING && !agent->is_releasing)
 		kill_agent(state, agent, actions);
 }
 
@@ -57,6 +58,7 @@ static uint64_t agent_next_ns(const struct state *state, const struct agent *age
 
 void step_tick(struct state *state, const struct event *event, struct actions *actions)
 {
+	uint64_t law_ns = event->tick.looked_ns ? event->tick.looked_ns : state->now_ns;
 	uint64_t next_ns = UINT64_MAX;
 	struct action *action;
 	struct agent *agent;
@@ -77,8 +79,8 @@ void step_tick(struct state *state, const struct event *event, struct actions *a
 		if ((agent->thaw_ns && agent->thaw_ns <= state->now_ns) ||
 		    (agent->refuse_ns && agent->refuse_ns <= state->now_ns))
 			backoff_due(state, agent, actions);
-		if (lifecycle_due(state, agent) <= state->now_ns)
-			lifecycle_tick(state, agent, actions);
+		if (lifecycle_due(state, agent) <= law_ns)
+			lifecycle_tick(state, agent, law_ns, actions);
 		next_ns = MIN2(next_ns, tools_tick(state, agent, actions));
 	}
 	/* What was done to one may have set the time of another. */

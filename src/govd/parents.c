@@ -37,14 +37,21 @@ static int on_end(_unused_ sd_event_source *source, _unused_ int fd, _unused_ ui
 	return 0;
 }
 
-/* As long as the root has this parent, the pid can't have become another's. */
-static bool is_parent(struct manager *manager, const struct action *action)
+/*
+ * 1: the root has this parent, and as long as that holds its pid can't have become another's; 0: it has another one.
+ * -ESRCH: the root has ended, which is told by itself; or another error, which says nothing of the parent.
+ */
+static int is_parent(struct manager *manager, const struct action *action)
 {
 	const struct agent *agent = action->agent;
 	struct proc proc;
+	int r = procfs_read(manager->procfs, agent->root_pid, &proc);
 
-	return procfs_read(manager->procfs, agent->root_pid, &proc) == 0 &&
-	       proc.start_ticks == agent->root_start_ticks && proc.ppid == action->process.pid;
+	if (r < 0)
+		return r;
+	if (proc.start_ticks != agent->root_start_ticks)
+		return -ESRCH;
+	return proc.ppid == action->process.pid;
 }
 
 static int watch(struct parent *parent, int fd)
@@ -61,26 +68,27 @@ static int watch(struct parent *parent, int fd)
 
 void parents_watch(struct manager *manager, const struct action *action)
 {
-	int fd = pidfd_open(action->process.pid, 0);
+	_cleanup_close_ int fd = pidfd_open(action->process.pid, 0);
+	int r = fd < 0 ? -errno : 0;
 	struct parent *parent;
 
 	parents_forget(manager, action->agent->handle);
-	/* What ends right now is told by the root's own end, or has left an orphan already. */
-	if (fd < 0 || !is_parent(manager, action)) {
-		if (fd >= 0)
-			close(fd);
+	if (r == 0)
+		r = is_parent(manager, action);
+	/* It has ended, and its pid may be another's. */
+	if (r == 0 || (fd < 0 && r == -ESRCH)) {
 		tell_orphaned(manager, action->agent->handle);
 		return;
 	}
-	parent = calloc(1, sizeof(*parent));
+	/* Without descriptors, or memory, nothing is known of it: that makes nobody an orphan. */
+	parent = r == 1 ? calloc(1, sizeof(*parent)) : NULL;
 	if (!parent) {
-		close(fd);
-		manager->counts.actions_failed++;
+		manager->counts.actions_failed += r != -ESRCH;
 		return;
 	}
 	parent->manager = manager;
 	parent->agent = action->agent->handle;
-	if (watch(parent, fd) < 0) {
+	if (watch(parent, TAKE_FD(fd)) < 0) {
 		parent_free(parent);
 		manager->counts.actions_failed++;
 	}

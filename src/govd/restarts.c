@@ -7,7 +7,8 @@
 #include "base/text.h"
 #include "govd/manager.h"
 
-/* Counts of restarts on disk, so that a crash loop doesn't begin anew with each govd. */
+/* Counts of restarts on disk, so that a crash loop doesn't begin anew with each govd; and who was released, so that the
+ * next govd doesn't take it again. */
 
 #define SAVE_AFTER_US UINT64_C(1000000) /* changes in one second are written once */
 
@@ -20,7 +21,9 @@ static int write_all(const struct manager *manager, FILE *file)
 {
 	const struct restart *restart;
 	char boot[RESTARTS_BOOT_MAX];
+	uint64_t start_ticks;
 	size_t cursor = 0;
+	pid_t pid;
 	int r;
 
 	r = restarts_boot_id(boot);
@@ -29,6 +32,9 @@ static int write_all(const struct manager *manager, FILE *file)
 	restarts_write_head(file, boot);
 	while ((restart = state_restart_next(manager->state, &cursor)))
 		restarts_write(file, restart, manager_now_ns());
+	cursor = 0;
+	while (state_released_next(manager->state, &cursor, &pid, &start_ticks))
+		restarts_write_released(file, pid, start_ticks);
 	return fflush(file) != 0 || ferror(file) ? -EIO : 0;
 }
 
@@ -108,16 +114,32 @@ static bool read_line(FILE *file, char line[static RESTARTS_LINE_MAX])
 	return true;
 }
 
+static void load_released(struct manager *manager, pid_t pid, uint64_t start_ticks)
+{
+	struct event event = {.kind = EVENT_FREED};
+	uint64_t now_ticks;
+
+	event.freed.pid = pid;
+	event.freed.start_ticks = start_ticks;
+	/* Those that have ended meanwhile are forgotten. */
+	if (procfs_start_ticks(pid, &now_ticks) == 0 && now_ticks == start_ticks)
+		manager_dispatch(manager, &event);
+}
+
 static void load_lines(struct manager *manager, FILE *file, char *line)
 {
 	struct event event = {.kind = EVENT_RESTART};
 	struct restart restart;
+	uint64_t start_ticks;
 	size_t bad = 0;
+	pid_t pid;
 
 	event.restart.restart = &restart;
 	while (read_line(file, line)) {
 		if (restarts_parse(line, &restart) == 0)
 			manager_dispatch(manager, &event);
+		else if (restarts_parse_released(line, &pid, &start_ticks) == 0)
+			load_released(manager, pid, start_ticks);
 		else
 			bad++;
 	}

@@ -185,11 +185,30 @@ static int on_groups(_unused_ sd_event_source *source, _unused_ int fd, _unused_
 
 /* ---- time ---- */
 
+/* Of all whom the tick may end. Returns the time up to which those are known that are due. */
+static uint64_t look_for_debuggers(struct manager *manager)
+{
+	struct event event = {.kind = EVENT_TRACED};
+	uint64_t now_ns = manager_now_ns();
+	const struct agent *agent;
+	size_t cursor = 0;
+
+	while ((agent = state_endangered_next(manager->state, now_ns, &cursor))) {
+		event.traced.agent = agent->handle;
+		event.traced.tracer_pid = groups_tracer(manager->groups, agent->handle);
+		manager_dispatch(manager, &event);
+	}
+	return now_ns;
+}
+
 static int on_tick(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
 	struct manager *manager = userdata;
 	struct event event = {.kind = EVENT_TICK, .tick.slice_bytes = groups_slice_bytes(manager->groups)};
 
+	/* Who has ended by now doesn't take anybody's place, and needn't be ended. */
+	manager_read_ring(manager);
+	event.tick.looked_ns = look_for_debuggers(manager);
 	manager_dispatch(manager, &event);
 	return 0;
 }

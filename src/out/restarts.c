@@ -7,7 +7,10 @@
 #include "base/file.h"
 #include "base/text.h"
 
+#define RELEASED "released"
 #define MAGIC "govd-restarts1"
+#define PID_MAX ((UINT64_C(1) << 22) - 1) /* PID_MAX_LIMIT, include/linux/threads.h */
+#define TICKS_MAX ((UINT64_C(1) << 40) - 1)
 
 int restarts_boot_id(char ret_boot[static RESTARTS_BOOT_MAX])
 {
@@ -35,6 +38,11 @@ void restarts_write(FILE *file, const struct restart *restart, uint64_t now_ns)
 	for (size_t i = 0; i < restart->n_crashes; i++)
 		fprintf(file, " %" PRIu64, restart->crash_ns[i]);
 	fputc('\n', file);
+}
+
+void restarts_write_released(FILE *file, pid_t pid, uint64_t start_ticks)
+{
+	fprintf(file, RELEASED " %d %" PRIu64 "\n", (int)pid, start_ticks);
 }
 
 bool restarts_is_head(const char *line, const char *boot)
@@ -113,5 +121,22 @@ int restarts_parse(const char *line, struct restart *ret_restart)
 	    parse_exit(next_field(&rest), &restart) < 0 || parse_crashes(&rest, &restart) < 0)
 		return -EINVAL;
 	*ret_restart = restart;
+	return 0;
+}
+
+int restarts_parse_released(const char *line, pid_t *ret_pid, uint64_t *ret_start_ticks)
+{
+	char copy[64], *rest = copy;
+	uint64_t pid, ticks;
+	const char *word;
+
+	if (!text_copy(copy, sizeof(copy), line))
+		return -EINVAL;
+	word = next_field(&rest);
+	if (!word || !streq(word, RELEASED) || parse_number(next_field(&rest), 10, PID_MAX, &pid) < 0 || pid < 2 ||
+	    parse_number(next_field(&rest), 10, TICKS_MAX, &ticks) < 0 || rest)
+		return -EINVAL;
+	*ret_pid = (pid_t)pid;
+	*ret_start_ticks = ticks;
 	return 0;
 }

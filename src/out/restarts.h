@@ -9,7 +9,8 @@
 /*
  * What core/restart.h counts, in a file: `govd-restarts1 BOOT`, then for each agent `ID POLICY STARTS USED DELAYED EXIT
  * CRASH...`, separated by one space. ID is hexadecimal, times are nanoseconds of that boot's CLOCK_MONOTONIC, EXIT is
- * as wait(2) has it or `-`. Of another boot all of it is void.
+ * as wait(2) has it or `-`. And for each process that was released `released PID START`, START in ticks. Of another
+ * boot all of it is void.
  */
 
 #define RESTARTS_FILE "restarts"
@@ -25,5 +26,9 @@ void restarts_write(FILE *file, const struct restart *restart, uint64_t now_ns);
 bool restarts_is_head(const char *line, const char *boot);
 /* -EINVAL: not what restarts_write() writes. */
 int restarts_parse(const char *line, struct restart *ret_restart) _must_check_;
+
+/* A process that was released for good: another kind of line. */
+void restarts_write_released(FILE *file, pid_t pid, uint64_t start_ticks);
+int restarts_parse_released(const char *line, pid_t *ret_pid, uint64_t *ret_start_ticks) _must_check_;
 
 #endif

@@ -11,12 +11,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char line[RESTARTS_LINE_MAX], written[RESTARTS_LINE_MAX];
 	struct restart restart, again;
+	uint64_t start_ticks;
+	pid_t pid;
 	FILE *file;
 
 	if (size >= sizeof(line) || memchr(data, '\0', size) || memchr(data, '\n', size))
 		return 0;
 	memcpy(line, data, size);
 	line[size] = '\0';
+	if (restarts_parse_released(line, &pid, &start_ticks) == 0)
+		assert(pid > 1 && restarts_parse(line, &restart) < 0);
 	if (restarts_parse(line, &restart) < 0)
 		return 0;
 	assert(restart.id && *restart.policy && restart.n_crashes <= RESTART_CRASHES_MAX);

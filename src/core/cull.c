@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "core/state.h"
+
+#include "base/text.h"
+
+/* How many of its agents a policy has ended lately: one that would end most of them is suspended. */
+
+#define CULL_MIN 4 /* ends in a minute that are too few to be worth an alarm */
+
+static struct cull *find_cull(const struct state *state, const char *policy)
+{
+	return idmap_get(&state->culls, restart_id(&(struct restart_name){.policy = policy}));
+}
+
+static struct cull *get_cull(struct state *state, const char *policy)
+{
+	uint64_t id = restart_id(&(struct restart_name){.policy = policy});
+	struct cull *cull = idmap_get(&state->culls, id);
+
+	if (cull)
+		return cull;
+	cull = calloc(1, sizeof(*cull));
+	if (cull && idmap_put(&state->culls, id, cull) < 0) {
+		free(cull);
+		return NULL;
+	}
+	return cull;
+}
+
+static size_t recent_ends(struct cull *cull, uint64_t now_ns)
+{
+	uint64_t span = now_ns / CULL_SPAN_NS;
+	size_t sum = 0;
+
+	if (span - cull->span >= CULL_SPANS) {
+		memset(cull->ends, 0, sizeof(cull->ends));
+		cull->span = span;
+	}
+	while (cull->span < span)
+		cull->ends[++cull->span % CULL_SPANS] = 0;
+	for (size_t i = 0; i < CULL_SPANS; i++)
+		sum += cull->ends[i];
+	return sum;
+}
+
+size_t state_count_living(const struct state *state, const char *policy)
+{
+	const struct agent *agent;
+	size_t cursor = 0, n = 0;
+
+	while ((agent = idmap_next(&state->by_handle, &cursor)))
+		n += agent->state != AGENT_STOPPING && agent->state != AGENT_GONE && streq(agent->policy->name, policy);
+	return n;
+}
+
+static void record_suspended(const struct agent *agent, size_t ended, size_t living, struct actions *actions)
+{
+	struct incident *incident =
+		record_agent(actions, INCIDENT_ALERT, NULL, (struct record_words){"bulk", "suspend", "done"});
+
+	if (!incident)
+		return;
+	text_copy(incident->policy, sizeof(incident->policy), agent->policy->name);
+	incident_add_number(incident, "ended_in_a_minute", ended);
+	incident_add_number(incident, "living", living);
+}
+
+/* Counts it as ended when it may be. */
+bool cull_may_end(struct state *state, const struct agent *agent, struct actions *actions)
+{
+	struct cull *cull = get_cull(state, agent->policy->name);
+	size_t ended, living;
+
+	if (!cull || cull->is_suspended)
+		return false;
+	ended = recent_ends(cull, state->now_ns) + 1;
+	living = state_count_living(state, agent->policy->name);
+	if (!agent->policy->bulk && ended >= CULL_MIN && 2 * ended > living + ended - 1) {
+		cull->is_suspended = true;
+		record_suspended(agent, ended - 1, living, actions);
+		return false;
+	}
+	cull->ends[cull->span % CULL_SPANS]++;
+	return true;
+}
+
+bool lifecycle_is_suspended(const struct state *state, const struct policy *policy)
+{
+	const struct cull *cull = find_cull(state, policy->name);
+
+	return cull && cull->is_suspended;
+}
+
+bool lifecycle_resume(struct state *state, const struct policy *policy, struct actions *actions)
+{
+	struct cull *cull = find_cull(state, policy->name);
+
+	if (!cull || !cull->is_suspended)
+		return false;
+	*cull = (struct cull){0};
+	set_timer(state, state->now_ns, actions);
+	return true;
+}
