@@ -39,7 +39,8 @@ static uint64_t due_orphan(const struct agent *agent)
 
 static uint64_t due_probation(const struct agent *agent)
 {
-	return agent->probation_ns ? agent->probation_ns : NEVER;
+	/* Without its root it isn't what it was to be, though something may be left of it. */
+	return agent->probation_ns && agent->has_root ? agent->probation_ns : NEVER;
 }
 
 static void end_by_law(struct state *state, struct agent *agent, const struct law *law, struct actions *actions);

@@ -46,6 +46,9 @@ static const struct shape_field policy_fields[] = {
 	{"name", NULL}, {"file", NULL}, {"mode", NULL}, {"agents", NULL}, {"state", NULL}, {"error", NULL},
 };
 
+static const struct shape_field reasons_fields[] = {{"pid", NULL}, {"policy", NULL}, {"policies", NULL}};
+
+const struct shape shape_reasons = SHAPE(reasons_fields);
 const struct shape shape_status = SHAPE(status_fields);
 const struct shape shape_agent = SHAPE(agent_fields);
 const struct shape shape_agent_full = SHAPE(agent_full_fields);

@@ -18,7 +18,7 @@ struct shape {
 	size_t n;
 };
 
-extern const struct shape shape_status, shape_agent, shape_agent_full, shape_policy;
+extern const struct shape shape_status, shape_agent, shape_agent_full, shape_policy, shape_reasons;
 
 /* A new object: the promised fields in their order, then what else govd told. NULL on ENOMEM. */
 json_t *shape_fill(const struct shape *shape, const json_t *object);

@@ -68,7 +68,7 @@ int verb_policy_check(const struct context *context)
 int verb_policy_test(const struct context *context)
 {
 	_cleanup_(client_closep) struct client *client = NULL;
-	_cleanup_(json_decrefp) json_t *answer = NULL;
+	_cleanup_(json_decrefp) json_t *answer = NULL, *filled = NULL;
 	uint32_t pid;
 
 	if (pid_parse(context->args[0], &pid) < 0) {
@@ -77,8 +77,9 @@ int verb_policy_test(const struct context *context)
 	}
 	if (client_open(context->socket, &client) < 0 || client_ask(client, &answer, "TestPolicy", "u", pid) < 0)
 		return EXIT_FAILURE;
+	filled = shape_fill(&shape_reasons, answer);
 	if (context->json)
-		output_json(context, answer);
+		output_json(context, filled);
 	else
 		reasons_print(answer);
 	return EXIT_SUCCESS;

@@ -69,21 +69,22 @@ static int watch(struct parent *parent, int fd)
 void parents_watch(struct manager *manager, const struct action *action)
 {
 	_cleanup_close_ int fd = pidfd_open(action->process.pid, 0);
-	int r = fd < 0 ? -errno : 0;
+	bool has_ended = fd < 0 && errno == ESRCH;
 	struct parent *parent;
+	int r;
 
 	parents_forget(manager, action->agent->handle);
-	if (r == 0)
-		r = is_parent(manager, action);
-	/* It has ended, and its pid may be another's. */
-	if (r == 0 || (fd < 0 && r == -ESRCH)) {
+	r = is_parent(manager, action);
+	if (r == -ESRCH)
+		return;
+	if (r == 0 || has_ended) {
 		tell_orphaned(manager, action->agent->handle);
 		return;
 	}
 	/* Without descriptors, or memory, nothing is known of it: that makes nobody an orphan. */
-	parent = r == 1 ? calloc(1, sizeof(*parent)) : NULL;
+	parent = r == 1 && fd >= 0 ? calloc(1, sizeof(*parent)) : NULL;
 	if (!parent) {
-		manager->counts.actions_failed += r != -ESRCH;
+		manager->counts.actions_failed++;
 		return;
 	}
 	parent->manager = manager;

@@ -59,7 +59,16 @@ class TellTest(GovdTest):
         with open(self.path("copy.yaml"), "w", encoding="utf-8") as file:
             file.write(shown)
         self.assertEqual(self.ctl("policy", "check", self.path("copy.yaml")).stdout, "")
-        self.assertEqual(self.ctl_json("policy", "test", str(os.getpid()))["policies"][0]["key"], "exe")
+        mine = self.ctl_json("policy", "test", str(os.getpid()))
+        self.assertEqual((mine["policy"], mine["policies"][0]["key"]), (None, "exe"))
+        its = self.ctl_json("policy", "test", str(process.pid))
+        self.assertEqual((its["policy"], its["policies"][0]["matched"]), ("bot", True))
+        self.assertRegex(self.ctl("policy", "test", str(process.pid)).stdout, r"(?m)^  bot +matched$")
+        self.assertRegex(self.ctl("policy", "test", str(os.getpid())).stdout, r"(?m)^  bot +no: exe: .*python")
+        self.assertEqual(self.ctl("policy", "test", "none", check=False).returncode, 2)
+        gone = self.spawn("true")
+        gone.wait()
+        self.assertEqual(self.ctl("policy", "test", str(gone.pid), check=False).returncode, 1)
 
     def test_bad_file_keeps_what_was_in_force(self):
         agent = self.copy("sleep", "agent")

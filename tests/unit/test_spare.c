@@ -136,6 +136,21 @@ Test(spare, a_replacement_that_only_waits_frozen_takes_nobodys_place)
 	world_done(&world);
 }
 
+/* Its end has been told, and that its group is empty comes a moment later. */
+Test(spare, a_replacement_whose_root_has_ended_takes_nobodys_place)
+{
+	struct world world;
+	struct agent *old;
+
+	begin(&world)->lifecycle.per_key = 1;
+	old = start(&world, 100, "room");
+	start(&world, 101, "room");
+	world_exit(&world, 101, 256);
+	wait_for(&world, 3600 * S);
+	cr_expect_eq(old->state, AGENT_ACTIVE);
+	world_done(&world);
+}
+
 Test(spare, the_replacement_of_the_same_second)
 {
 	struct world world;
