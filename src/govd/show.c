@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "govd/manager.h"
 
+#include <unistd.h>
+
 #include "core/placement.h"
 
 /* One agent, with its limits. */
@@ -64,6 +66,8 @@ int call_show(sd_bus_message *reply, const char *id, sd_bus_error *error, void *
 	bus_begin_dict(&writer, NULL);
 	agent_write(manager, &writer, agent);
 	bus_write_string(&writer, "how", agent->how);
+	/* Time since the host was started, with that in which it was suspended: since_s is without that. */
+	bus_write_double(&writer, "started_boot_s", (double)agent->root_start_ticks / (double)sysconf(_SC_CLK_TCK));
 	bus_write_string(&writer, "placement", placement_name(agent->placement));
 	bus_write_string(&writer, "parent", parent ? parent->id : NULL);
 	write_limits(&writer, agent->policy);

@@ -216,6 +216,13 @@ class SpareTest(GovdTest):
         self.ctl("thaw", found["id"])
         self.assertEqual(agents[0].wait(20), -signal.SIGTERM)
 
+    def test_start_is_shown_in_time_since_boot(self):
+        self.begin()
+        agent = self.spawn(self.agent, "300")
+        shown = self.ctl_json("show", self.agent_of(agent.pid)["id"])
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - shown["started_boot_s"]
+        self.assertLess(abs(age - shown["since_s"]), 5)
+
     # ---- want of what govd needs
 
     def test_nobody_is_an_orphan_for_want_of_descriptors(self):
