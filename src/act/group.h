@@ -19,6 +19,7 @@ struct group;
 struct group_found {
 	const struct agent *saved;
 	const char *policy;
+	uint64_t restart_id; /* struct restart.id, of its lives; 0: they aren't counted */
 	bool is_populated, is_frozen, root_lives;
 	bool is_frozen_briefly; /* ACTION_FREEZE with is_brief */
 };
@@ -85,10 +86,10 @@ int groups_restore(struct groups *groups) _must_check_;
  * too; stats, pids and empty() need it. */
 int groups_bind(struct groups *groups, const struct agent *agent);
 
-/* Performs PLACE MOVE LIMIT RELEASE FREEZE THAW SIGNAL SIGNAL_ALL KILL REMOVE RECLAIM FORGET and TOOL_PLACE TOOL_SIGNAL
- * TOOL_KILL TOOL_REMOVE. Signals go through pidfds
- * after a check of start_ticks. Returns 0 or -errno for the log and the counters (-ESRCH: the process or the group has
- * gone); the results of PLACE RELEASE FREEZE THAW KILL REMOVE RECLAIM come as done(), also when they failed. */
+/* Performs PLACE MOVE LIMIT SAVE RELEASE FREEZE THAW SIGNAL SIGNAL_ALL KILL REMOVE RECLAIM FORGET and TOOL_PLACE
+ * TOOL_SIGNAL TOOL_KILL TOOL_REMOVE. Signals go through pidfds after a check of start_ticks. Returns 0 or -errno for
+ * the log and the counters (-ESRCH: the process or the group has gone); the results of PLACE RELEASE FREEZE THAW KILL
+ * REMOVE RECLAIM come as done(), also when they failed. */
 int groups_act(struct groups *groups, const struct action *action);
 
 /* Readable when some group's population changed: call groups_dispatch. */

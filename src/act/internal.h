@@ -125,6 +125,7 @@ int native_limit(struct groups *groups, const struct action *action);
 int native_limit_tools(struct groups *groups, struct group *group, const struct policy *policy);
 /* Writes the agent's state to its group. */
 int group_save(int dir_fd, const struct agent *agent) _must_check_;
+int group_save_again(struct groups *groups, const struct action *action);
 /* A directory of this name that is there is a leftover, or somebody's: only an empty one makes room. */
 int group_fresh_dir(int slice_fd, const char *name, int *ret_fd) _must_check_;
 /* nested.c */

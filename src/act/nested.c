@@ -102,9 +102,10 @@ static int nested_enter(struct groups *groups, struct group *group, const struct
 }
 
 /* Its group, made if need be; origin: where it is. */
-static int nested_open(struct groups *groups, const struct action *action, struct agent *saved)
+static int nested_open(struct groups *groups, const struct action *action, char origin[static AGENT_CGROUP_MAX])
 {
 	char proc_cgroup[PROC_CGROUP_SIZE], path[PATH_MAX];
+	struct agent saved = *action->agent;
 	int r;
 
 	if (group_find(groups, action->agent))
@@ -117,11 +118,12 @@ static int nested_open(struct groups *groups, const struct action *action, struc
 		return r;
 	if (!is_delegated(&groups->layout.v2, path))
 		return -EPERM;
-	origin_format(&groups->layout, proc_cgroup, saved->origin);
-	return nested_make(groups, saved, path);
+	origin_format(&groups->layout, proc_cgroup, origin);
+	saved.origin = origin;
+	return nested_make(groups, &saved, path);
 }
 
-static int place(struct groups *groups, const struct action *action, struct agent *saved)
+static int place(struct groups *groups, const struct action *action, char origin[static AGENT_CGROUP_MAX])
 {
 	uint64_t start_ticks = action->process.start_ticks;
 	_cleanup_close_ int pid_fd = -EBADF;
@@ -131,7 +133,7 @@ static int place(struct groups *groups, const struct action *action, struct agen
 	r = process_open(&groups->guard, action->process.pid, &start_ticks, &pid_fd);
 	if (r < 0)
 		return r;
-	r = nested_open(groups, action, saved);
+	r = nested_open(groups, action, origin);
 	if (r < 0)
 		return r;
 	group = group_find(groups, action->agent);
@@ -139,7 +141,7 @@ static int place(struct groups *groups, const struct action *action, struct agen
 		return -ESRCH;
 	r = nested_enter(groups, group, action, pid_fd);
 	if (r < 0) {
-		(void)group_dissolve(groups, group, saved->origin);
+		(void)group_dissolve(groups, group, origin);
 		return r;
 	}
 	group->is_occupied = true;
@@ -151,15 +153,17 @@ static int place(struct groups *groups, const struct action *action, struct agen
 
 int nested_place(struct groups *groups, const struct action *action)
 {
-	struct agent saved = *action->agent;
-	int r = place(groups, action, &saved);
+	char origin[AGENT_CGROUP_MAX];
+	int r;
 
+	text_copy(origin, sizeof(origin), action->agent->origin);
+	r = place(groups, action, origin);
 	if (r < 0) {
 		groups_tell(groups, action, r);
 		return r;
 	}
 	groups->counts.placed++;
-	groups_tell_placed(groups, saved.handle, action->process.pid, saved.origin);
+	groups_tell_placed(groups, action->agent->handle, action->process.pid, origin);
 	return 0;
 }
 

@@ -25,6 +25,13 @@ int group_save(int dir_fd, const struct agent *agent)
 	return fsetxattr(dir_fd, SAVED_XATTR, state, length, 0) < 0 ? -errno : 0;
 }
 
+int group_save_again(struct groups *groups, const struct action *action)
+{
+	const struct group *group = group_find(groups, action->agent);
+
+	return group && group->v2_fd >= 0 ? group_save(group->v2_fd, action->agent) : -ESRCH;
+}
+
 int group_fresh_dir(int slice_fd, const char *name, int *ret_fd)
 {
 	int fd;
@@ -55,7 +62,7 @@ static int group_make(struct groups *groups, const struct agent *agent, const ch
 	r = group_fresh_dir(groups->slice_fd, name, &fd);
 	if (r < 0)
 		return r;
-	text_copy(saved.origin, sizeof(saved.origin), origin);
+	saved.origin = origin;
 	r = group_save(fd, &saved);
 	if (r >= 0)
 		r = limit_apply(groups, fd, WHERE_V2, &agent->policy->limits, true);
@@ -189,7 +196,7 @@ static int place(struct groups *groups, const struct action *action, struct grou
 	if (r < 0)
 		return r;
 	group = group_find(groups, agent);
-	if (group && agent->origin[0])
+	if (group && !str_empty(agent->origin))
 		/* A retry: it is in the group by now. */
 		text_copy(origin, AGENT_CGROUP_MAX, agent->origin);
 	else

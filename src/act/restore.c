@@ -69,8 +69,9 @@ static int group_restore(struct groups *groups, const char *name, const char *ne
 			 const struct saved *saved)
 {
 	struct agent agent = saved->agent;
+	char cgroup[AGENT_CGROUP_MAX];
 	struct group *group;
-	struct group_found found = {.saved = &agent, .policy = saved->policy};
+	struct group_found found = {.saved = &agent, .policy = saved->policy, .restart_id = saved->restart_id};
 	uint64_t freeze;
 	int r;
 
@@ -94,7 +95,8 @@ static int group_restore(struct groups *groups, const char *name, const char *ne
 	found.is_populated = tree_read_flag(group->v2_fd, "cgroup.events", "populated") == 1;
 	group->is_occupied = found.is_populated;
 	agent.cgroup_id = group->cgroup_id;
-	group_path(groups, group, agent.cgroup);
+	group_path(groups, group, cgroup);
+	agent.cgroup = cgroup;
 	found.root_lives = process_lives(agent.root_pid, agent.root_start_ticks);
 	if (found.root_lives)
 		restore_root(groups, group, &agent);

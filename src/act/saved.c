@@ -5,7 +5,7 @@
 
 #include "base/text.h"
 
-#define SAVED_MAGIC "govd2"
+#define SAVED_MAGIC "govd3"
 
 enum saved_type { SAVED_TEXT, SAVED_NUMBER, SAVED_BOOL };
 
@@ -30,15 +30,20 @@ static const struct saved_field fields[] = {
 	FIELD("uid", SAVED_NUMBER, agent.uid, false, UINT32_MAX),
 	FIELD("parent", SAVED_NUMBER, agent.parent_pid, false, INT_MAX),
 	FIELD("since", SAVED_NUMBER, agent.since_ns, false, UINT64_MAX),
+	FIELD("run", SAVED_NUMBER, agent.run_ns, false, UINT64_MAX),
+	FIELD("thaw", SAVED_NUMBER, agent.thaw_ns, false, UINT64_MAX),
+	FIELD("lease", SAVED_NUMBER, agent.lease_ns, false, UINT64_MAX),
+	FIELD("until", SAVED_NUMBER, agent.lease_until_ns, false, UINT64_MAX),
+	FIELD("restart", SAVED_NUMBER, restart_id, false, UINT64_MAX),
 	FIELD("explicit", SAVED_BOOL, agent.is_explicit, false, 1),
 	FIELD("root", SAVED_BOOL, agent.has_root, false, 1),
-	FIELD("key", SAVED_TEXT, agent.key, false, 0),
-	FIELD("origin", SAVED_TEXT, agent.origin, false, 0),
-	FIELD("exe", SAVED_TEXT, agent.exe, false, 0),
-	FIELD("script", SAVED_TEXT, agent.script, false, 0),
+	FIELD("key", SAVED_TEXT, key, false, 0),
+	FIELD("origin", SAVED_TEXT, origin, false, 0),
+	FIELD("exe", SAVED_TEXT, exe, false, 0),
+	FIELD("script", SAVED_TEXT, script, false, 0),
 };
 
-_Static_assert(3 * (AGENT_ID_SIZE + POLICY_NAME_MAX + POLICY_KEY_MAX + AGENT_CGROUP_MAX + 256 + 256) + 384 <=
+_Static_assert(3 * (AGENT_ID_SIZE + POLICY_NAME_MAX + POLICY_KEY_MAX + AGENT_CGROUP_MAX + 2 * AGENT_EXE_MAX) + 384 <=
 		       SAVED_SIZE,
 	       "everything escaped, the names and the numbers");
 
@@ -136,6 +141,11 @@ size_t saved_format(const struct agent *agent, char buffer[static SAVED_SIZE])
 	struct saved saved = {.agent = *agent};
 
 	text_copy(saved.policy, sizeof(saved.policy), agent->policy ? agent->policy->name : "");
+	text_copy(saved.key, sizeof(saved.key), agent->key);
+	text_copy(saved.origin, sizeof(saved.origin), agent->origin);
+	text_copy(saved.exe, sizeof(saved.exe), agent->exe);
+	text_copy(saved.script, sizeof(saved.script), agent->script);
+	saved.restart_id = agent->restart ? agent->restart->id : 0;
 	text_add(&text, SAVED_MAGIC);
 	for (size_t i = 0; i < ELEMENTSOF(fields); i++) {
 		const struct saved_field *field = &fields[i];
@@ -223,5 +233,9 @@ int saved_parse(const char *text, size_t length, struct saved *ret_saved)
 	if (p != end || !is_name(saved->agent.id) || !is_name(saved->policy))
 		return -EINVAL;
 	*ret_saved = *saved;
+	ret_saved->agent.key = ret_saved->key;
+	ret_saved->agent.origin = ret_saved->origin;
+	ret_saved->agent.exe = ret_saved->exe;
+	ret_saved->agent.script = ret_saved->script;
 	return 0;
 }

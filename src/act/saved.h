@@ -5,7 +5,7 @@
 #include "core/agent.h"
 
 /*
- * An agent's state as kept in the xattr of its v2 directory: `govd2 id=... policy=... ...`, all fields once and in
+ * An agent's state as kept in the xattr of its v2 directory: `govd3 id=... policy=... ...`, all fields once and in
  * order, separated by one space; every byte of a value that isn't printable ASCII, and %, is %XX. A changed set of
  * fields is a new number behind `govd`.
  */
@@ -15,9 +15,12 @@
 #define SAVED_SIZE 4096
 
 struct saved {
-	/* id key root_pid root_start_ticks uid since_ns is_explicit has_root origin exe script are set. */
+	/* id key root_pid root_start_ticks uid parent_pid since_ns run_ns thaw_ns lease_ns lease_until_ns is_explicit
+	 * has_root origin exe script are set; the texts are those below. */
 	struct agent agent;
 	char policy[POLICY_NAME_MAX];
+	char key[POLICY_KEY_MAX], origin[AGENT_CGROUP_MAX], exe[AGENT_EXE_MAX], script[AGENT_EXE_MAX];
+	uint64_t restart_id; /* of what its lives are counted as; 0: they aren't */
 };
 
 /* Returns the length. */

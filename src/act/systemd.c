@@ -122,7 +122,7 @@ static int (*const handlers[ACTION_KINDS])(struct groups *, const struct action 
 	[ACTION_REMOVE] = systemd_remove,   [ACTION_FORGET] = group_forget,
 	[ACTION_TOOL_PLACE] = tool_place,   [ACTION_TOOL_SIGNAL] = tool_signal,
 	[ACTION_TOOL_KILL] = tool_end,	    [ACTION_TOOL_REMOVE] = tool_remove,
-	[ACTION_RECLAIM] = group_reclaim,
+	[ACTION_RECLAIM] = group_reclaim,   [ACTION_SAVE] = group_save_again,
 };
 
 static int systemd_act(struct groups *groups, const struct action *action)

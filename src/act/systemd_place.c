@@ -249,9 +249,11 @@ static int place_prepare(struct groups *groups, struct request *request, const s
 	r = proc_cgroup_read(request->pid, proc_cgroup);
 	if (r < 0)
 		return r;
-	if (!saved.origin[0])
-		origin_format(&groups->layout, proc_cgroup, saved.origin);
-	text_copy(request->origin, sizeof(request->origin), saved.origin);
+	if (str_empty(saved.origin))
+		origin_format(&groups->layout, proc_cgroup, request->origin);
+	else
+		text_copy(request->origin, sizeof(request->origin), saved.origin);
+	saved.origin = request->origin;
 	r = unit_name_of(&saved, request->unit);
 	if (r < 0)
 		return r;

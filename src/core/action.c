@@ -6,6 +6,7 @@ static const char *const action_names[ACTION_KINDS] = {
 	[ACTION_MOVE] = "move",
 	[ACTION_EVICT] = "evict",
 	[ACTION_LIMIT] = "limit",
+	[ACTION_SAVE] = "save",
 	[ACTION_MARK] = "mark",
 	[ACTION_RELEASE] = "release",
 	[ACTION_FREEZE] = "freeze",

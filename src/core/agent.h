@@ -25,7 +25,8 @@ enum cgroup_owner { OWNER_NONE, OWNER_SERVICE, OWNER_CONTAINER };
 
 const char *agent_state_name(enum agent_state state);
 
-#define AGENT_CGROUP_MAX 512
+#define AGENT_CGROUP_MAX 512 /* bytes with the NUL, as the next */
+#define AGENT_EXE_MAX 256
 #define DELAY_BY_HAND UINT64_MAX /* until somebody thaws it */
 #define TOOL_NAME_SIZE 16	 /* TASK_COMM_LEN */
 
@@ -40,7 +41,7 @@ struct tool_id {
 struct agent {
 	uint64_t handle; /* unique in this run of govd; how the edges name it */
 	char id[AGENT_ID_SIZE];
-	char key[POLICY_KEY_MAX];
+	const char *key;       /* at most POLICY_KEY_MAX bytes; all texts are the state's, never NULL */
 	struct policy *policy; /* a reference */
 	enum agent_state state;
 	bool is_observed;	 /* mode: observe, or not to be moved: watched, never touched */
@@ -60,32 +61,32 @@ struct agent {
 	uint64_t mark;
 	uint64_t parent; /* handle of the agent that started it; 0: none */
 	uint64_t cgroup_id;
-	char cgroup[AGENT_CGROUP_MAX]; /* v2 path; of an observed agent: where the root was seen */
+	const char *cgroup; /* v2 path; of an observed agent: where the root was seen */
 	/* Where it came from, for release: the root's groups before placing, lines of /proc/PID/cgroup. */
-	char origin[AGENT_CGROUP_MAX];
-	char exe[256], script[256]; /* for people: what it is; cut */
-	uint64_t since_ns;	    /* CLOCK_MONOTONIC */
-	uint64_t active_ns;	    /* last sign of life */
-	uint64_t cpu_ns;	    /* at cpu_look_ns: signs of life are counted from there */
-	uint64_t cpu_look_ns;	    /* of the sample that the next ones are compared with */
-	uint64_t memory_bytes;	    /* and all of its memory; UINT64_MAX: not known */
-	uint64_t deadline_ns;	    /* of the stop's grace; 0: none */
-	struct restart *restart;    /* of its lives, state's; NULL: they aren't counted */
-	uint64_t run_ns;	    /* since when it runs: its birth, or the end of its delay */
-	uint64_t delay_ns;	    /* for which it is to be frozen when it is placed; 0: it isn't */
-	uint64_t refuse_ns;	    /* until then its hold may still come, to be refused; 0: none is awaited */
-	uint64_t thaw_ns;	    /* when that is over; 0: it isn't delayed; DELAY_BY_HAND */
-	pid_t parent_pid;	    /* that has started the root; 0: not known */
-	uint64_t orphan_ns;	    /* when that ended; 0: it lives */
-	uint64_t touched_ns;	    /* when somebody said last that it is in use; 0: never */
-	uint64_t lease_ns;	    /* for how long from then on it is left alone; 0: it has no lease */
-	uint64_t lease_until_ns;    /* when the lease ends; 0: none */
-	unsigned laws_done;	    /* bits: what lifecycle.c has done or told of it already */
-	unsigned laws_spared;	    /* bits: of those, what was told not to be done as it is being debugged */
-	pid_t tracer_pid;	    /* who debugs it, as far as is known; 0: nobody */
-	uint64_t traced_ns;	    /* when that was looked at last */
-	uint64_t probation_ns;	    /* when it may take the place of others of its key; 0: nothing to decide */
-	uint64_t look_ns;	    /* when its connects are looked at again; 0: there is no trouble */
+	const char *origin;
+	const char *exe, *script; /* for people: what it is; cut */
+	uint64_t since_ns;	  /* CLOCK_MONOTONIC */
+	uint64_t active_ns;	  /* last sign of life */
+	uint64_t cpu_ns;	  /* at cpu_look_ns: signs of life are counted from there */
+	uint64_t cpu_look_ns;	  /* of the sample that the next ones are compared with */
+	uint64_t memory_bytes;	  /* and all of its memory; UINT64_MAX: not known */
+	uint64_t deadline_ns;	  /* of the stop's grace; 0: none */
+	struct restart *restart;  /* of its lives, state's; NULL: they aren't counted */
+	uint64_t run_ns;	  /* since when it runs: its birth, or the end of its delay */
+	uint64_t delay_ns;	  /* for which it is to be frozen when it is placed; 0: it isn't */
+	uint64_t refuse_ns;	  /* until then its hold may still come, to be refused; 0: none is awaited */
+	uint64_t thaw_ns;	  /* when that is over; 0: it isn't delayed; DELAY_BY_HAND */
+	pid_t parent_pid;	  /* that has started the root; 0: not known */
+	uint64_t orphan_ns;	  /* when that ended; 0: it lives */
+	uint64_t touched_ns;	  /* when somebody said last that it is in use; 0: never */
+	uint64_t lease_ns;	  /* for how long from then on it is left alone; 0: it has no lease */
+	uint64_t lease_until_ns;  /* when the lease ends; 0: none */
+	unsigned laws_done;	  /* bits: what lifecycle.c has done or told of it already */
+	unsigned laws_spared;	  /* bits: of those, what was told not to be done as it is being debugged */
+	pid_t tracer_pid;	  /* who debugs it, as far as is known; 0: nobody */
+	uint64_t traced_ns;	  /* when that was looked at last */
+	uint64_t probation_ns;	  /* when it may take the place of others of its key; 0: nothing to decide */
+	uint64_t look_ns;	  /* when its connects are looked at again; 0: there is no trouble */
 	unsigned sweep_tries;
 	unsigned stop_tries;   /* failed attempts to end the group */
 	uint32_t by_uid;       /* who asked for what is under way, as incident.by_uid */
@@ -106,9 +107,9 @@ struct agent {
 	struct troubles *troubles; /* core/trouble.h, owned; NULL: there never was any */
 	struct leak *leak;	   /* core/leak.h, owned; NULL: nothing is forecast */
 	struct tools *tools;	   /* core/tool.h, owned; NULL: there never was any */
-	struct ladder ladder;
-	struct agent *next_ended; /* core's list of those to be freed */
-	uint64_t request;	  /* of the command that is to be answered; 0: none */
+	struct ladder *ladder;	   /* core/ladder.h, owned; NULL: there never was any pressure */
+	struct agent *next_ended;  /* core's list of those to be freed */
+	uint64_t request;	   /* of the command that is to be answered; 0: none */
 };
 
 #endif

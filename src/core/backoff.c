@@ -54,7 +54,7 @@ struct restart *state_add_restart(struct state *state, uint64_t id, const char *
 		if (!restart)
 			return NULL;
 		idmap_remove(&state->restarts, restart->id);
-		free(restart);
+		restart_free(restart);
 	}
 	restart = calloc(1, sizeof(*restart));
 	if (!restart)
@@ -62,7 +62,7 @@ struct restart *state_add_restart(struct state *state, uint64_t id, const char *
 	restart->id = id;
 	text_copy(restart->policy, sizeof(restart->policy), policy);
 	if (idmap_put(&state->restarts, id, restart) < 0) {
-		free(restart);
+		restart_free(restart);
 		return NULL;
 	}
 	return restart;
@@ -132,19 +132,25 @@ static void record_delay(struct state *state, struct agent *agent, struct action
 bool backoff_refuses(struct state *state, const struct birth *birth, struct actions *actions)
 {
 	const struct policy_restart *rule = &birth->policy->restart;
-	struct agent unborn = {.policy = birth->policy, .root_pid = birth->proc->pid, .by_uid = INCIDENT_BY_GOVD};
+	char key[POLICY_KEY_MAX];
+	const struct agent unborn = {
+		.policy = birth->policy,
+		.key = key,
+		.exe = birth->proc->exe,
+		.script = birth->proc->script,
+		.root_pid = birth->proc->pid,
+		.by_uid = INCIDENT_BY_GOVD,
+	};
 	struct restart *restart;
 	uint64_t delay_ns;
 
 	if (!has_rule(birth->policy) || rule->on_limit != POLICY_LIMIT_REFUSE || !birth->hold_token || state->observe ||
 	    birth->policy->mode == POLICY_OBSERVE)
 		return false;
-	match_agent_key(birth->policy, birth->proc, unborn.key, sizeof(unborn.key));
-	restart = idmap_get(&state->restarts, id_of(birth->policy, unborn.key, birth->proc));
+	match_agent_key(birth->policy, birth->proc, key, sizeof(key));
+	restart = idmap_get(&state->restarts, id_of(birth->policy, key, birth->proc));
 	if (!restart || restart_decide(restart, rule, state->now_ns, 0, &delay_ns) != RESTART_LIMIT)
 		return false;
-	text_copy(unborn.exe, sizeof(unborn.exe), birth->proc->exe);
-	text_copy(unborn.script, sizeof(unborn.script), birth->proc->script);
 	record_limit(state, restart, &unborn, (struct record_words){"restart.limit", "refuse", "done"}, actions);
 	return true;
 }
@@ -204,6 +210,7 @@ static void freeze(struct state *state, struct agent *agent, struct actions *act
 	agent->delay_ns = 0;
 	if (agent->restart)
 		restart_delay_begin(agent->restart, state->now_ns);
+	agent_save(agent, actions);
 	action = actions_add(actions, ACTION_FREEZE, agent);
 	if (agent->thaw_ns == DELAY_BY_HAND)
 		return;
@@ -262,15 +269,17 @@ void backoff_due(struct state *state, struct agent *agent, struct actions *actio
 		return;
 	}
 	end_delay(state, agent);
+	agent_save(agent, actions);
 	if (agent->state == AGENT_FROZEN)
 		actions_add(actions, ACTION_THAW, agent);
 }
 
-void backoff_thawed(struct state *state, struct agent *agent)
+void backoff_thawed(struct state *state, struct agent *agent, struct actions *actions)
 {
 	if (!agent->thaw_ns)
 		return;
 	end_delay(state, agent);
+	agent_save(agent, actions);
 	if (agent->restart)
 		restart_forgive(agent->restart);
 }
@@ -297,6 +306,25 @@ void backoff_exited(struct state *state, struct agent *agent)
 		restart_end(restart, &agent->policy->restart, state->now_ns - agent->run_ns, state->now_ns);
 }
 
+bool backoff_found(struct state *state, struct agent *agent, uint64_t restart_id)
+{
+	bool is_delayed = agent->state == AGENT_FROZEN && agent->thaw_ns > state->now_ns && has_rule(agent->policy);
+
+	if (!is_delayed)
+		agent->thaw_ns = 0;
+	if (!restart_id || !has_rule(agent->policy))
+		return is_delayed;
+	agent->restart = state_add_restart(state, restart_id, agent->policy->name);
+	if (!agent->restart) {
+		state->restarts_missed++;
+		return is_delayed;
+	}
+	agent->restart->lives++;
+	if (is_delayed)
+		restart_delay_begin(agent->restart, state->now_ns);
+	return is_delayed;
+}
+
 void backoff_detach(struct state *state, struct agent *agent)
 {
 	if (agent->thaw_ns)
@@ -321,8 +349,9 @@ void step_restart(struct state *state, const struct event *event, _unused_ struc
 	restart->delayed_ns = saved->delayed_ns;
 	restart->exit_code = saved->exit_code;
 	restart->has_exit_code = saved->has_exit_code;
-	restart->n_crashes = saved->n_crashes;
-	memcpy(restart->crash_ns, saved->crash_ns, sizeof(restart->crash_ns));
+	restart->n_crashes = 0;
+	for (size_t i = 0; i < saved->n_crashes; i++)
+		restart_add_crash(restart, saved->crash_ns[i]);
 }
 
 const struct restart *state_restart_next(const struct state *state, size_t *cursor)

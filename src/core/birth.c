@@ -68,6 +68,7 @@ void mark_root(struct state *state, struct agent *agent, struct actions *actions
 struct agent *birth_agent(struct state *state, const struct birth *birth, struct actions *actions)
 {
 	const struct proc *proc = birth->proc;
+	char key[POLICY_KEY_MAX];
 	struct agent *agent, *parent, *previous,
 		template = {
 			.state = birth->hold_token ? AGENT_HELD : AGENT_STARTING,
@@ -83,6 +84,9 @@ struct agent *birth_agent(struct state *state, const struct birth *birth, struct
 			.request = birth->request,
 			.by_uid = birth->by,
 			.how = how_names[birth->how],
+			.key = birth->key ? birth->key : key,
+			.exe = proc->exe,
+			.script = proc->script,
 		};
 
 	/* Itself, or a root that ended unseen and whose pid it has now. */
@@ -96,14 +100,10 @@ struct agent *birth_agent(struct state *state, const struct birth *birth, struct
 	template.owner = parent ? OWNER_NONE : placement_owner(str_empty(proc->cgroup) ? "" : proc->cgroup);
 	template.placement = placement_choose(birth->policy, template.owner, template.is_explicit);
 	template.is_observed = is_only_observed(state, birth->policy, template.placement);
-	if (birth->key)
-		text_copy(template.key, sizeof(template.key), birth->key);
-	else
-		match_agent_key(birth->policy, proc, template.key, sizeof(template.key));
-	text_copy(template.exe, sizeof(template.exe), proc->exe);
-	text_copy(template.script, sizeof(template.script), proc->script);
+	if (!birth->key)
+		match_agent_key(birth->policy, proc, key, sizeof(key));
 	if (template.is_observed || template.placement == POLICY_PLACEMENT_NESTED)
-		text_copy(template.cgroup, sizeof(template.cgroup), proc->cgroup);
+		template.cgroup = proc->cgroup;
 	agent = state_add_agent(state, &template, birth->policy);
 	if (!agent) {
 		tell_full(state, actions);

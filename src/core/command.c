@@ -95,7 +95,7 @@ static void command_run(struct state *state, const struct event *event, struct a
 	if (agent) {
 		struct action *action;
 
-		lease_touch(state, agent);
+		lease_touch(state, agent, actions);
 		reply(actions, event->command.request, REPLY_OK, agent, 0);
 		action = actions->n ? &actions->items[actions->n - 1] : NULL;
 		if (action && action->kind == ACTION_REPLY)
@@ -131,7 +131,7 @@ static void command_touch(struct state *state, struct agent *agent, const struct
 	if (event->command.command == COMMAND_LEASE)
 		lease_set(state, agent, event->command.lease_ns, actions);
 	else
-		lease_touch(state, agent);
+		lease_touch(state, agent, actions);
 	reply(actions, event->command.request, REPLY_OK, agent, 0);
 }
 
@@ -154,8 +154,9 @@ static void command_release(struct state *state, struct agent *agent, const stru
 static void command_freeze(struct state *state, struct agent *agent, const struct event *event, struct actions *actions)
 {
 	agent->request = event->command.request;
-	agent->ladder.has_frozen = false; /* the user has the last word */
-	backoff_thawed(state, agent);
+	if (agent->ladder)
+		agent->ladder->has_frozen = false; /* the user has the last word */
+	backoff_thawed(state, agent, actions);
 	actions_add(actions, event->command.command == COMMAND_FREEZE ? ACTION_FREEZE : ACTION_THAW, agent);
 }
 

@@ -142,10 +142,11 @@ struct event {
 			struct proc proc;
 		} seen;
 		struct {
-			/* What the group's xattr says; the policy by name. id, key, root_*, since_ns, cgroup,
-			 * cgroup_id, origin are used. */
+			/* What the group's xattr says; the policy by name. id, key, root_*, since_ns, run_ns,
+			 * thaw_ns, lease_*, cgroup, cgroup_id, origin are used. */
 			const struct agent *agent;
 			const char *policy;
+			uint64_t restart_id; /* of its lives; 0: they aren't counted */
 			bool is_populated, is_frozen, root_lives;
 			bool is_frozen_briefly; /* ACTION_FREEZE with is_brief */
 		} found;

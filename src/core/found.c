@@ -33,7 +33,7 @@ void step_found(struct state *state, const struct event *event, struct actions *
 	_cleanup_(policy_unrefp) struct policy *policy = policy_ref(policy_set_find(state->set, event->found.policy));
 	struct agent *agent, template = *event->found.agent;
 	const struct agent *other = state_by_root(state, template.root_pid, template.root_start_ticks);
-	bool is_orphan = !policy;
+	bool is_orphan = !policy, is_delayed;
 
 	if (is_orphan)
 		policy = policy_placeholder(event->found.policy);
@@ -48,11 +48,14 @@ void step_found(struct state *state, const struct event *event, struct actions *
 	template.is_placed = true;
 	template.is_placing = template.is_releasing = false;
 	template.is_observed = false;
-	template.run_ns = template.since_ns;
+	if (!template.run_ns)
+		template.run_ns = template.since_ns;
+	template.restart = NULL;
 	template.is_orphaned_policy = is_orphan;
 	/* A root that became another agent is named by both groups: it is the younger agent's. */
 	template.has_root = event->found.root_lives && !(other && other->since_ns > template.since_ns);
-	template.owner = placement_owner_of_origin(template.origin, template.cgroup);
+	template.owner = placement_owner_of_origin(str_empty(template.origin) ? "" : template.origin,
+						   str_empty(template.cgroup) ? "" : template.cgroup);
 	if (template.placement != POLICY_PLACEMENT_NESTED)
 		template.placement = POLICY_PLACEMENT_SCOPE;
 	template.state = event->found.is_frozen ? AGENT_FROZEN : AGENT_ACTIVE;
@@ -60,12 +63,12 @@ void step_found(struct state *state, const struct event *event, struct actions *
 	/* The earlier govd may have ended between the move and the sweep: the census, after all others are found, does
 	 * it. */
 	template.wants_sweep = template.has_root && event->found.is_populated;
-	template.ladder = (struct ladder){0};
 	agent = state_add_agent(state, &template, policy);
 	if (!agent) {
 		tell_full(state, actions);
 		return;
 	}
+	is_delayed = backoff_found(state, agent, event->found.restart_id);
 	if (agent->has_root)
 		mark_root(state, agent, actions);
 	if (!event->found.is_populated)
@@ -78,6 +81,10 @@ void step_found(struct state *state, const struct event *event, struct actions *
 		ladder_begin(agent, actions);
 		lifecycle_begin(state, agent, actions);
 	}
-	if (event->found.is_populated && event->found.is_frozen_briefly)
+	if (!event->found.is_populated || !event->found.is_frozen_briefly)
+		return;
+	if (is_delayed)
+		set_timer(state, agent->thaw_ns, actions);
+	else
 		actions_add(actions, ACTION_THAW, agent);
 }

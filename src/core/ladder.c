@@ -56,7 +56,7 @@ static const struct {
 
 const char *ladder_next(const struct agent *agent, uint64_t *ret_at_ns)
 {
-	const struct ladder *ladder = &agent->ladder;
+	const struct ladder *ladder = ladder_of(agent);
 
 	if (!ladder->throttle_bytes && !ladder->has_frozen)
 		return NULL;
@@ -74,7 +74,7 @@ static bool is_watched(const struct agent *agent)
 
 void ladder_begin(struct agent *agent, struct actions *actions)
 {
-	if (is_watched(agent) && !agent->ladder.look_ns)
+	if (is_watched(agent) && !ladder_of(agent)->look_ns)
 		actions_add(actions, ACTION_WATCH, agent);
 }
 
@@ -82,7 +82,7 @@ void ladder_begin(struct agent *agent, struct actions *actions)
 
 static void leave_rung(struct agent *agent, struct actions *actions)
 {
-	struct ladder *ladder = &agent->ladder;
+	struct ladder *ladder = agent->ladder;
 
 	if (ladder->throttle_bytes) {
 		ladder->throttle_bytes = 0;
@@ -96,7 +96,7 @@ static void leave_rung(struct agent *agent, struct actions *actions)
 
 static void enter_high(struct agent *agent, struct actions *actions)
 {
-	struct ladder *ladder = &agent->ladder;
+	struct ladder *ladder = agent->ladder;
 	uint64_t bytes = MIN2(ladder->view.memory_bytes, agent->policy->limits.memory_high_bytes);
 
 	ladder->throttle_bytes = bytes - bytes / THROTTLE_PART;
@@ -110,15 +110,15 @@ static void enter_freeze(struct agent *agent, struct actions *actions)
 	if (!action)
 		return;
 	action->is_brief = true;
-	agent->ladder.has_frozen = true;
-	agent->ladder.freezes++;
+	agent->ladder->has_frozen = true;
+	agent->ladder->freezes++;
 }
 
 static void set_rung(const struct state *state, struct agent *agent, enum ladder_rung rung)
 {
-	agent->ladder.rung = rung;
-	agent->ladder.rung_ns = state->now_ns;
-	agent->ladder.move = LADDER_STAY;
+	agent->ladder->rung = rung;
+	agent->ladder->rung_ns = state->now_ns;
+	agent->ladder->move = LADDER_STAY;
 }
 
 static void begin_episode(const struct state *state, struct ladder *ladder)
@@ -135,7 +135,7 @@ static void begin_episode(const struct state *state, struct ladder *ladder)
 
 static void climb(struct state *state, struct agent *agent, enum ladder_rung rung, struct actions *actions)
 {
-	struct ladder *ladder = &agent->ladder;
+	struct ladder *ladder = agent->ladder;
 
 	if (ladder->rung == LADDER_REST)
 		begin_episode(state, ladder);
@@ -158,7 +158,7 @@ static void climb(struct state *state, struct agent *agent, enum ladder_rung run
 /* From high and freeze to reclaim, where it shows whether they have helped. */
 static void descend(struct state *state, struct agent *agent, struct actions *actions)
 {
-	struct ladder *ladder = &agent->ladder;
+	struct ladder *ladder = agent->ladder;
 	enum ladder_rung rung = ladder->rung > LADDER_RECLAIM ? LADDER_RECLAIM : ladder->rung - 1;
 
 	leave_rung(agent, actions);
@@ -171,8 +171,10 @@ static void descend(struct state *state, struct agent *agent, struct actions *ac
 
 void ladder_leave(struct agent *agent, struct actions *actions)
 {
-	struct ladder *ladder = &agent->ladder;
+	struct ladder *ladder = agent->ladder;
 
+	if (!ladder)
+		return;
 	/* What is let go or has gone has lost its limits by that. */
 	if (!agent->is_releasing && agent->state != AGENT_GONE)
 		leave_rung(agent, actions);
@@ -192,16 +194,16 @@ void ladder_leave(struct agent *agent, struct actions *actions)
 /* At its own memory.high the kernel slows it down already. */
 static bool can_throttle(const struct agent *agent)
 {
-	const struct pressure_view *view = &agent->ladder.view;
+	const struct pressure_view *view = &agent->ladder->view;
 
-	return view->can_throttle && view->memory_bytes != UINT64_MAX && !agent->ladder.is_lifted &&
+	return view->can_throttle && view->memory_bytes != UINT64_MAX && !agent->ladder->is_lifted &&
 	       !ladder_is_at_high(agent);
 }
 
 /* What can be done here next; the same rung when nothing can. */
 static enum ladder_rung rung_above(const struct agent *agent, enum level level)
 {
-	const struct ladder *ladder = &agent->ladder;
+	const struct ladder *ladder = agent->ladder;
 	enum ladder_rung top = ladder_top(agent);
 	bool has_high = can_throttle(agent);
 
@@ -253,7 +255,7 @@ static bool measure(const struct state *state, struct ladder *ladder, const stru
 
 static enum level level_of(const struct agent *agent, uint64_t events)
 {
-	const struct ladder *ladder = &agent->ladder;
+	const struct ladder *ladder = agent->ladder;
 
 	/* Frozen by a user: it waits for nobody but them. */
 	if (agent->state == AGENT_FROZEN && !ladder->has_frozen)
@@ -277,7 +279,7 @@ static void update_peaks(struct ladder *ladder)
 
 static void reclaim(const struct agent *agent, struct actions *actions)
 {
-	const struct pressure_view *view = &agent->ladder.view;
+	const struct pressure_view *view = &agent->ladder->view;
 	uint64_t bytes = MIN2(view->memory_bytes / RECLAIM_PART, RECLAIM_MAX_BYTES), most;
 	struct action *action;
 
@@ -299,7 +301,7 @@ static void reclaim(const struct agent *agent, struct actions *actions)
 
 static void take_step(struct state *state, struct agent *agent, enum level level, struct actions *actions)
 {
-	struct ladder *ladder = &agent->ladder;
+	struct ladder *ladder = agent->ladder;
 	enum ladder_move move = moves[ladder->rung][level];
 	enum ladder_rung above;
 	uint64_t wait_ns;
@@ -328,7 +330,7 @@ static void take_step(struct state *state, struct agent *agent, enum level level
 /* When the next look is, or that there is none. */
 static void plan(struct state *state, struct agent *agent, enum level level, struct actions *actions)
 {
-	struct ladder *ladder = &agent->ladder;
+	struct ladder *ladder = agent->ladder;
 	uint64_t after_ns = LOOK_EVERY_NS;
 
 	ladder->calm_looks = level >= LEVEL_SOME ? 0 : ladder->calm_looks + 1;
@@ -357,16 +359,22 @@ void step_pressure(struct state *state, const struct event *event, struct action
 		ladder_leave(agent, actions);
 		return;
 	}
-	if (agent->ladder.has_view && state->now_ns - agent->ladder.view_ns < LOOK_MIN_NS) {
-		agent->ladder.look_ns = agent->ladder.view_ns + LOOK_EVERY_NS;
-		set_timer(state, agent->ladder.look_ns, actions);
+	if (!agent->ladder)
+		agent->ladder = calloc(1, sizeof(*agent->ladder));
+	if (!agent->ladder) {
+		actions_add(actions, ACTION_WATCH, agent);
 		return;
 	}
-	if (measure(state, &agent->ladder, &event->pressure.view, &events)) {
+	if (agent->ladder->has_view && state->now_ns - agent->ladder->view_ns < LOOK_MIN_NS) {
+		agent->ladder->look_ns = agent->ladder->view_ns + LOOK_EVERY_NS;
+		set_timer(state, agent->ladder->look_ns, actions);
+		return;
+	}
+	if (measure(state, agent->ladder, &event->pressure.view, &events)) {
 		level = level_of(agent, events);
 		if (!livelock_watch(state, agent, actions) && !livelock_relax(agent, actions))
 			take_step(state, agent, level, actions);
-		update_peaks(&agent->ladder);
+		update_peaks(agent->ladder);
 	}
 	if (is_watched(agent))
 		plan(state, agent, level, actions);
@@ -374,7 +382,8 @@ void step_pressure(struct state *state, const struct event *event, struct action
 
 void ladder_look(struct agent *agent, struct actions *actions)
 {
-	agent->ladder.look_ns = 0;
+	if (agent->ladder)
+		agent->ladder->look_ns = 0;
 	if (is_watched(agent))
 		actions_add(actions, ACTION_PRESSURE, agent);
 	else
@@ -384,8 +393,8 @@ void ladder_look(struct agent *agent, struct actions *actions)
 /* The kernel couldn't freeze it in time, and it has been thawed. */
 void ladder_freeze_failed(struct state *state, struct agent *agent)
 {
-	if (!agent->ladder.has_frozen)
+	if (!ladder_of(agent)->has_frozen)
 		return;
-	agent->ladder.has_frozen = false;
+	agent->ladder->has_frozen = false;
 	set_rung(state, agent, LADDER_RECLAIM);
 }

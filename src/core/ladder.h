@@ -63,6 +63,8 @@ struct ladder {
 	uint64_t untold;				  /* episodes since then that weren't */
 };
 
+/* As it is or, where there never was any pressure, at rest. */
+const struct ladder *ladder_of(const struct agent *agent);
 /* What comes next by itself, and when: `thaw`, `unthrottle`; NULL: nothing is sure. */
 const char *ladder_next(const struct agent *agent, uint64_t *ret_at_ns);
 /* Whether the policy limits memory: then its agents are watched. */

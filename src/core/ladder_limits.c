@@ -13,9 +13,16 @@ const char *ladder_rung_name(enum ladder_rung rung)
 	return rung_names[rung];
 }
 
+const struct ladder *ladder_of(const struct agent *agent)
+{
+	static const struct ladder at_rest;
+
+	return agent->ladder ? agent->ladder : &at_rest;
+}
+
 void ladder_limits(const struct agent *agent, struct policy_limits *ret_limits)
 {
-	const struct ladder *ladder = &agent->ladder;
+	const struct ladder *ladder = ladder_of(agent);
 
 	*ret_limits = agent->policy->limits;
 	if (ladder->is_lifted)

@@ -12,7 +12,7 @@
 
 bool ladder_is_at_high(const struct agent *agent)
 {
-	uint64_t high = agent->policy->limits.memory_high_bytes, bytes = agent->ladder.view.memory_bytes;
+	uint64_t high = agent->policy->limits.memory_high_bytes, bytes = agent->ladder->view.memory_bytes;
 
 	return high != UNIT_INFINITY && bytes != UINT64_MAX && bytes >= high - high / NEAR_HIGH;
 }
@@ -23,7 +23,7 @@ bool ladder_is_at_high(const struct agent *agent)
  */
 static bool looks_livelocked(const struct agent *agent)
 {
-	const struct ladder *ladder = &agent->ladder;
+	const struct ladder *ladder = agent->ladder;
 	const struct pressure_view *view = &ladder->view;
 	uint64_t high = agent->policy->limits.memory_high_bytes;
 
@@ -43,7 +43,7 @@ static const char *raise_high(_unused_ struct state *state, struct agent *agent,
 	/* Without one there is nothing but memory.high that contains it. */
 	if (agent->policy->limits.memory_max_bytes == UNIT_INFINITY)
 		return "none";
-	agent->ladder.is_lifted = true;
+	agent->ladder->is_lifted = true;
 	actions_add(actions, ACTION_LIMIT, agent);
 	return "raise-high";
 }
@@ -75,8 +75,8 @@ static void resolve_livelock(struct state *state, struct agent *agent, struct ac
 	};
 	const char *action = "none";
 
-	agent->ladder.is_livelock = true;
-	agent->ladder.full_looks = 0;
+	agent->ladder->is_livelock = true;
+	agent->ladder->full_looks = 0;
 	if (agent->policy->on_pressure != POLICY_PRESSURE_NOTE)
 		action = resolvers[agent->policy->limits.on_oom](state, agent, actions);
 	record_livelock(state, agent, action, actions);
@@ -84,12 +84,13 @@ static void resolve_livelock(struct state *state, struct agent *agent, struct ac
 
 bool livelock_is_suspected(const struct agent *agent)
 {
-	return agent->ladder.full_looks > 0 && agent->ladder.full_looks < LIVELOCK_LOOKS && !agent->ladder.is_livelock;
+	return agent->ladder->full_looks > 0 && agent->ladder->full_looks < LIVELOCK_LOOKS &&
+	       !agent->ladder->is_livelock;
 }
 
 bool livelock_watch(struct state *state, struct agent *agent, struct actions *actions)
 {
-	struct ladder *ladder = &agent->ladder;
+	struct ladder *ladder = agent->ladder;
 
 	if (!looks_livelocked(agent)) {
 		ladder->full_looks = 0;
@@ -108,7 +109,7 @@ bool livelock_watch(struct state *state, struct agent *agent, struct actions *ac
 
 bool livelock_relax(struct agent *agent, struct actions *actions)
 {
-	struct ladder *ladder = &agent->ladder;
+	struct ladder *ladder = agent->ladder;
 	uint64_t high = agent->policy->limits.memory_high_bytes;
 
 	if (!ladder->is_lifted || ladder->view.memory_bytes == UINT64_MAX ||

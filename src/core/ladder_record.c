@@ -33,7 +33,7 @@ static void add_known(struct incident *incident, const char *name, uint64_t numb
 
 static void add_memory(struct incident *incident, const struct agent *agent)
 {
-	const struct ladder *ladder = &agent->ladder;
+	const struct ladder *ladder = agent->ladder;
 	const struct pressure_view *view = &ladder->view;
 
 	if (view->some_us != UINT64_MAX) {
@@ -51,7 +51,7 @@ static void add_memory(struct incident *incident, const struct agent *agent)
 
 static void add_events(struct incident *incident, const struct agent *agent)
 {
-	const struct ladder *ladder = &agent->ladder;
+	const struct ladder *ladder = agent->ladder;
 	const struct pressure_view *view = &ladder->view;
 
 	if (view->highs == UINT64_MAX || ladder->begin_highs == UINT64_MAX)
@@ -62,7 +62,7 @@ static void add_events(struct incident *incident, const struct agent *agent)
 
 void record_pressure(const struct state *state, struct agent *agent, enum ladder_rung rung, struct actions *actions)
 {
-	struct ladder *ladder = &agent->ladder;
+	struct ladder *ladder = agent->ladder;
 	struct incident *incident;
 
 	/* Where nothing can be reclaimed the rung is but a wait. */
@@ -88,7 +88,7 @@ void record_pressure(const struct state *state, struct agent *agent, enum ladder
 
 void record_pressure_end(const struct state *state, struct agent *agent, struct actions *actions)
 {
-	const struct ladder *ladder = &agent->ladder;
+	const struct ladder *ladder = agent->ladder;
 	struct incident *incident =
 		record_ladder(agent, (struct record_words){"memory.on_pressure", "note", "over"}, actions);
 
@@ -112,12 +112,12 @@ void record_livelock(const struct state *state, struct agent *agent, const char 
 {
 	struct incident *incident;
 
-	if (!may_tell(&agent->ladder.livelock_told_ns, state->now_ns))
+	if (!may_tell(&agent->ladder->livelock_told_ns, state->now_ns))
 		return;
 	incident = record_ladder(agent, (struct record_words){"livelock", action, "done"}, actions);
 	if (!incident)
 		return;
 	add_memory(incident, agent);
 	add_events(incident, agent);
-	incident_add_number(incident, "swap_free_bytes", agent->ladder.view.swap_free_bytes);
+	incident_add_number(incident, "swap_free_bytes", agent->ladder->view.swap_free_bytes);
 }

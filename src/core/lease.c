@@ -6,11 +6,19 @@
  * end what nobody seems to need leave the agent alone; those that limit it (runtime, number, memory) don't.
  */
 
-void lease_touch(const struct state *state, struct agent *agent)
+void agent_save(const struct agent *agent, struct actions *actions)
+{
+	if (agent->is_placed && agent->state != AGENT_GONE)
+		actions_add(actions, ACTION_SAVE, agent);
+}
+
+void lease_touch(const struct state *state, struct agent *agent, struct actions *actions)
 {
 	agent->touched_ns = agent->active_ns = state->now_ns;
-	if (agent->lease_ns)
+	if (agent->lease_ns) {
 		agent->lease_until_ns = state->now_ns + agent->lease_ns;
+		agent_save(agent, actions);
+	}
 	if (agent->state == AGENT_IDLE)
 		agent->state = AGENT_ACTIVE;
 }
@@ -19,11 +27,13 @@ void lease_set(struct state *state, struct agent *agent, uint64_t lease_ns, stru
 {
 	agent->lease_ns = lease_ns;
 	if (lease_ns) {
-		lease_touch(state, agent);
+		lease_touch(state, agent, actions);
 		return;
 	}
-	/* What the lease has put off may be due now. */
-	if (agent->lease_until_ns)
-		set_timer(state, state->now_ns, actions);
+	if (!agent->lease_until_ns)
+		return;
 	agent->lease_until_ns = 0;
+	agent_save(agent, actions);
+	/* What the lease has put off may be due now. */
+	set_timer(state, state->now_ns, actions);
 }

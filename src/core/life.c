@@ -150,7 +150,7 @@ void kill_agent(struct state *state, struct agent *agent, struct actions *action
 void stop_agent(struct state *state, struct agent *agent, struct actions *actions)
 {
 	struct action *action;
-	bool was_frozen = agent->state == AGENT_FROZEN && !agent->ladder.has_frozen;
+	bool was_frozen = agent->state == AGENT_FROZEN && !ladder_of(agent)->has_frozen;
 
 	agent->state = AGENT_STOPPING;
 	action = actions_add(actions, agent->has_root ? ACTION_SIGNAL : ACTION_SIGNAL_ALL, agent);
@@ -226,7 +226,7 @@ static void result_place(struct state *state, struct agent *agent, const struct 
 	}
 	agent->is_empty = false;
 	agent->state = AGENT_ACTIVE;
-	text_copy(agent->origin, sizeof(agent->origin), event->result.origin);
+	state_set_text(state, &agent->origin, event->result.origin, AGENT_CGROUP_MAX);
 	state_set_cgroup(state, agent, event->result.cgroup_id, event->result.cgroup);
 	answer_request(agent, REPLY_OK, 0, actions);
 	if (leak_cap(agent->policy) != UINT64_MAX)
@@ -319,7 +319,8 @@ static void result_freeze(struct state *state, struct agent *agent, const struct
 static void result_reclaim(_unused_ struct state *state, struct agent *agent, const struct event *event,
 			   _unused_ struct actions *actions)
 {
-	agent->ladder.reclaimed_bytes += event->result.bytes;
+	if (agent->ladder)
+		agent->ladder->reclaimed_bytes += event->result.bytes;
 }
 
 static void result_remove(struct state *state, struct agent *agent, const struct event *event, struct actions *actions)

@@ -66,7 +66,7 @@ static bool law_waits(const struct law *law, const struct agent *agent)
 {
 	if (agent->thaw_ns)
 		return law != &laws[LAW_ORPHAN];
-	return agent->state == AGENT_FROZEN && !agent->ladder.has_frozen;
+	return agent->state == AGENT_FROZEN && !ladder_of(agent)->has_frozen;
 }
 
 static uint64_t law_due(const struct law *law, const struct agent *agent)

@@ -24,9 +24,9 @@ struct incident *record_agent(struct actions *actions, enum incident_kind kind, 
 	text_copy(incident->key, sizeof(incident->key), agent->key);
 	incident->by_uid = agent->by_uid;
 	incident_add_number(incident, "pid", (uint64_t)agent->root_pid);
-	if (*agent->exe)
+	if (!str_empty(agent->exe))
 		incident_add_text(incident, "exe", agent->exe);
-	if (*agent->script)
+	if (!str_empty(agent->script))
 		incident_add_text(incident, "script", agent->script);
 	return incident;
 }

@@ -47,7 +47,7 @@ uint64_t restart_own_ns(const struct restart *restart, uint64_t now_ns)
 static void drop_oldest(struct restart *restart, size_t n)
 {
 	n = MIN2(n, restart->n_crashes);
-	restart->n_crashes -= n;
+	restart->n_crashes -= (uint32_t)n;
 	memmove(restart->crash_ns, restart->crash_ns + n, restart->n_crashes * sizeof(restart->crash_ns[0]));
 }
 
@@ -102,9 +102,36 @@ void restart_end(struct restart *restart, const struct policy_restart *rule, uin
 		drop_oldest(restart, (size_t)MIN2(lived_ns / rule->min_uptime_ns, (uint64_t)RESTART_CRASHES_MAX));
 		return;
 	}
+	restart_add_crash(restart, own_ns);
+}
+
+void restart_add_crash(struct restart *restart, uint64_t own_ns)
+{
 	if (restart->n_crashes == RESTART_CRASHES_MAX)
 		drop_oldest(restart, 1);
+	if (restart->n_crashes == restart->crashes_size) {
+		uint32_t size =
+			MIN2(restart->crashes_size ? 2 * restart->crashes_size : 4U, (uint32_t)RESTART_CRASHES_MAX);
+		uint64_t *crash_ns = reallocarray(restart->crash_ns, size, sizeof(*crash_ns));
+
+		if (!crash_ns)
+			return;
+		restart->crash_ns = crash_ns;
+		restart->crashes_size = size;
+	}
 	restart->crash_ns[restart->n_crashes++] = own_ns;
+}
+
+void restart_done(struct restart *restart)
+{
+	free(restart->crash_ns);
+	*restart = (struct restart){0};
+}
+
+void restart_free(struct restart *restart)
+{
+	restart_done(restart);
+	free(restart);
 }
 
 void restart_delay_begin(struct restart *restart, uint64_t now_ns)

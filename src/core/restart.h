@@ -18,10 +18,10 @@
 #define RESTART_CRASHES_MAX POLICY_RESTARTS_MAX
 
 struct restart {
-	uint64_t id;				/* restart_id() */
-	char policy[POLICY_NAME_MAX];		/* for people and the file */
-	uint64_t crash_ns[RESTART_CRASHES_MAX]; /* own time, oldest first */
-	size_t n_crashes;
+	uint64_t id;		      /* restart_id() */
+	char policy[POLICY_NAME_MAX]; /* for people and the file */
+	uint64_t *crash_ns;	      /* own time, oldest first; owned */
+	uint32_t n_crashes, crashes_size;
 	uint64_t starts;	 /* ever seen */
 	uint64_t used_ns;	 /* CLOCK_MONOTONIC of the last start or end */
 	uint64_t delayed_ns;	 /* sum of the times in which one was delayed */
@@ -35,6 +35,9 @@ struct restart {
 	int32_t exit_code; /* of the last end, as wait(2) has it */
 	bool has_exit_code;
 };
+
+void restart_done(struct restart *restart);
+void restart_free(struct restart *restart);
 
 /* What makes a life one of this agent. Never 0. */
 struct restart_name {
@@ -55,6 +58,8 @@ enum restart_verdict restart_decide(const struct restart *restart, const struct 
 
 /* A life has ended by itself after running for lived_ns. */
 void restart_end(struct restart *restart, const struct policy_restart *rule, uint64_t lived_ns, uint64_t now_ns);
+/* Beyond RESTART_CRASHES_MAX, or for want of memory, the oldest is forgotten, or this one. */
+void restart_add_crash(struct restart *restart, uint64_t own_ns);
 void restart_delay_begin(struct restart *restart, uint64_t now_ns);
 void restart_delay_end(struct restart *restart, uint64_t now_ns);
 /* Somebody has said that all is well now. */

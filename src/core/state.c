@@ -2,6 +2,7 @@
 #include "core/state.h"
 
 #include "base/text.h"
+#include "core/tool.h"
 
 struct state *state_new(uint64_t seed)
 {
@@ -22,6 +23,16 @@ struct state *state_new(uint64_t seed)
 	return state;
 }
 
+static void restarts_free(struct idmap *restarts)
+{
+	struct restart *restart;
+	size_t cursor = 0;
+
+	while ((restart = idmap_next(restarts, &cursor)))
+		restart_free(restart);
+	idmap_done(restarts);
+}
+
 static void free_all(struct idmap *map)
 {
 	size_t cursor = 0;
@@ -32,12 +43,17 @@ static void free_all(struct idmap *map)
 	idmap_done(map);
 }
 
-static void agent_free(struct agent *agent)
+static void agent_free(struct state *state, struct agent *agent)
 {
+	const char *const texts[] = {agent->key, agent->cgroup, agent->origin, agent->exe, agent->script};
+
+	for (size_t i = 0; i < ELEMENTSOF(texts); i++)
+		intern_put(&state->texts, texts[i]);
 	policy_unref(agent->policy);
 	free(agent->troubles);
 	free(agent->leak);
-	free(agent->tools);
+	free(agent->ladder);
+	tools_free(agent->tools);
 	free(agent);
 }
 
@@ -50,13 +66,14 @@ struct state *state_free(struct state *state)
 		return NULL;
 	state_free_ended(state);
 	while ((agent = idmap_next(&state->by_handle, &cursor)))
-		agent_free(agent);
+		agent_free(state, agent);
 	idmap_done(&state->by_handle);
 	idmap_done(&state->by_cgroup);
 	idmap_done(&state->by_root);
 	idmap_done(&state->by_mark);
 	idmap_done(&state->verdict_of);
-	free_all(&state->restarts);
+	intern_done(&state->texts);
+	restarts_free(&state->restarts);
 	free_all(&state->culls);
 	idmap_done(&state->released_at);
 	free(state->released);
@@ -72,7 +89,7 @@ void state_free_ended(struct state *state)
 		struct agent *agent = state->ended;
 
 		state->ended = agent->next_ended;
-		agent_free(agent);
+		agent_free(state, agent);
 	}
 }
 
@@ -192,6 +209,35 @@ static bool state_has_id(const struct state *state, const char *id)
 	return false;
 }
 
+/* Its texts are the template's so far. False: no memory, and each is the state's or NULL. */
+static bool take_texts(struct state *state, struct agent *agent)
+{
+	const struct {
+		const char **text;
+		size_t size;
+	} texts[] = {
+		{&agent->key, POLICY_KEY_MAX}, {&agent->cgroup, AGENT_CGROUP_MAX}, {&agent->origin, AGENT_CGROUP_MAX},
+		{&agent->exe, AGENT_EXE_MAX},  {&agent->script, AGENT_EXE_MAX},
+	};
+	bool is_whole = true;
+
+	for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
+		*texts[i].text = intern_get(&state->texts, *texts[i].text, texts[i].size - 1);
+		is_whole &= *texts[i].text != NULL;
+	}
+	return is_whole;
+}
+
+void state_set_text(struct state *state, const char **text, const char *from, size_t size)
+{
+	const char *taken = intern_get(&state->texts, from, size - 1);
+
+	if (!taken)
+		return;
+	intern_put(&state->texts, *text);
+	*text = taken;
+}
+
 struct agent *state_add_agent(struct state *state, const struct agent *template, struct policy *policy)
 {
 	struct agent *agent;
@@ -202,18 +248,24 @@ struct agent *state_add_agent(struct state *state, const struct agent *template,
 	if (!agent)
 		return NULL;
 	*agent = *template;
+	agent->policy = NULL;
 	agent->troubles = NULL;
 	agent->leak = NULL;
 	agent->memory_bytes = UINT64_MAX;
+	agent->ladder = NULL;
 	agent->tools = NULL;
 	agent->look_ns = 0;
+	if (!take_texts(state, agent)) {
+		agent_free(state, agent);
+		return NULL;
+	}
 	agent->handle = ++state->next_handle;
 	if (!*agent->id)
 		do
 			snprintf(agent->id, sizeof(agent->id), "%08x", (unsigned)state_random(state));
 		while (state_has_id(state, agent->id));
 	if (idmap_put(&state->by_handle, agent->handle, agent) < 0) {
-		free(agent);
+		agent_free(state, agent);
 		return NULL;
 	}
 	agent->policy = policy_ref(policy);
@@ -224,7 +276,7 @@ struct agent *state_add_agent(struct state *state, const struct agent *template,
 	if (agent->has_root)
 		state_set_root(state, agent, template->root_pid, template->root_start_ticks);
 	if (template->cgroup_id)
-		state_set_cgroup(state, agent, template->cgroup_id, template->cgroup);
+		state_set_cgroup(state, agent, template->cgroup_id, agent->cgroup);
 	return agent;
 }
 
@@ -251,7 +303,7 @@ void state_clear_root(struct state *state, struct agent *agent)
 void state_set_cgroup(struct state *state, struct agent *agent, uint64_t cgroup_id, const char *cgroup)
 {
 	if (agent->cgroup != cgroup)
-		text_copy(agent->cgroup, sizeof(agent->cgroup), cgroup);
+		state_set_text(state, &agent->cgroup, cgroup, AGENT_CGROUP_MAX);
 	if (agent->is_observed)
 		return;
 	if (idmap_put(&state->by_cgroup, cgroup_id, agent) == 0)

@@ -2,6 +2,7 @@
 #ifndef GOV_CORE_STATE_H
 #define GOV_CORE_STATE_H
 
+#include "base/intern.h"
 #include "core/leak.h"
 #include "core/emergency.h"
 #include "core/match.h"
@@ -34,6 +35,7 @@ struct state {
 	uint64_t next_handle;
 	struct idmap by_handle; /* owns the agents */
 	struct idmap by_cgroup, by_root, by_mark;
+	struct intern texts; /* of the agents */
 	/* The newest STATE_VERDICTS_MAX verdicts, oldest overwritten. */
 	struct verdict *verdicts;
 	uint64_t n_verdicts; /* ever made */
@@ -92,6 +94,9 @@ bool state_is_released(const struct state *state, pid_t pid, uint64_t start_tick
 /* A new agent with id and handle, in all indexes that its fields name; NULL: too many, or no memory. Takes a reference
  * of policy. */
 struct agent *state_add_agent(struct state *state, const struct agent *template, struct policy *policy);
+/* One of its texts, with the one that it had before given back; cut to size - 1 bytes. For want of memory it stays as
+ * it is. */
+void state_set_text(struct state *state, const char **text, const char *from, size_t size);
 void state_set_root(struct state *state, struct agent *agent, pid_t pid, uint64_t start_ticks);
 void state_clear_root(struct state *state, struct agent *agent);
 void state_set_cgroup(struct state *state, struct agent *agent, uint64_t cgroup_id, const char *cgroup);
@@ -150,9 +155,12 @@ void backoff_placed(struct state *state, struct agent *agent, struct actions *ac
 /* agent->refuse_ns or agent->thaw_ns has come. */
 void backoff_due(struct state *state, struct agent *agent, struct actions *actions);
 /* By hand. */
-void backoff_thawed(struct state *state, struct agent *agent);
+void backoff_thawed(struct state *state, struct agent *agent, struct actions *actions);
 /* Its root has ended; the exit code is set when it is known. */
 void backoff_exited(struct state *state, struct agent *agent);
+/* One of an earlier govd, whose lives are counted as restart_id (0: they aren't). True: its delay goes on, it stays
+ * frozen. */
+bool backoff_found(struct state *state, struct agent *agent, uint64_t restart_id);
 /* It goes on, but isn't ours any more, or its root is another agent now. */
 void backoff_detach(struct state *state, struct agent *agent);
 
@@ -178,8 +186,10 @@ bool lifecycle_resume(struct state *state, const struct policy *policy, struct a
 void step_orphaned(struct state *state, const struct event *event, struct actions *actions);
 
 /* lease.c */
+/* Writes to its group what the next govd is to know, where it has one. */
+void agent_save(const struct agent *agent, struct actions *actions);
 /* Somebody says that it is in use: its lease, if it has one, begins anew. */
-void lease_touch(const struct state *state, struct agent *agent);
+void lease_touch(const struct state *state, struct agent *agent, struct actions *actions);
 /* 0: it is given back. */
 void lease_set(struct state *state, struct agent *agent, uint64_t lease_ns, struct actions *actions);
 

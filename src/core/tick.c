@@ -51,8 +51,8 @@ static uint64_t agent_next_ns(const struct state *state, const struct agent *age
 		next_ns = MIN2(next_ns, agent->thaw_ns);
 	if (agent->leak && agent->leak->look_ns)
 		next_ns = MIN2(next_ns, agent->leak->look_ns);
-	if (agent->ladder.look_ns)
-		next_ns = MIN2(next_ns, agent->ladder.look_ns);
+	if (ladder_of(agent)->look_ns)
+		next_ns = MIN2(next_ns, ladder_of(agent)->look_ns);
 	return next_ns;
 }
 
@@ -74,7 +74,7 @@ void step_tick(struct state *state, const struct event *event, struct actions *a
 		/* Those that are too many for one step are due still: the timer goes off at once. */
 		if (agent->leak && agent->leak->look_ns && agent->leak->look_ns <= state->now_ns && n_looks < LOOKS_MAX)
 			n_looks += leak_look(state, agent, actions);
-		if (agent->ladder.look_ns && agent->ladder.look_ns <= state->now_ns)
+		if (ladder_of(agent)->look_ns && ladder_of(agent)->look_ns <= state->now_ns)
 			ladder_look(agent, actions);
 		if ((agent->thaw_ns && agent->thaw_ns <= state->now_ns) ||
 		    (agent->refuse_ns && agent->refuse_ns <= state->now_ns))

@@ -46,6 +46,30 @@ const struct tool *tool_of_limit(const struct agent *agent, uint64_t memory_id)
 	return NULL;
 }
 
+void tools_free(struct tools *tools)
+{
+	if (!tools)
+		return;
+	free(tools->items);
+	free(tools);
+}
+
+/* Room for one more. */
+static bool tools_grow(struct tools *tools)
+{
+	size_t size = tools->size ? 2 * tools->size : 2;
+	struct tool *items;
+
+	if (tools->n < tools->size)
+		return true;
+	items = reallocarray(tools->items, size, sizeof(*items));
+	if (!items)
+		return false;
+	tools->items = items;
+	tools->size = size;
+	return true;
+}
+
 static struct tool *tool_add(const struct state *state, struct agent *agent, const struct tool_id *id)
 {
 	struct tool *tool;
@@ -54,7 +78,7 @@ static struct tool *tool_add(const struct state *state, struct agent *agent, con
 		agent->tools = calloc(1, sizeof(*agent->tools));
 	if (!agent->tools)
 		return NULL;
-	if (agent->tools->n == TOOLS_MAX) {
+	if (agent->tools->n == TOOLS_MAX || !tools_grow(agent->tools)) {
 		agent->tools->missed++;
 		return NULL;
 	}

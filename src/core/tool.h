@@ -36,12 +36,15 @@ struct tool {
 };
 
 struct tools {
-	struct tool items[TOOLS_MAX];
-	size_t n;
+	struct tool *items; /* owned; an address is good until the next one is added */
+	size_t n, size;
 	uint64_t missed;	/* beyond TOOLS_MAX, since the agent began */
 	unsigned looks;		/* in a row that came across new ones */
 	const char *grown_rule; /* static: the one that has grown most is to be ended; NULL: none */
 };
+
+/* NULL-safe. */
+void tools_free(struct tools *tools);
 
 /* Whether its tools are put into groups: as its policy says, and where its own group is in the slice. */
 bool agent_has_tools(const struct agent *agent);

@@ -90,11 +90,11 @@ static const char *ladder_sentence(const struct agent *agent)
 		[LADDER_FREEZE] = "its memory is short: it is frozen for some seconds",
 	};
 
-	if (agent->state == AGENT_FROZEN && !agent->ladder.has_frozen)
+	if (agent->state == AGENT_FROZEN && !ladder_of(agent)->has_frozen)
 		return NULL;
-	if (agent->ladder.is_lifted)
+	if (ladder_of(agent)->is_lifted)
 		return "it was stuck at memory.high, which isn't in force until it uses less: memory.max is";
-	return sentences[agent->ladder.rung];
+	return sentences[ladder_of(agent)->rung];
 }
 
 /* One sentence: how it stands with this process. */

@@ -229,6 +229,6 @@ void pressure_write(struct manager *manager, struct bus_writer *writer, const st
 	bus_begin_dict(writer, "pressure");
 	bus_write_double(writer, "some_pct", percent(view.some_avg10_milli));
 	bus_write_double(writer, "full_pct", percent(view.full_avg10_milli));
-	bus_write_string(writer, "rung", ladder_rung_name(agent->ladder.rung));
+	bus_write_string(writer, "rung", ladder_rung_name(ladder_of(agent)->rung));
 	bus_end(writer);
 }

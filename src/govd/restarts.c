@@ -136,12 +136,14 @@ static void load_lines(struct manager *manager, FILE *file, char *line)
 
 	event.restart.restart = &restart;
 	while (read_line(file, line)) {
-		if (restarts_parse(line, &restart) == 0)
+		if (restarts_parse(line, &restart) == 0) {
 			manager_dispatch(manager, &event);
-		else if (restarts_parse_released(line, &pid, &start_ticks) == 0)
+			restart_done(&restart);
+		} else if (restarts_parse_released(line, &pid, &start_ticks) == 0) {
 			load_released(manager, pid, start_ticks);
-		else
+		} else {
 			bad++;
+		}
 	}
 	if (bad)
 		log_warning("%s/" RESTARTS_FILE ": %zu lines are broken, and left out", manager->options.state_dir,

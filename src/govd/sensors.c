@@ -150,6 +150,7 @@ static void group_found(const struct group_found *found, void *userdata)
 
 	event.found.agent = found->saved;
 	event.found.policy = found->policy;
+	event.found.restart_id = found->restart_id;
 	event.found.is_populated = found->is_populated;
 	event.found.is_frozen = found->is_frozen;
 	event.found.is_frozen_briefly = found->is_frozen_briefly;

@@ -97,14 +97,15 @@ static int parse_crashes(char **line, struct restart *restart)
 		if (restart->n_crashes == RESTART_CRASHES_MAX || parse_number(field, 10, INT64_MAX, &ns) < 0 ||
 		    ns < last_ns)
 			return -EINVAL;
-		restart->crash_ns[restart->n_crashes++] = last_ns = ns;
+		restart_add_crash(restart, ns);
+		last_ns = ns;
 	}
 	return 0;
 }
 
 int restarts_parse(const char *line, struct restart *ret_restart)
 {
-	struct restart restart = {0};
+	_cleanup_(restart_done) struct restart restart = {0};
 	char copy[RESTARTS_LINE_MAX], *rest = copy;
 	const char *policy;
 
@@ -121,6 +122,7 @@ int restarts_parse(const char *line, struct restart *ret_restart)
 	    parse_exit(next_field(&rest), &restart) < 0 || parse_crashes(&rest, &restart) < 0)
 		return -EINVAL;
 	*ret_restart = restart;
+	restart = (struct restart){0};
 	return 0;
 }
 

@@ -31,6 +31,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fclose(file);
 	written[strcspn(written, "\n")] = '\0';
 	assert(restarts_parse(written, &again) == 0);
-	assert(memcmp(&restart, &again, sizeof(restart)) == 0);
+	assert(restart.id == again.id && restart.starts == again.starts && restart.used_ns == again.used_ns &&
+	       restart.delayed_ns == again.delayed_ns && restart.exit_code == again.exit_code &&
+	       restart.has_exit_code == again.has_exit_code && restart.n_crashes == again.n_crashes &&
+	       strcmp(restart.policy, again.policy) == 0);
+	for (size_t i = 0; i < restart.n_crashes; i++)
+		assert(restart.crash_ns[i] == again.crash_ns[i]);
+	restart_done(&restart);
+	restart_done(&again);
 	return 0;
 }

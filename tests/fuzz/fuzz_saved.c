@@ -14,6 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct saved saved, again;
 	char state[SAVED_SIZE];
 	struct policy policy = {.references = 1};
+	struct restart restart = {0};
 	size_t length;
 
 	if (!text)
@@ -26,10 +27,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(!strpbrk(saved.policy, "/ ") && !strpbrk(saved.agent.id, "/ "));
 	memcpy(policy.name, saved.policy, sizeof(policy.name));
 	saved.agent.policy = &policy;
+	restart.id = saved.restart_id;
+	saved.agent.restart = &restart;
 	length = saved_format(&saved.agent, state);
 	assert(length < SAVED_SIZE - 1);
 	assert(saved_parse(state, length, &again) == 0);
 	again.agent.policy = &policy;
+	again.agent.restart = &restart;
+	again.agent.key = saved.agent.key;
+	again.agent.origin = saved.agent.origin;
+	again.agent.exe = saved.agent.exe;
+	again.agent.script = saved.agent.script;
 	assert(memcmp(&saved, &again, sizeof(saved)) == 0);
 	return 0;
 }

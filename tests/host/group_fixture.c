@@ -29,8 +29,10 @@ static void on_done(const struct event *result, void *userdata)
 	fixture->results++;
 	if (result->result.action == ACTION_PLACE && result->result.error == 0) {
 		fixture->agent.cgroup_id = result->result.cgroup_id;
-		text_copy(fixture->agent.cgroup, sizeof(fixture->agent.cgroup), result->result.cgroup);
-		text_copy(fixture->agent.origin, sizeof(fixture->agent.origin), result->result.origin);
+		text_copy(fixture->cgroup, sizeof(fixture->cgroup), result->result.cgroup);
+		text_copy(fixture->origin, sizeof(fixture->origin), result->result.origin);
+		fixture->agent.cgroup = fixture->cgroup;
+		fixture->agent.origin = fixture->origin;
 		fixture->agent.is_placed = true;
 	}
 }
@@ -48,6 +50,7 @@ static void on_found(const struct group_found *found, void *userdata)
 	struct fixture *fixture = userdata;
 
 	fixture->found = *found->saved;
+	text_copy(fixture->found_key, sizeof(fixture->found_key), found->saved->key);
 	text_copy(fixture->found_policy, sizeof(fixture->found_policy), found->policy);
 	fixture->found_populated = found->is_populated;
 	fixture->found_frozen = found->is_frozen;

@@ -12,6 +12,7 @@ struct fixture {
 	char slice[64], words[512]; /* of groups_new_native */
 	struct policy policy;
 	struct agent agent;
+	char cgroup[AGENT_CGROUP_MAX], origin[AGENT_CGROUP_MAX], found_key[POLICY_KEY_MAX]; /* of the agents */
 	struct event result; /* the last; its strings are in the agent */
 	unsigned results, empties, founds;
 	struct agent found;

@@ -298,10 +298,10 @@ Test(group_life, release_falls_back_when_the_origin_has_gone_or_lies)
 	pid = fixture_spawn_idle(&f);
 	for (size_t i = 0; i < ELEMENTSOF(origins); i++) {
 		cr_assert_eq(place(&f, pid), 0);
-		text_copy(f.agent.origin, sizeof(f.agent.origin), origins[i]);
+		f.agent.origin = origins[i];
 		cr_assert_eq(act(&f, ACTION_RELEASE), 0);
 		cr_expect_str_eq(path_of(pid, "", after, sizeof(after)), path_of(getpid(), "", own, sizeof(own)));
-		f.agent.origin[0] = '\0';
+		f.agent.origin = "";
 	}
 	fixture_close(&f);
 }
@@ -312,7 +312,7 @@ static void be_govd(void *userdata)
 	struct fixture *f = userdata;
 
 	fixture_reopen(f);
-	text_copy(f->agent.key, sizeof(f->agent.key), "room \n=%\xff");
+	f->agent.key = "room \n=%\xff";
 	f->agent.uid = 1234;
 	f->agent.is_explicit = true;
 	if (place(f, f->agent.root_pid) < 0)
@@ -341,7 +341,7 @@ Test(group_life, a_new_govd_finds_the_agent_again)
 	cr_expect(f.found_populated && f.found_lives && !f.found_frozen);
 	cr_expect_str_eq(f.found.id, "0badcafe");
 	cr_expect_str_eq(f.found_policy, "test.pol_1");
-	cr_expect_str_eq(f.found.key, "room \n=%\xff");
+	cr_expect_str_eq(f.found_key, "room \n=%\xff");
 	cr_expect_eq(f.found.root_pid, f.agent.root_pid);
 	cr_expect_eq(f.found.root_start_ticks, f.agent.root_start_ticks);
 	cr_expect_eq(f.found.uid, 1234);
@@ -375,9 +375,10 @@ Test(group_life, restore_sweeps_what_is_empty_and_spares_strangers)
 
 	fixture_open(&f);
 	make_dir(&f, "empty", NULL, empty, sizeof(empty));
-	make_dir(&f, "hostile", "govd2 id=../../x policy=p", hostile, sizeof(hostile));
+	make_dir(&f, "hostile", "govd3 id=../../x policy=p", hostile, sizeof(hostile));
 	make_dir(&f, "p-1",
-		 "govd2 id=1 policy=p pid=1 start=1 uid=0 parent=1 since=1 explicit=0 root=1 key= origin= exe= script=",
+		 "govd3 id=1 policy=p pid=1 start=1 uid=0 parent=1 since=1 run=1 thaw=0 lease=0 until=0 restart=0 "
+		 "explicit=0 root=1 key= origin= exe= script=",
 		 ended, sizeof(ended));
 	make_dir(&f, "inhabited", NULL, inhabited, sizeof(inhabited));
 	pid = fixture_spawn_idle(&f);

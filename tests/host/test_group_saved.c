@@ -8,24 +8,33 @@
 /* The agent's state in its xattr, and the origin in it: what comes back is what was written, all else is refused. */
 
 #define GOOD                                                                                                           \
-	"govd2 id=ab12 policy=p.1 pid=5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key=k origin=v2= exe=/x "     \
+	"govd3 id=ab12 policy=p.1 pid=5 start=6 uid=7 parent=3 since=8 run=9 thaw=0 lease=1 until=2 restart=3 "        \
+	"explicit=1 root=0 key=k origin=v2= exe=/x "                                                                   \
 	"script="
 
 static void fill(struct agent *agent, struct policy *policy, int byte)
 {
+	static const size_t sizes[] = {POLICY_KEY_MAX, AGENT_CGROUP_MAX, AGENT_EXE_MAX, AGENT_EXE_MAX};
+	static struct restart restart = {.id = UINT64_MAX};
+	static char texts[ELEMENTSOF(sizes)][AGENT_CGROUP_MAX];
+
 	memset(agent, 0, sizeof(*agent));
 	memset(policy, 0, sizeof(*policy));
 	agent->policy = policy;
 	memset(policy->name, 'p', sizeof(policy->name) - 1);
 	memset(agent->id, 'f', sizeof(agent->id) - 1);
-	memset(agent->key, byte, sizeof(agent->key) - 1);
-	memset(agent->origin, byte, sizeof(agent->origin) - 1);
-	memset(agent->exe, byte, sizeof(agent->exe) - 1);
-	memset(agent->script, byte, sizeof(agent->script) - 1);
+	memset(texts, 0, sizeof(texts));
+	for (size_t i = 0; i < ELEMENTSOF(texts); i++)
+		memset(texts[i], byte, sizes[i] - 1);
+	agent->key = texts[0];
+	agent->origin = texts[1];
+	agent->exe = texts[2];
+	agent->script = texts[3];
+	agent->restart = &restart;
 	agent->root_pid = INT32_MAX;
 	agent->root_start_ticks = UINT64_MAX;
 	agent->uid = UINT32_MAX;
-	agent->since_ns = UINT64_MAX;
+	agent->since_ns = agent->run_ns = agent->thaw_ns = agent->lease_ns = agent->lease_until_ns = UINT64_MAX;
 	agent->is_explicit = agent->has_root = true;
 }
 
@@ -55,6 +64,11 @@ Test(saved, every_byte_comes_back_at_full_length)
 		cr_assert_eq(saved.agent.root_start_ticks, UINT64_MAX);
 		cr_assert_eq(saved.agent.uid, UINT32_MAX);
 		cr_assert_eq(saved.agent.since_ns, UINT64_MAX);
+		cr_assert_eq(saved.agent.run_ns, UINT64_MAX);
+		cr_assert_eq(saved.agent.thaw_ns, UINT64_MAX);
+		cr_assert_eq(saved.agent.lease_ns, UINT64_MAX);
+		cr_assert_eq(saved.agent.lease_until_ns, UINT64_MAX);
+		cr_assert_eq(saved.restart_id, UINT64_MAX);
 		cr_assert(saved.agent.is_explicit && saved.agent.has_root);
 	}
 }
@@ -63,37 +77,54 @@ Test(saved, hostile_texts_are_refused)
 {
 	static const char *const bad[] = {
 		"",
-		"govd2",
-		"govd2 id=ab12",
-		"govd2 id=../x policy=p pid=5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key= origin= exe= "
+		"govd3",
+		"govd3 id=ab12",
+		"govd3 id=../x policy=p pid=5 start=6 uid=7 parent=3 since=8 run=9 thaw=0 lease=1 until=2 restart=3 "
+		"explicit=1 root=0 key= origin= exe= "
 		"script=",
-		"govd2 id=a/b policy=p pid=5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key= origin= exe= "
+		"govd3 id=a/b policy=p pid=5 start=6 uid=7 parent=3 since=8 run=9 thaw=0 lease=1 until=2 restart=3 "
+		"explicit=1 root=0 key= origin= exe= "
 		"script=",
-		"govd2 id=a policy=p%2Fq pid=5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key= origin= exe= "
+		"govd3 id=a policy=p%2Fq pid=5 start=6 uid=7 parent=3 since=8 run=9 thaw=0 lease=1 until=2 restart=3 "
+		"explicit=1 root=0 key= origin= exe= "
 		"script=",
-		"govd2 id= policy=p pid=5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key= origin= exe= script=",
-		"govd2 id=a policy= pid=5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key= origin= exe= script=",
-		"govd2 id=aaaaaaaaaaaaaaaa policy=p pid=5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key= "
+		"govd3 id= policy=p pid=5 start=6 uid=7 parent=3 since=8 run=9 thaw=0 lease=1 until=2 restart=3 "
+		"explicit=1 root=0 key= origin= exe= script=",
+		"govd3 id=a policy= pid=5 start=6 uid=7 parent=3 since=8 run=9 thaw=0 lease=1 until=2 restart=3 "
+		"explicit=1 root=0 key= origin= exe= script=",
+		"govd3 id=aaaaaaaaaaaaaaaa policy=p pid=5 start=6 uid=7 parent=3 since=8 run=9 thaw=0 lease=1 until=2 "
+		"restart=3 explicit=1 root=0 key= "
 		"origin= exe= "
 		"script=",
-		"govd2 id=a policy=p pid=0 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key= origin= exe= script=",
-		"govd2 id=a policy=p pid=-5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key= origin= exe= script=",
-		"govd2 id=a policy=p pid=05 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key= origin= exe= script=",
-		"govd2 id=a policy=p pid=4294967301 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key= origin= exe= "
+		"govd3 id=a policy=p pid=0 start=6 uid=7 parent=3 since=8 run=9 thaw=0 lease=1 until=2 restart=3 "
+		"explicit=1 root=0 key= origin= exe= script=",
+		"govd3 id=a policy=p pid=-5 start=6 uid=7 parent=3 since=8 run=9 thaw=0 lease=1 until=2 restart=3 "
+		"explicit=1 root=0 key= origin= exe= script=",
+		"govd3 id=a policy=p pid=05 start=6 uid=7 parent=3 since=8 run=9 thaw=0 lease=1 until=2 restart=3 "
+		"explicit=1 root=0 key= origin= exe= script=",
+		"govd3 id=a policy=p pid=4294967301 start=6 uid=7 parent=3 since=8 run=9 thaw=0 lease=1 until=2 "
+		"restart=3 explicit=1 root=0 key= origin= exe= "
 		"script=",
-		"govd2 id=a policy=p pid=5 start=18446744073709551616 uid=7 parent=3 since=8 explicit=1 root=0 key= "
+		"govd3 id=a policy=p pid=5 start=18446744073709551616 uid=7 parent=3 since=8 run=9 thaw=0 lease=1 "
+		"until=2 restart=3 explicit=1 root=0 key= "
 		"origin= "
 		"exe= "
 		"script=",
-		"govd2 id=a policy=p pid=5 start=6 uid=7 parent=3 since=8 explicit=2 root=0 key= origin= exe= script=",
-		"govd2 id=a policy=p pid=5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key=%00 origin= exe= "
+		"govd3 id=a policy=p pid=5 start=6 uid=7 parent=3 since=8 run=9 thaw=0 lease=1 until=2 restart=3 "
+		"explicit=2 root=0 key= origin= exe= script=",
+		"govd3 id=a policy=p pid=5 start=6 uid=7 parent=3 since=8 run=9 thaw=0 lease=1 until=2 restart=3 "
+		"explicit=1 root=0 key=%00 origin= exe= "
 		"script=",
-		"govd2 id=a policy=p pid=5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key=%4 origin= exe= "
+		"govd3 id=a policy=p pid=5 start=6 uid=7 parent=3 since=8 run=9 thaw=0 lease=1 until=2 restart=3 "
+		"explicit=1 root=0 key=%4 origin= exe= "
 		"script=",
-		"govd2 id=a policy=p pid=5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key=\n origin= exe= "
+		"govd3 id=a policy=p pid=5 start=6 uid=7 parent=3 since=8 run=9 thaw=0 lease=1 until=2 restart=3 "
+		"explicit=1 root=0 key=\n origin= exe= "
 		"script=",
-		"govd2 id=a policy=p pid=5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key= exe= origin= script=",
-		"govd2 policy=p id=a pid=5 start=6 uid=7 parent=3 since=8 explicit=1 root=0 key= origin= exe= script=",
+		"govd3 id=a policy=p pid=5 start=6 uid=7 parent=3 since=8 run=9 thaw=0 lease=1 until=2 restart=3 "
+		"explicit=1 root=0 key= exe= origin= script=",
+		"govd3 policy=p id=a pid=5 start=6 uid=7 parent=3 since=8 run=9 thaw=0 lease=1 until=2 restart=3 "
+		"explicit=1 root=0 key= origin= exe= script=",
 		GOOD " ",
 		GOOD " more=1",
 		GOOD "\n",

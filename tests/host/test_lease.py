@@ -61,6 +61,23 @@ class LeaseTest(GovdTest):
         self.ctl("lease", agent["id"], "0s")
         wait_until(lambda: not is_alive(agent["pid"]), "its end")
 
+    def test_lease_outlives_govd(self):
+        self.begin("lifecycle: {orphan: 1s}")
+        starter, agent = self.orphan()
+        _, other = self.orphan()
+        self.ctl("lease", agent["id"], "1h")
+        self.stop_govd()
+        starter.kill()
+        starter.wait()
+        self.start()
+        self.assertGreater(self.ctl_json("show", agent["id"])["lease_s"], 3500)
+        self.assertNotIn("lease_s", self.ctl_json("show", other["id"]))
+        time.sleep(2)
+        self.assertTrue(is_alive(agent["pid"]))
+        self.ctl("lease", agent["id"], "0s")
+        wait_until(lambda: not is_alive(agent["pid"]), "its end")
+        self.assertTrue(is_alive(other["pid"]))
+
     def test_users_that_the_policy_allows(self):
         self.begin()
         self.policy("other", "match: {exe: DIR/bin/other}\n")

@@ -114,6 +114,34 @@ class RestartTest(GovdTest):
                    "the next is frozen")
         self.assertEqual(self.starts(), 2)
 
+    def crashes_on_disk(self):
+        try:
+            with open(self.path("state", "restarts"), encoding="ascii") as file:
+                return len(file.readlines()[1].split()) - 6
+        except FileNotFoundError:
+            return 0
+
+    def test_delay_outlives_govd(self):
+        self.begin()
+        self.loop()
+        # The fourth start is delayed by 2 s, the fifth by 4 s, less up to a quarter.
+        wait_until(lambda: self.starts() >= 4, "the fourth start")
+        wait_until(lambda: [a["state"] for a in self.ctl_json("list")] == ["frozen"], "the next life is frozen")
+        # They are written once a second.
+        wait_until(lambda: self.crashes_on_disk() == 4, "the counts on disk")
+        agent = self.ctl_json("list")[0]
+        ends = time.monotonic() + agent["next"]["in_s"]
+        self.stop_govd(signal.SIGKILL)
+        self.start()
+        after = self.ctl_json("list")[0]
+        self.assertEqual((after["id"], after["state"], after["next"]["action"]), (agent["id"], "frozen", "thaw"))
+        wait_until(lambda: self.starts() >= 5, "the end of the delay")
+        self.assertGreater(time.monotonic(), ends - 0.1)
+        self.assertLess(time.monotonic(), ends + 2)
+        # The life that one govd has begun and the other has seen end is a crash, too.
+        wait_until(lambda: self.ctl_json("list") and self.ctl_json("list")[0]["state"] == "frozen", "the next")
+        self.assertEqual(self.ctl_json("show", self.ctl_json("list")[0]["id"])["restart"]["crashes"], 5)
+
     def test_observed_and_unmatched_loops_are_untouched(self):
         self.begin(limit=2, mode="observe")
         other = self.script("other.sh", CRASH)

@@ -36,6 +36,11 @@ static const char *text_of(const struct incident *incident, const char *name)
 
 /* ---- the order ---- */
 
+static void set_key(struct emergency_case *c, struct agent *agent, const char *key)
+{
+	state_set_text(c->world.state, &agent->key, key, POLICY_KEY_MAX);
+}
+
 static void make_stopping(struct emergency_case *c, struct agent *agent)
 {
 	world_command(&c->world, COMMAND_STOP, agent->handle);
@@ -130,9 +135,9 @@ Test(emergency_choose, of_duplicates_all_but_the_youngest_come_first)
 	emergency_case_init(&c, 4);
 	other = add_agent(&c, "/opt/watched");
 	for (size_t i = 1; i < 4; i++)
-		strcpy(c.agents[i]->key, "blue");
-	strcpy(other->key, "red");
-	strcpy(c.agents[0]->key, "red"); /* of another policy: no duplicate */
+		set_key(&c, c.agents[i], "blue");
+	set_key(&c, other, "red");
+	set_key(&c, c.agents[0], "red"); /* of another policy: no duplicate */
 	c.agents[2]->since_ns = c.agents[1]->since_ns;
 	c.agents[3]->since_ns = c.agents[1]->since_ns + 1;
 	cr_expect_eq(choose(&c), c.agents[2]);
@@ -333,7 +338,7 @@ Test(emergency_choose, five_are_told_with_all_that_is_true_of_them)
 	char line[128];
 
 	emergency_case_init(&c, 7);
-	strcpy(c.agents[6]->key, "blue room");
+	set_key(&c, c.agents[6], "blue room");
 	c.weights[6].bytes = 152 * MIB + 400 * 1024;
 	make_orphan(&c, c.agents[6]);
 	make_orphan(&c, c.agents[5]);
@@ -356,13 +361,15 @@ Test(emergency_choose, five_are_told_with_all_that_is_true_of_them)
 /* All facts and texts have room, however long keys and policies are. */
 Test(emergency_choose, the_longest_ranking_fits)
 {
+	char key[POLICY_KEY_MAX] = "";
 	struct emergency_case c;
 
 	emergency_case_init(&c, 6);
 	c.host.swap_total_bytes = 1000 * MIB;
 	c.host.full_ns = 0;
+	memset(key, 'k', sizeof(key) - 1);
 	for (size_t i = 0; i < 6; i++) {
-		memset(c.agents[i]->key, 'k', sizeof(c.agents[i]->key) - 1);
+		set_key(&c, c.agents[i], key);
 		make_orphan(&c, c.agents[i]);
 		make_idle(&c, c.agents[i]);
 	}

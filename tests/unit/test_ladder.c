@@ -45,8 +45,8 @@ Test(ladder, climbs_rung_by_rung_and_stops)
 	model_init(&model, &policy);
 	for (; seconds < 60 && !model.counts[ACTION_SIGNAL]; seconds++) {
 		model_run(&model, 1, 80, 70);
-		cr_expect_eq(model.agent->ladder.throttle_bytes != 0, model.agent->ladder.rung == LADDER_HIGH);
-		cr_expect_eq(model.is_frozen, model.agent->ladder.rung == LADDER_FREEZE);
+		cr_expect_eq(ladder_of(model.agent)->throttle_bytes != 0, ladder_of(model.agent)->rung == LADDER_HIGH);
+		cr_expect_eq(model.is_frozen, ladder_of(model.agent)->rung == LADDER_FREEZE);
 	}
 	cr_expect_geq(seconds, 25U);
 	cr_expect_leq(seconds, 45U);
@@ -84,10 +84,10 @@ Test(ladder, comes_down_when_the_pressure_falls)
 
 	model_init(&model, &both);
 	model_run(&model, 14, 60, 40);
-	cr_expect_eq(model.agent->ladder.rung, LADDER_HIGH);
+	cr_expect_eq(ladder_of(model.agent)->rung, LADDER_HIGH);
 	cr_expect_lt(model.high_bytes, both.high_bytes);
 	model_run(&model, 40, 0, 0);
-	cr_expect_eq(model.agent->ladder.rung, LADDER_REST);
+	cr_expect_eq(ladder_of(model.agent)->rung, LADDER_REST);
 	cr_expect_eq(model.high_bytes, both.high_bytes);
 	cr_expect(model.is_watched);
 	end = &model.incidents[model.n_incidents - 1];
@@ -110,7 +110,7 @@ Test(ladder, at_its_own_high_it_is_slowed_down_already)
 	model.view.memory_bytes = both.high_bytes;
 	model_run(&model, 60, 80, 70);
 	cr_expect_eq(model.counts[ACTION_LIMIT], 0);
-	cr_expect_eq(model.agent->ladder.rung, LADDER_RECLAIM);
+	cr_expect_eq(ladder_of(model.agent)->rung, LADDER_RECLAIM);
 	model_done(&model);
 	model_init(&model, &policy);
 	model.view.memory_bytes = both.high_bytes;
@@ -126,11 +126,11 @@ Test(ladder, light_pressure_keeps_it_where_it_is)
 
 	model_init(&model, &both);
 	model_run(&model, 10, 20, 5);
-	cr_expect_eq(model.agent->ladder.rung, LADDER_RECLAIM);
+	cr_expect_eq(ladder_of(model.agent)->rung, LADDER_RECLAIM);
 	model_run(&model, 60, 10, 0);
-	cr_expect_eq(model.agent->ladder.rung, LADDER_RECLAIM);
+	cr_expect_eq(ladder_of(model.agent)->rung, LADDER_RECLAIM);
 	model_run(&model, 12, 0, 0);
-	cr_expect_eq(model.agent->ladder.rung, LADDER_REST);
+	cr_expect_eq(ladder_of(model.agent)->rung, LADDER_REST);
 	model_done(&model);
 }
 
@@ -167,7 +167,7 @@ Test(ladder, without_high_and_reclaim_it_goes_on_to_freeze)
 	cr_expect_geq(model.counts[ACTION_FREEZE], 2);
 	model_run(&model, 30, 0, 0);
 	cr_expect(!model.is_frozen);
-	cr_expect_eq(model.agent->ladder.rung, LADDER_REST);
+	cr_expect_eq(ladder_of(model.agent)->rung, LADDER_REST);
 	model_done(&model);
 }
 
@@ -183,7 +183,7 @@ Test(ladder, without_psi_only_events_are_noted)
 		model_run(&model, 1, 90, 90);
 	}
 	cr_assert_not_null(model_incident(&model, "note", 0));
-	cr_expect_eq(model.agent->ladder.rung, LADDER_RECLAIM);
+	cr_expect_eq(ladder_of(model.agent)->rung, LADDER_RECLAIM);
 	cr_expect_eq(model.counts[ACTION_LIMIT] + model.counts[ACTION_FREEZE] + model.counts[ACTION_SIGNAL], 0);
 	model_done(&model);
 }
@@ -199,14 +199,14 @@ Test(ladder, a_lowered_policy_takes_back_what_was_done)
 	model_set_policy(&model, &policy);
 	model_run(&model, 3, 60, 40);
 	cr_expect_eq(model.high_bytes, both.high_bytes);
-	cr_expect_leq(model.agent->ladder.rung, LADDER_RECLAIM);
+	cr_expect_leq(ladder_of(model.agent)->rung, LADDER_RECLAIM);
 	model_done(&model);
 	model_init(&model, &both);
 	model_run(&model, 14, 60, 40);
 	model_set_policy(&model, &none);
 	model_run(&model, 3, 60, 40);
 	cr_expect_eq(model.high_bytes, UNIT_INFINITY);
-	cr_expect_eq(model.agent->ladder.look_ns, 0);
+	cr_expect_eq(ladder_of(model.agent)->look_ns, 0);
 	model_done(&model);
 }
 
@@ -254,7 +254,7 @@ Test(ladder, a_users_freeze_stays)
 	model_command(&model, COMMAND_FREEZE);
 	model_run(&model, 60, 0, 0);
 	cr_expect(model.is_frozen);
-	cr_expect_eq(model.agent->ladder.rung, LADDER_REST);
+	cr_expect_eq(ladder_of(model.agent)->rung, LADDER_REST);
 	model_command(&model, COMMAND_THAW);
 	cr_expect(!model.is_frozen);
 	model_done(&model);
@@ -286,11 +286,11 @@ Test(ladder, a_freeze_that_failed_is_no_freeze)
 	event.result.agent = model.handle;
 	event.result.error = ETIMEDOUT;
 	model_send(&model, &event);
-	cr_expect(!model.agent->ladder.has_frozen);
+	cr_expect(!ladder_of(model.agent)->has_frozen);
 	model.is_frozen = false;
 	model_run(&model, 30, 0, 0);
 	cr_expect_eq(model.counts[ACTION_THAW], 0);
-	cr_expect_eq(model.agent->ladder.rung, LADDER_REST);
+	cr_expect_eq(ladder_of(model.agent)->rung, LADDER_REST);
 	model_done(&model);
 }
 
@@ -349,7 +349,7 @@ Test(ladder, an_episode_is_told_once_a_minute)
 	for (unsigned i = 0; i < 5; i++) {
 		model_run(&model, 3, 20, 0);
 		model_run(&model, 9, 0, 0);
-		cr_expect_eq(model.agent->ladder.rung, LADDER_REST);
+		cr_expect_eq(ladder_of(model.agent)->rung, LADDER_REST);
 	}
 	cr_expect_eq(model.n_incidents, 2, "begun and over");
 	model_run(&model, 5, 20, 0);

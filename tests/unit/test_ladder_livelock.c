@@ -212,7 +212,7 @@ static void check_second(const struct model *model, const struct model_policy *p
 	cr_assert(top >= POLICY_PRESSURE_RECLAIM || n == 0);
 	cr_assert(may_end || !(model->second[ACTION_SIGNAL] + model->second[ACTION_KILL]));
 	cr_assert_leq(model->second[ACTION_PRESSURE], 1);
-	cr_assert(!model->is_frozen || model->agent->ladder.has_frozen);
+	cr_assert(!model->is_frozen || ladder_of(model->agent)->has_frozen);
 }
 
 static void play(uint64_t seed)
@@ -243,7 +243,7 @@ static void play(uint64_t seed)
 	if (model.agent->state != AGENT_STOPPING) {
 		model.view.memory_bytes = 10 * MIB;
 		model_run(&model, 60, 0, 0);
-		cr_assert_eq(model.agent->ladder.rung, LADDER_REST);
+		cr_assert_eq(ladder_of(model.agent)->rung, LADDER_REST);
 		cr_assert_eq(model.high_bytes, policy.high_bytes);
 		cr_assert(model.is_watched && !model.is_frozen);
 		memset(model.counts, 0, sizeof(model.counts));

@@ -253,7 +253,7 @@ Test(restart, the_third_life_begins_frozen_and_is_thawed_in_time)
 	begun_ns = world.now_ns;
 	cr_assert(is_frozen);
 	/* Frozen before it is let go. */
-	EXPECT(&world, "pace freeze timer hold-answer record");
+	EXPECT(&world, "pace save freeze timer hold-answer record");
 	frozen_is(&world, agent, true);
 	cr_expect_eq(agent->state, AGENT_FROZEN);
 	world.now_ns = begun_ns + 3 * S;

@@ -26,7 +26,7 @@ static struct agent *place(struct world *world, const struct proc *proc, const c
 
 	world_hold(world, proc, (uint64_t)proc->pid);
 	agent = state_by_root(world->state, proc->pid, proc->start_ticks);
-	text_copy(agent->key, sizeof(agent->key), key);
+	state_set_text(world->state, &agent->key, key, POLICY_KEY_MAX);
 	world_placed(world, 0);
 	return agent;
 }
@@ -531,7 +531,7 @@ Test(spare, agents_of_three_days_that_are_found_again)
 	policy->lifecycle.max_runtime_ns = 7 * DAY;
 	world.now_ns = 3 * DAY;
 	text_copy(saved.id, sizeof(saved.id), "0badcafe");
-	text_copy(saved.key, sizeof(saved.key), "room");
+	saved.key = "room";
 	saved.parent_pid = 2;
 	found.found.agent = &saved;
 	found.found.policy = "bots";

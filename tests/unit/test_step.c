@@ -765,8 +765,8 @@ static void found(struct world *world, const char *policy, bool is_populated)
 	struct event event = {.kind = EVENT_FOUND};
 
 	strcpy(saved.id, "0badcafe");
-	strcpy(saved.key, "room");
-	strcpy(saved.cgroup, "/test.slice/bot-0badcafe");
+	saved.key = "room";
+	saved.cgroup = "/test.slice/bot-0badcafe";
 	event.found.agent = &saved;
 	event.found.policy = policy;
 	event.found.is_populated = is_populated;
