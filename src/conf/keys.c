@@ -106,7 +106,7 @@ static const struct conf_key host_keys[] = {
 	{"incidents.keep", CONF_SCALAR, "write a time such as 30d", false},
 	{"incidents.max", CONF_SCALAR, "write a number such as 1000000", false},
 	{"watch_strangers", CONF_SCALAR, "write true or false", false},
-	{"drain_on_stop", CONF_LATER, NULL, false},
+	{"drain_on_stop", CONF_SCALAR, "write true or false", false},
 	{"protect", CONF_LIST, "write a path or glob, or a list of them, such as /usr/sbin/sshd", true},
 };
 

@@ -172,6 +172,7 @@ static const cyaml_schema_field_t host_fields[] = {
 	MAP_FIELD("emergency", struct conf_host_text, emergency, emergency_fields),
 	MAP_FIELD("incidents", struct conf_host_text, incidents, incidents_fields),
 	TEXT_FIELD("watch_strangers", struct conf_host_text, watch_strangers),
+	TEXT_FIELD("drain_on_stop", struct conf_host_text, drain_on_stop),
 	LIST_FIELD("protect", struct conf_host_text, protect),
 	CYAML_FIELD_END,
 };

@@ -75,6 +75,7 @@ struct conf_host_text {
 		char *keep, *max;
 	} incidents;
 	char *watch_strangers;
+	char *drain_on_stop;
 	struct conf_strings protect;
 };
 

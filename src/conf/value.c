@@ -85,6 +85,7 @@ static const struct conf_value host_values[] = {
 	HOST_VALUE("incidents.keep", incidents.keep, incidents_keep_ns, "30d", conf_kind_keep),
 	HOST_VALUE("incidents.max", incidents.max, incidents_max, "1000000", conf_kind_count),
 	HOST_VALUE("watch_strangers", watch_strangers, watch_strangers, "false", conf_kind_bool),
+	HOST_VALUE("drain_on_stop", drain_on_stop, drain_on_stop, "false", conf_kind_bool),
 };
 
 static const struct conf_list host_lists[] = {

@@ -207,21 +207,59 @@ static enum reply_code check_command(const struct agent *agent, enum command com
 
 /* ---- commands for policies ---- */
 
-static void command_drain(struct state *state, const struct event *event, struct actions *actions)
+/* policy: NULL or "": all. */
+static void drain_agents(struct state *state, const char *policy, const char *rule, uint32_t by,
+			 struct actions *actions)
 {
 	struct agent *agent;
 	size_t cursor = 0;
 
 	while ((agent = idmap_next(&state->by_handle, &cursor))) {
-		if (!str_empty(event->command.policy) && !streq(agent->policy->name, event->command.policy))
+		if (!str_empty(policy) && !streq(agent->policy->name, policy))
 			continue;
 		if (check_command(agent, COMMAND_STOP) != REPLY_OK)
 			continue;
-		agent->stop_rule = command_name(COMMAND_DRAIN);
-		agent->by_uid = event->command.uid;
+		agent->stop_rule = rule;
+		agent->by_uid = by;
 		stop_agent(state, agent, actions);
 	}
+}
+
+static void command_drain(struct state *state, const struct event *event, struct actions *actions)
+{
+	drain_agents(state, event->command.policy, command_name(COMMAND_DRAIN), event->command.uid, actions);
 	reply(actions, event->command.request, REPLY_OK, NULL, 0);
+}
+
+static const char drain_rule[] = "drain_on_stop";
+
+size_t state_draining(const struct state *state, uint64_t *ret_grace_ns)
+{
+	const struct agent *agent;
+	size_t cursor = 0, n = 0;
+
+	*ret_grace_ns = 0;
+	while ((agent = idmap_next(&state->by_handle, &cursor))) {
+		if (agent->stop_rule != drain_rule)
+			continue;
+		*ret_grace_ns = MAX2(*ret_grace_ns, agent->policy->stop_grace_ns);
+		n++;
+	}
+	return n;
+}
+
+void step_ending(struct state *state, const struct event *event, struct actions *actions)
+{
+	struct agent *agent;
+	size_t cursor = 0;
+
+	if (event->ending.drains) {
+		drain_agents(state, NULL, drain_rule, INCIDENT_BY_GOVD, actions);
+		return;
+	}
+	while ((agent = idmap_next(&state->by_handle, &cursor)))
+		if (agent->is_placed)
+			ladder_leave(agent, actions);
 }
 
 static void command_resume(struct state *state, const struct event *event, struct actions *actions)

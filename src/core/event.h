@@ -39,7 +39,7 @@ enum event_kind {
 	EVENT_HOST,	    /* the memory of the host, at the time that the core has asked for or before */
 	EVENT_WEIGHED,	    /* what ending each agent would give back, for ACTION_WEIGH */
 	EVENT_PRESSURE,	    /* how an agent's memory is: its watch has fired, or ACTION_PRESSURE */
-	EVENT_ENDING,	    /* govd ends: what was done for a while is taken back */
+	EVENT_ENDING,	    /* govd ends: what was done for a while is taken back; or it drains before */
 	EVENT_RESTART,	    /* how often an agent was restarted, kept by an earlier govd */
 	EVENT_FREED,	    /* a process that was released under an earlier govd */
 	EVENT_ORPHANED,	    /* the process that has started an agent's root has ended */
@@ -213,6 +213,9 @@ struct event {
 			uint64_t agent;
 			pid_t tracer_pid; /* who traces one of its processes, and isn't one of them; 0: nobody */
 		} traced;
+		struct {
+			bool drains;
+		} ending;
 		struct oom_view oom;
 		struct {
 			uint64_t agent;

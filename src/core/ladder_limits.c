@@ -48,13 +48,3 @@ enum ladder_rung ladder_top(const struct agent *agent)
 
 	return top == LADDER_STOP && agent->policy->protect ? LADDER_FREEZE : top;
 }
-
-void step_ending(struct state *state, _unused_ const struct event *event, struct actions *actions)
-{
-	struct agent *agent;
-	size_t cursor = 0;
-
-	while ((agent = idmap_next(&state->by_handle, &cursor)))
-		if (agent->is_placed)
-			ladder_leave(agent, actions);
-}

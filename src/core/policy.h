@@ -182,6 +182,7 @@ struct host_config {
 	uint64_t incidents_keep_ns;
 	uint64_t incidents_max;
 	bool watch_strangers;
+	bool drain_on_stop; /* govd's end is its agents' end */
 };
 
 /* All policies in force, sorted by name: the first that matches wins. */

@@ -195,6 +195,7 @@ void lease_set(struct state *state, struct agent *agent, uint64_t lease_ns, stru
 
 /* command.c */
 void step_command(struct state *state, const struct event *event, struct actions *actions);
+void step_ending(struct state *state, const struct event *event, struct actions *actions);
 void reply(struct actions *actions, uint64_t request, enum reply_code code, const struct agent *agent, int error);
 
 /* change.c: a new set of policies */
@@ -236,7 +237,6 @@ void step_weighed(struct state *state, const struct event *event, struct actions
 
 /* ladder.c: memory pressure */
 void step_pressure(struct state *state, const struct event *event, struct actions *actions);
-void step_ending(struct state *state, const struct event *event, struct actions *actions);
 /* It has been placed or found, or its policy has limits now: from here on the kernel tells. */
 void ladder_begin(struct agent *agent, struct actions *actions);
 /* Its time to be looked at has come; whether that needs a sample. */

@@ -55,6 +55,8 @@ uint64_t state_settled(const struct state *state, uint64_t mark);
 const struct agent *state_endangered_next(const struct state *state, uint64_t at_ns, size_t *cursor);
 /* When the next EVENT_HOST is wanted; UINT64_MAX: never. */
 uint64_t state_next_look_ns(const struct state *state);
+/* How many agents are still being ended by drain_on_stop; and the longest grace of theirs. */
+size_t state_draining(const struct state *state, uint64_t *ret_grace_ns);
 struct emergency_view {
 	const char
 		*state; /* static: off, calm, short (nothing is done yet, or can be), ending (memory is to come back) */

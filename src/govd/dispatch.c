@@ -132,6 +132,7 @@ void manager_dispatch(struct manager *manager, struct event *event)
 	manager->is_dispatching = false;
 	manager_trim(manager);
 	restarts_check(manager);
+	drain_check(manager);
 }
 
 void manager_count_lost(struct manager *manager)

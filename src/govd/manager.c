@@ -81,13 +81,8 @@ int program_path(const char *name, char *path, size_t size)
 
 static int on_terminate(_unused_ sd_event_source *source, _unused_ const struct signalfd_siginfo *si, void *userdata)
 {
-	struct manager *manager = userdata;
-
-	struct event event = {.kind = EVENT_ENDING};
-
 	sd_notify(0, "STOPPING=1");
-	manager_dispatch(manager, &event);
-	return sd_event_exit(manager->event, 0);
+	return drain_begin(userdata);
 }
 
 static int on_hangup(_unused_ sd_event_source *source, _unused_ const struct signalfd_siginfo *si, void *userdata)
@@ -250,6 +245,7 @@ struct manager *manager_free(struct manager *manager)
 	sd_event_source_disable_unref(manager->hold_timer);
 	sd_event_source_disable_unref(manager->recorder_source);
 	sd_event_source_disable_unref(manager->tick_source);
+	sd_event_source_disable_unref(manager->drain_source);
 	sd_event_source_disable_unref(manager->restarts_source);
 	sd_event_source_disable_unref(manager->census_source);
 	sd_event_source_disable_unref(manager->sockets_source);

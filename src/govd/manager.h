@@ -84,6 +84,7 @@ struct manager {
 	uint64_t drained_mark; /* and that of when the ring was empty the last time */
 	struct idmap parents;  /* agent's handle -> struct parent, parents.c */
 	sd_event_source *restarts_source;
+	sd_event_source *drain_source; /* drain.c; NULL: govd isn't ending */
 	uint64_t restarts_saved; /* state_restart_changes() of what is in the file */
 	bool restarts_failed;
 	bool hold_is_down;
@@ -152,6 +153,11 @@ void pressure_look(struct manager *manager, const struct action *action);
 void pressure_forget(struct manager *manager, const struct agent *agent);
 /* `pressure`, for show. */
 void pressure_write(struct manager *manager, struct bus_writer *writer, const struct agent *agent);
+
+/* drain.c: the end of govd and, with drain_on_stop, of its agents before */
+int drain_begin(struct manager *manager) _must_check_;
+/* After each turn: whether all of them have ended. */
+void drain_check(struct manager *manager);
 
 /* restarts.c: STATE_DIR/restarts */
 void restarts_load(struct manager *manager);

@@ -115,6 +115,55 @@ class LifecycleTest(GovdTest):
         for agent in agents:
             self.assertEqual(agent.wait(10), -signal.SIGTERM)
 
+    def drain_on_stop(self, value):
+        with open(self.path("govd.yaml"), "w", encoding="utf-8") as file:
+            file.write(f"drain_on_stop: {value}\n")
+
+    def test_drain_on_stop(self):
+        self.drain_on_stop("true")
+        self.policy("safe", "match: {exe: DIR/bin/safe}\nprotect: true\n")
+        self.begin("")
+        agents = [self.spawn(self.agent, "300") for _ in range(3)]
+        safe = self.spawn(self.copy("sleep", "safe"), "300")
+        stubborn = self.spawn(self.agent, "300", preexec_fn=lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN))
+        for agent in (*agents, stubborn, safe):
+            self.assert_placed(agent.pid)
+        began = time.monotonic()
+        self.assertEqual(self.stop_govd(), 0)
+        # It has waited for the grace, and for nothing else.
+        self.assertGreater(time.monotonic() - began, 1.9)
+        self.assertLess(time.monotonic() - began, 5)
+        self.assertEqual([a.poll() for a in agents], [-signal.SIGTERM] * 3)
+        self.assertEqual(stubborn.poll(), -signal.SIGKILL)
+        self.assertIsNone(safe.poll())
+        self.assertTrue(self.is_inside(safe.pid))
+        self.assertEqual([(i["rule"], i["by"]) for i in self.ctl_json("incidents", "--kind", "stopped")],
+                         [("drain_on_stop", "govd")] * 4)
+        self.start()
+
+    def test_drain_on_stop_told_twice_ends_at_once(self):
+        self.drain_on_stop("true")
+        self.begin("")
+        stubborn = self.spawn(self.agent, "300", preexec_fn=lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN))
+        self.assert_placed(stubborn.pid)
+        self.govd.send_signal(signal.SIGTERM)
+        wait_until(lambda: "waiting for the end of 1 agents" in self.log_text(), "it waits")
+        began = time.monotonic()
+        self.assertEqual(self.stop_govd(), 0)
+        self.assertLess(time.monotonic() - began, 1)
+        self.assertIsNone(stubborn.poll())
+        self.start()
+
+    def test_by_default_agents_run_on_within_their_limits(self):
+        self.begin("memory: {max: 100M}")
+        agent = self.spawn(self.agent, "300")
+        self.assert_placed(agent.pid)
+        self.assertEqual(self.stop_govd(), 0)
+        self.assertIsNone(agent.poll())
+        self.assertTrue(self.is_inside(agent.pid))
+        self.start()
+        self.assertEqual(self.agent_of(agent.pid)["memory_max_bytes"], 100 << 20)
+
 
 if __name__ == "__main__":
     unittest.main()

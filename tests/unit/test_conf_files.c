@@ -119,7 +119,8 @@ Test(conf_files, directories_override_mask_and_keep)
 	put("usr/.hidden.yaml", "nonsense");
 	put("usr/z.yaml~", "nonsense");
 	put("usr/bad.yaml", "nonsense: 1\nmatch: {exe: /b}\n");
-	put("govd.yaml", "protect: /usr/sbin/sshd\nincidents: {keep: 1d}\nwatch_strangers: true\n");
+	put("govd.yaml", "protect: /usr/sbin/sshd\nincidents: {keep: 1d}\nwatch_strangers: true\n"
+			 "drain_on_stop: true\n");
 	set = load_all(NULL, &errors);
 	cr_assert_eq(errors.n, 1);
 	cr_assert_eq(set->n, 2);
@@ -133,6 +134,7 @@ Test(conf_files, directories_override_mask_and_keep)
 	cr_expect_eq(set->host.incidents_keep_ns, 86400 * NSEC_PER_SEC);
 	cr_expect_eq(set->host.incidents_max, 1000000);
 	cr_expect(set->host.watch_strangers);
+	cr_expect(set->host.drain_on_stop);
 	cr_assert_eq(set->host.protect.n, 1);
 
 	/* A change that is wrong leaves what was in force there; what is gone goes. */
@@ -167,6 +169,7 @@ Test(conf_files, nothing_at_all_is_fine)
 	cr_expect_eq(set->host.emergency.for_ns, 5 * NSEC_PER_SEC);
 	cr_expect_eq(set->host.emergency.kills_per_min, 3);
 	cr_expect_not(set->host.watch_strangers);
+	cr_expect_not(set->host.drain_on_stop);
 	policy_set_unref(set);
 }
 
@@ -212,7 +215,8 @@ Test(conf_files, host_errors)
 		 "emergency.kills_per_min: \"61\" is out of range; write 0 (nobody is ended) to 60"},
 		{"watch_strangers: some\n", "watch_strangers: \"some\" is neither true nor false; write one of them"},
 		{"protct: [/x]\n", "protct: unknown key; did you mean protect? known here: emergency, incidents, "
-				   "watch_strangers, protect"},
+				   "watch_strangers, drain_on_stop, protect"},
+		{"drain_on_stop: []\n", "drain_on_stop: is a list; write true or false"},
 	};
 
 	for (size_t i = 0; i < ELEMENTSOF(cases); i++) {

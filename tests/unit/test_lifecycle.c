@@ -293,3 +293,33 @@ Test(lifecycle, drain_stops_all_of_a_policy)
 	cr_expect_eq(world_count(&world, ACTION_REPLY), 1);
 	world_done(&world);
 }
+
+Test(lifecycle, drain_on_stop_ends_those_that_may_be_ended)
+{
+	struct event ending = {.kind = EVENT_ENDING};
+	struct world world;
+	struct agent *agent;
+	uint64_t grace_ns;
+
+	begin(&world, false, false);
+	agent = start(&world, 100, "");
+	start(&world, 101, "");
+	cr_expect_eq(state_draining(world.state, &grace_ns), 0);
+	world_command(&world, COMMAND_STOP, agent->handle);
+	ending.ending.drains = true;
+	world_step(&world, &ending);
+	/* The other one is being stopped by somebody else. */
+	cr_expect_eq(state_draining(world.state, &grace_ns), 1);
+	cr_expect_eq(grace_ns, 10 * S);
+	cr_expect_eq(world_count(&world, ACTION_SIGNAL), 1);
+	end(&world, 101, 2);
+	cr_expect_eq(state_draining(world.state, &grace_ns), 0);
+	world_done(&world);
+
+	begin(&world, false, true);
+	agent = start(&world, 100, "");
+	world_step(&world, &ending);
+	cr_expect_eq(state_draining(world.state, &grace_ns), 0);
+	cr_expect_eq(agent->state, AGENT_ACTIVE);
+	world_done(&world);
+}
