@@ -48,12 +48,13 @@ enum gov_config_flags {
 
 /* gov_config, an array of one. */
 struct gov_config {
-	__u64 slice_id;	    /* v2 group id (inode) of the slice; 0: no slice yet, nothing is inside */
-	__u32 slice_level;  /* its depth below the v2 root */
-	__u32 self_pid;	    /* govd: its own execs and forks are never candidates */
-	__u32 tick_ns;	    /* of the kernel's timers, 1 s / CONFIG_HZ */
-	__u32 flags;	    /* enum gov_config_flags */
-	__u64 settled_mark; /* the kernel's marks up to this one don't count inside the slice any more */
+	__u64 slice_id;	     /* v2 group id (inode) of the slice; 0: no slice yet, nothing is inside */
+	__u32 slice_level;   /* its depth below the v2 root */
+	__u32 self_pid;	     /* govd: its own execs and forks are never candidates */
+	__u32 tick_ns;	     /* of the kernel's timers, 1 s / CONFIG_HZ */
+	__u32 flags;	     /* enum gov_config_flags */
+	__u64 settled_mark;  /* the kernel's marks up to this one don't count inside the slice any more */
+	__u64 born_after_ns; /* CLOCK_BOOTTIME; the census of activity counts the processes that began later */
 };
 
 /* gov_counts, a per-CPU array indexed by enum gov_record_kind. */

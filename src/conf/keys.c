@@ -66,15 +66,20 @@ static const struct conf_key policy_keys[] = {
 	{"restart.window", CONF_SCALAR, "write a time such as 10min", false},
 	{"restart.on_limit", CONF_SCALAR, "write freeze, refuse or alert", false},
 	{"lifecycle", CONF_MAP, "write what ends its agents, such as lifecycle: {max_runtime: 1h, orphan: 30s}", false},
-	{"lifecycle.idle", CONF_LATER, NULL, false},
-	{"lifecycle.idle_cpu", CONF_LATER, NULL, false},
-	{"lifecycle.idle_io", CONF_LATER, NULL, false},
+	{"lifecycle.idle", CONF_SCALAR, "write a time such as 5min", false},
+	{"lifecycle.idle_cpu", CONF_SCALAR, "write a percentage of one CPU, such as 2%", false},
+	{"lifecycle.idle_io", CONF_SCALAR, "write a rate of bytes such as 1K/s", false},
+	{"lifecycle.idle_net", CONF_SCALAR, "write a rate of bytes such as 1K/s", false},
+	{"lifecycle.idle_connects", CONF_SCALAR, "write a rate such as 1/min", false},
+	{"lifecycle.idle_spawns", CONF_SCALAR, "write a rate such as 1/min", false},
 	{"lifecycle.max_runtime", CONF_SCALAR, "write a time such as 1h", false},
 	{"lifecycle.orphan", CONF_SCALAR, "write a time such as 30s", false},
 	{"lifecycle.max_agents", CONF_SCALAR, "write a number such as 20", false},
 	{"lifecycle.per_key", CONF_SCALAR, "write a number such as 1", false},
 	{"lifecycle.on_duplicate", CONF_SCALAR, "write stop-old, stop-new or alert", false},
-	{"hung", CONF_LATER, NULL, false},
+	{"hung", CONF_MAP, "write when an agent hangs, such as hung: {after: 1min, action: alert}", false},
+	{"hung.after", CONF_SCALAR, "write a time such as 1min", false},
+	{"hung.action", CONF_SCALAR, "write alert or stop", false},
 	{"leak", CONF_MAP, "write when it is worth an alert, such as leak: {horizon: 30min}", false},
 	{"leak.horizon", CONF_SCALAR, "write a time such as 30min", false},
 	{"leak.action", CONF_SCALAR, "write alert or stop", false},
@@ -88,10 +93,8 @@ static const struct conf_key policy_keys[] = {
 
 /* A policy without `breaker` has none, with `breaker: {}` one that opens after 5; `restart` and `leak` are the same. */
 static const struct conf_implied policy_implied[] = {
-	{"connect.rate", NULL},
-	{"breaker.failures", "5"},
-	{"restart.min_uptime", "10s"},
-	{"leak.horizon", "30min"},
+	{"connect.rate", NULL},	   {"breaker.failures", "5"}, {"restart.min_uptime", "10s"},
+	{"leak.horizon", "30min"}, {"hung.after", "1min"},
 };
 
 static const struct conf_key host_keys[] = {

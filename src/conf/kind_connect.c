@@ -44,7 +44,7 @@ static int rate_parse(const char *text, const struct conf_host *host, void *ret_
 	return 0;
 }
 
-static const char *per_name(uint64_t per_ns)
+const char *conf_per_name(uint64_t per_ns)
 {
 	static const struct {
 		uint64_t ns;
@@ -63,7 +63,7 @@ static void rate_format(const void *value, char *buffer, size_t size)
 
 	memcpy(rate, value, sizeof(rate));
 	if (rate[0])
-		snprintf(buffer, size, "%" PRIu64 "/%s", rate[0], per_name(rate[1]));
+		snprintf(buffer, size, "%" PRIu64 "/%s", rate[0], conf_per_name(rate[1]));
 	else
 		text_copy(buffer, size, "infinity");
 }

@@ -85,6 +85,7 @@ static int policy_convert(struct conf_context *context, const char *text, size_t
 	protect_check(context, texts, policy);
 	conf_connect_check(context, &texts->connect, &policy->connect);
 	conf_leak_check(context, &texts->leak, policy);
+	conf_hung_check(context, &texts->hung, policy);
 	if (context->error)
 		return context->error;
 	return conf_has_complained(context) ? -EINVAL : 0;

@@ -116,11 +116,23 @@ static const cyaml_schema_field_t restart_fields[] = {
 };
 
 static const cyaml_schema_field_t lifecycle_fields[] = {
+	TEXT_FIELD("idle", struct conf_lifecycle_text, idle),
+	TEXT_FIELD("idle_cpu", struct conf_lifecycle_text, idle_cpu),
+	TEXT_FIELD("idle_io", struct conf_lifecycle_text, idle_io),
+	TEXT_FIELD("idle_net", struct conf_lifecycle_text, idle_net),
+	TEXT_FIELD("idle_connects", struct conf_lifecycle_text, idle_connects),
+	TEXT_FIELD("idle_spawns", struct conf_lifecycle_text, idle_spawns),
 	TEXT_FIELD("max_runtime", struct conf_lifecycle_text, max_runtime),
 	TEXT_FIELD("orphan", struct conf_lifecycle_text, orphan),
 	TEXT_FIELD("max_agents", struct conf_lifecycle_text, max_agents),
 	TEXT_FIELD("per_key", struct conf_lifecycle_text, per_key),
 	TEXT_FIELD("on_duplicate", struct conf_lifecycle_text, on_duplicate),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t hung_fields[] = {
+	TEXT_FIELD("after", struct conf_hung_text, after),
+	TEXT_FIELD("action", struct conf_hung_text, action),
 	CYAML_FIELD_END,
 };
 
@@ -146,6 +158,7 @@ static const cyaml_schema_field_t policy_fields[] = {
 	MAP_FIELD("sockets", struct conf_policy_text, sockets, sockets_fields),
 	MAP_FIELD("restart", struct conf_policy_text, restart, restart_fields),
 	MAP_FIELD("lifecycle", struct conf_policy_text, lifecycle, lifecycle_fields),
+	MAP_FIELD("hung", struct conf_policy_text, hung, hung_fields),
 	MAP_FIELD("leak", struct conf_policy_text, leak, leak_fields),
 	MAP_FIELD("stop", struct conf_policy_text, stop, stop_fields),
 	TEXT_FIELD("bulk", struct conf_policy_text, bulk),

@@ -59,8 +59,12 @@ struct conf_policy_text {
 		char *min_uptime, *delay, *factor, *max_delay, *limit, *window, *on_limit;
 	} restart;
 	struct conf_lifecycle_text {
+		char *idle, *idle_cpu, *idle_io, *idle_net, *idle_connects, *idle_spawns;
 		char *max_runtime, *orphan, *max_agents, *per_key, *on_duplicate;
 	} lifecycle;
+	struct conf_hung_text {
+		char *after, *action;
+	} hung;
 	struct conf_stop_text {
 		char *signal, *grace;
 	} stop;

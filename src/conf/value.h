@@ -59,6 +59,8 @@ void conf_leak_check(struct conf_context *context, const struct conf_leak_text *
 extern const struct conf_value_kind conf_kind_rate, conf_kind_burst, conf_kind_per, conf_kind_delay, conf_kind_excess,
 	conf_kind_udp, conf_kind_failures, conf_kind_factor, conf_kind_interval, conf_kind_stable, conf_kind_sockets,
 	conf_kind_new_rate;
+/* `min`, of a time that a rate can be per. */
+const char *conf_per_name(uint64_t per_ns);
 /* kind_emergency.c */
 extern const struct conf_value_kind conf_kind_share, conf_kind_pressure, conf_kind_for, conf_kind_kills;
 /* kind_life.c */
@@ -67,6 +69,12 @@ extern const struct conf_value_kind conf_kind_uptime, conf_kind_restart_delay, c
 /* Tells what doesn't fit together. */
 void conf_connect_check(struct conf_context *context, const struct conf_connect_text *texts,
 			const struct policy_connect *connect);
+
+/* kind_idle.c */
+extern const struct conf_value_kind conf_kind_idle_cpu, conf_kind_idle_bytes, conf_kind_idle_count,
+	conf_kind_hung_action;
+/* Tells what doesn't fit together. */
+void conf_hung_check(struct conf_context *context, const struct conf_hung_text *texts, const struct policy *policy);
 
 /* pattern.c */
 const char *conf_check_path_glob(const char *glob);

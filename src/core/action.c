@@ -35,6 +35,7 @@ static const char *const action_names[ACTION_KINDS] = {
 	[ACTION_PRESSURE] = "pressure",
 	[ACTION_RECLAIM] = "reclaim",
 	[ACTION_WATCH_PARENT] = "watch-parent",
+	[ACTION_ACTIVITY] = "activity",
 	[ACTION_TIMER] = "timer",
 	[ACTION_FORGET] = "forget",
 };

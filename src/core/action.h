@@ -40,6 +40,7 @@ enum action_kind {
 	ACTION_PRESSURE,     /* look at the agent's memory. -> EVENT_PRESSURE */
 	ACTION_RECLAIM,	     /* bytes of the agent's memory. -> EVENT_RESULT */
 	ACTION_WATCH_PARENT, /* of the root: pid, or whoever it was. -> EVENT_ORPHANED */
+	ACTION_ACTIVITY,     /* a census of what agents do. -> EVENT_ACTIVITY */
 	ACTION_TIMER,	     /* EVENT_TICK at time_ns, instead of what was asked for before; UINT64_MAX: none */
 	ACTION_FORGET, /* the agent is gone: edges drop what they keep of it. The pointer is valid until the next step()
 			*/

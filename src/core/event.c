@@ -36,6 +36,7 @@ static const char *const event_names[EVENT_KINDS] = {
 	[EVENT_FREED] = "freed",
 	[EVENT_ORPHANED] = "orphaned",
 	[EVENT_TRACED] = "traced",
+	[EVENT_ACTIVITY] = "activity",
 	[EVENT_TICK] = "tick",
 };
 

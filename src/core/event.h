@@ -2,6 +2,7 @@
 #ifndef GOV_CORE_EVENT_H
 #define GOV_CORE_EVENT_H
 
+#include "core/activity.h"
 #include "core/agent.h"
 #include "core/connect.h"
 #include "core/ladder.h"
@@ -44,6 +45,7 @@ enum event_kind {
 	EVENT_FREED,	    /* a process that was released under an earlier govd */
 	EVENT_ORPHANED,	    /* the process that has started an agent's root has ended */
 	EVENT_TRACED,	    /* whether an agent is being debugged, before a tick that may end it */
+	EVENT_ACTIVITY,	    /* what agents have done, for ACTION_ACTIVITY */
 	EVENT_TICK,	    /* the time asked for by ACTION_TIMER has come */
 	EVENT_KINDS,
 };
@@ -233,6 +235,11 @@ struct event {
 			const struct agent_weight *items;
 			size_t n;
 		} weighed;
+		struct {
+			/* Of those that the census has come across. */
+			const struct activity_view *items;
+			size_t n;
+		} activity;
 		struct {
 			enum command command;
 			uint64_t request;  /* to be answered by exactly one ACTION_REPLY */

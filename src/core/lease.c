@@ -14,13 +14,12 @@ void agent_save(const struct agent *agent, struct actions *actions)
 
 void lease_touch(const struct state *state, struct agent *agent, struct actions *actions)
 {
-	agent->touched_ns = agent->active_ns = state->now_ns;
+	agent->touched_ns = state->now_ns;
 	if (agent->lease_ns) {
 		agent->lease_until_ns = state->now_ns + agent->lease_ns;
 		agent_save(agent, actions);
 	}
-	if (agent->state == AGENT_IDLE)
-		agent->state = AGENT_ACTIVE;
+	idle_sign(state, agent, ACTIVITY_TOUCH);
 }
 
 void lease_set(struct state *state, struct agent *agent, uint64_t lease_ns, struct actions *actions)

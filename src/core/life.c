@@ -120,7 +120,7 @@ void step_sample(struct state *state, const struct event *event, struct actions 
 	agent->memory_bytes = event->sample.memory_bytes;
 	if (event->sample.cpu_ns == UINT64_MAX)
 		return;
-	is_alive = event->sample.cpu_ns > agent->cpu_ns + CPU_SIGN_OF_LIFE_NS;
+	is_alive = !agent->activity && event->sample.cpu_ns > agent->cpu_ns + CPU_SIGN_OF_LIFE_NS;
 	if (is_alive)
 		agent->active_ns = state->now_ns;
 	/* Between two looks of somebody who looks often nobody does much. */
@@ -308,8 +308,10 @@ static void result_freeze(struct state *state, struct agent *agent, const struct
 
 	if (!event->result.error && agent->state != AGENT_STOPPING && agent->state != AGENT_GONE)
 		agent->state = is_freeze ? AGENT_FROZEN : AGENT_ACTIVE;
-	if (!event->result.error && !is_freeze)
+	if (!event->result.error && !is_freeze) {
 		lifecycle_thawed(state, agent, actions);
+		idle_sign(state, agent, ACTIVITY_FROZEN);
+	}
 	if (event->result.error && is_freeze)
 		ladder_freeze_failed(state, agent);
 	if (agent->request)

@@ -43,15 +43,29 @@ static uint64_t due_probation(const struct agent *agent)
 	return agent->probation_ns && agent->has_root ? agent->probation_ns : NEVER;
 }
 
+/* Only in the moment in which a census says so. */
+static uint64_t due_idle(const struct agent *agent)
+{
+	return agent->activity && agent->activity->is_idle ? 0 : NEVER;
+}
+
+static uint64_t due_hung(const struct agent *agent)
+{
+	return agent->activity && agent->activity->is_hung ? 0 : NEVER;
+}
+
 static void end_by_law(struct state *state, struct agent *agent, const struct law *law, struct actions *actions);
+static void tell_hung(struct state *state, struct agent *agent, const struct law *law, struct actions *actions);
 static void end_duplicates(struct state *state, struct agent *agent, const struct law *law, struct actions *actions);
 
-enum { LAW_RUNTIME, LAW_ORPHAN, LAW_DUPLICATE };
+enum { LAW_RUNTIME, LAW_ORPHAN, LAW_DUPLICATE, LAW_IDLE, LAW_HUNG };
 
 static const struct law laws[] = {
 	[LAW_RUNTIME] = {"lifecycle.max_runtime", INCIDENT_EXPIRED, due_runtime, end_by_law, false},
 	[LAW_ORPHAN] = {"lifecycle.orphan", INCIDENT_ORPHAN, due_orphan, end_by_law, true},
 	[LAW_DUPLICATE] = {"lifecycle.per_key", INCIDENT_DUPLICATE, due_probation, end_duplicates, false},
+	[LAW_IDLE] = {"lifecycle.idle", INCIDENT_IDLE, due_idle, end_by_law, true},
+	[LAW_HUNG] = {"hung", INCIDENT_HUNG, due_hung, tell_hung, false},
 };
 
 /* ---- who may be ended -------------------------------------------------------------------------------------------- */
@@ -95,6 +109,7 @@ static struct incident *record_end(struct state *state, struct agent *agent, con
 		incident_add_number(incident, "orphan_s", (state->now_ns - agent->orphan_ns) / NSEC_PER_SEC);
 	if (agent->parent_pid)
 		incident_add_number(incident, "parent_pid", (uint64_t)agent->parent_pid);
+	idle_evidence(state, agent, incident);
 	return incident;
 }
 
@@ -135,6 +150,23 @@ static void end_by_law(struct state *state, struct agent *agent, const struct la
 	agent->stop_rule = law->rule;
 	agent->by_uid = INCIDENT_BY_GOVD;
 	stop_agent(state, agent, actions);
+}
+
+static void tell_hung(struct state *state, struct agent *agent, const struct law *law, struct actions *actions)
+{
+	if (agent->policy->hung.action == POLICY_HUNG_STOP) {
+		end_by_law(state, agent, law, actions);
+		return;
+	}
+	agent->laws_done |= 1U << LAW_HUNG;
+	record_end(state, agent, law, (struct record_words){law->rule, "alert", "done"}, actions);
+}
+
+void lifecycle_forget(struct agent *agent, enum incident_kind kind)
+{
+	for (size_t i = 0; i < ELEMENTSOF(laws); i++)
+		if (laws[i].kind == kind)
+			agent->laws_done &= ~(1U << i);
 }
 
 static bool is_same_key(const struct agent *a, const struct agent *b)
@@ -184,12 +216,17 @@ static void end_duplicates(struct state *state, struct agent *agent, const struc
 	}
 }
 
+static bool is_under_laws(const struct state *state, const struct agent *agent)
+{
+	return !is_ending(agent) && (agent->is_placed || agent->is_observed) && !agent->is_releasing &&
+	       !lifecycle_is_suspended(state, agent->policy);
+}
+
 uint64_t lifecycle_due(const struct state *state, const struct agent *agent)
 {
 	uint64_t due_ns = NEVER;
 
-	if (is_ending(agent) || (!agent->is_placed && !agent->is_observed) || agent->is_releasing ||
-	    lifecycle_is_suspended(state, agent->policy))
+	if (!is_under_laws(state, agent))
 		return NEVER;
 	for (size_t i = 0; i < ELEMENTSOF(laws); i++)
 		if (!(agent->laws_done & 1U << i))
@@ -201,6 +238,13 @@ void lifecycle_tick(struct state *state, struct agent *agent, uint64_t law_ns, s
 {
 	for (size_t i = 0; i < ELEMENTSOF(laws) && !is_ending(agent); i++)
 		if (!(agent->laws_done & 1U << i) && law_due(&laws[i], agent) <= law_ns)
+			laws[i].act(state, agent, &laws[i], actions);
+}
+
+void lifecycle_judged(struct state *state, struct agent *agent, struct actions *actions)
+{
+	for (size_t i = LAW_IDLE; i <= LAW_HUNG && is_under_laws(state, agent); i++)
+		if (!(agent->laws_done & 1U << i) && law_due(&laws[i], agent) <= state->now_ns)
 			laws[i].act(state, agent, &laws[i], actions);
 }
 
@@ -294,6 +338,7 @@ static void watch_parent(struct agent *agent, struct actions *actions)
 void lifecycle_begin(struct state *state, struct agent *agent, struct actions *actions)
 {
 	watch_parent(agent, actions);
+	idle_change(state, agent, actions);
 	check_key(state, agent, actions);
 	check_count(state, agent, actions);
 	rearm(state, agent, actions);
@@ -303,6 +348,7 @@ void lifecycle_change(struct state *state, struct agent *agent, struct actions *
 {
 	agent->laws_done = 0;
 	watch_parent(agent, actions);
+	idle_change(state, agent, actions);
 	rearm(state, agent, actions);
 }
 

@@ -129,6 +129,26 @@ struct policy_lifecycle {
 	enum policy_on_duplicate on_duplicate;
 };
 
+/* count in this time; UNIT_INFINITY: no limit. */
+struct policy_rate {
+	uint64_t count, per_ns;
+};
+
+/* What is more than this shows that an agent is in use. */
+struct policy_idle {
+	uint64_t after_ns;	    /* 0: nobody is idle */
+	struct policy_rate cpu;	    /* CPU time, ns */
+	struct policy_rate io, net; /* bytes */
+	struct policy_rate connects, spawns;
+};
+
+enum policy_hung_action { POLICY_HUNG_ALERT, POLICY_HUNG_STOP };
+
+struct policy_hung {
+	uint64_t after_ns; /* 0: nobody hangs */
+	enum policy_hung_action action;
+};
+
 struct policy {
 	unsigned references;
 	char name[POLICY_NAME_MAX];
@@ -153,6 +173,8 @@ struct policy {
 	struct policy_leak leak;
 	struct policy_restart restart;
 	struct policy_lifecycle lifecycle;
+	struct policy_idle idle;
+	struct policy_hung hung;
 	int stop_signal;
 	uint64_t stop_grace_ns;
 	int32_t priority;

@@ -52,6 +52,7 @@ static void agent_free(struct state *state, struct agent *agent)
 	policy_unref(agent->policy);
 	free(agent->troubles);
 	free(agent->leak);
+	free(agent->activity);
 	free(agent->ladder);
 	tools_free(agent->tools);
 	free(agent);
@@ -254,6 +255,7 @@ struct agent *state_add_agent(struct state *state, const struct agent *template,
 	agent->memory_bytes = UINT64_MAX;
 	agent->ladder = NULL;
 	agent->tools = NULL;
+	agent->activity = NULL;
 	agent->look_ns = 0;
 	if (!take_texts(state, agent)) {
 		agent_free(state, agent);

@@ -3,6 +3,7 @@
 #define GOV_CORE_STATE_H
 
 #include "base/intern.h"
+#include "core/activity.h"
 #include "core/leak.h"
 #include "core/emergency.h"
 #include "core/match.h"
@@ -192,6 +193,24 @@ void agent_save(const struct agent *agent, struct actions *actions);
 void lease_touch(const struct state *state, struct agent *agent, struct actions *actions);
 /* 0: it is given back. */
 void lease_set(struct state *state, struct agent *agent, uint64_t lease_ns, struct actions *actions);
+
+/* A census says whether it is idle, or hangs. */
+void lifecycle_judged(struct state *state, struct agent *agent, struct actions *actions);
+/* What was told of it by this kind of incident is over: it may be told again. */
+void lifecycle_forget(struct agent *agent, enum incident_kind kind);
+
+/* idle.c: who does nothing, or hangs */
+/* Its policy is new, or has changed. */
+void idle_change(struct state *state, struct agent *agent, struct actions *actions);
+/* Something shows that it is in use, or can't show it. */
+void idle_sign(const struct state *state, struct agent *agent, enum activity_signal signal);
+/* When it is to be looked at; UINT64_MAX: never. */
+uint64_t idle_due(const struct agent *agent);
+/* That has come: the next census judges it. */
+void idle_look(const struct state *state, struct agent *agent);
+void step_activity(struct state *state, const struct event *event, struct actions *actions);
+/* Of an incident IDLE or HUNG. */
+void idle_evidence(const struct state *state, const struct agent *agent, struct incident *incident);
 
 /* command.c */
 void step_command(struct state *state, const struct event *event, struct actions *actions);

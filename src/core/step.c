@@ -42,6 +42,7 @@ void step(struct state *state, const struct event *event, struct actions *action
 		[EVENT_FREED] = step_freed,
 		[EVENT_ORPHANED] = step_orphaned,
 		[EVENT_TRACED] = step_traced,
+		[EVENT_ACTIVITY] = step_activity,
 	};
 
 	actions->n = 0;

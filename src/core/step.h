@@ -49,6 +49,8 @@ const struct agent *state_agent_of_process(const struct state *state, uint64_t c
 /* Whether the forecast has its memory reach the cap, and when (CLOCK_MONOTONIC); which key of the policy that is. */
 bool agent_reaches_cap(const struct agent *agent, uint64_t *ret_at_ns);
 const char *agent_cap_key(const struct agent *agent);
+/* Whether it is to be ended (or told) when nothing of it is seen until then (CLOCK_MONOTONIC). */
+bool agent_is_idle_at(const struct agent *agent, uint64_t *ret_at_ns);
 /* Up to which mark, at most this one, all lineages are where they belong: those that are being placed aren't. */
 uint64_t state_settled(const struct state *state, uint64_t mark);
 /* Whom EVENT_TICK at this time may end. They are looked at before it: EVENT_TRACED. */

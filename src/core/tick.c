@@ -53,7 +53,7 @@ static uint64_t agent_next_ns(const struct state *state, const struct agent *age
 		next_ns = MIN2(next_ns, agent->leak->look_ns);
 	if (ladder_of(agent)->look_ns)
 		next_ns = MIN2(next_ns, ladder_of(agent)->look_ns);
-	return next_ns;
+	return MIN2(next_ns, idle_due(agent));
 }
 
 void step_tick(struct state *state, const struct event *event, struct actions *actions)
@@ -63,6 +63,7 @@ void step_tick(struct state *state, const struct event *event, struct actions *a
 	struct action *action;
 	struct agent *agent;
 	size_t cursor = 0, n_looks = 0;
+	bool wants_activity = false;
 
 	state->slice_bytes = event->tick.slice_bytes;
 	state->timer_ns = 0; /* no timer while each is looked at: one is set at the end */
@@ -82,7 +83,13 @@ void step_tick(struct state *state, const struct event *event, struct actions *a
 		if (lifecycle_due(state, agent) <= law_ns)
 			lifecycle_tick(state, agent, law_ns, actions);
 		next_ns = MIN2(next_ns, tools_tick(state, agent, actions));
+		if (idle_due(agent) <= state->now_ns) {
+			idle_look(state, agent);
+			wants_activity = true;
+		}
 	}
+	if (wants_activity)
+		actions_add(actions, ACTION_ACTIVITY, NULL);
 	/* What was done to one may have set the time of another. */
 	cursor = 0;
 	while ((agent = idmap_next(&state->by_handle, &cursor)))

@@ -30,6 +30,8 @@ void agent_write_next(struct bus_writer *writer, const struct agent *agent)
 	}
 	if (!action && agent->state != AGENT_STOPPING && agent_reaches_cap(agent, &at_ns))
 		action = agent_cap_key(agent);
+	if (!action && agent_is_idle_at(agent, &at_ns))
+		action = "idle";
 	if (!action)
 		return;
 	bus_begin_dict(writer, "next");

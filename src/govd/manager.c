@@ -260,6 +260,7 @@ struct manager *manager_free(struct manager *manager)
 	sockets_done(manager);
 	emergency_done(manager);
 	pressure_done(manager);
+	activity_done(manager);
 	connects_forget_troubled(manager);
 	recorder_free(manager->recorder);
 	journal_done(&manager->journal);

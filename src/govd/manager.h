@@ -7,6 +7,7 @@
 #include "act/group.h"
 #include "conf/conf.h"
 #include "core/step.h"
+#include "govd/activity.h"
 #include "govd/connects.h"
 #include "govd/emergency.h"
 #include "out/bus.h"
@@ -69,6 +70,7 @@ struct manager {
 	struct manager_sockets sockets;
 	struct manager_emergency emergency;
 	struct manager_pressure pressure;
+	struct manager_activity activity;
 	struct procfs *procfs;
 	struct hold *hold;
 	struct groups *groups;

@@ -156,7 +156,7 @@ void manager_perform(struct manager *manager, const struct action *action)
 		[ACTION_SAMPLE] = perform_sample,    [ACTION_WATCH] = pressure_watch,
 		[ACTION_PRESSURE] = pressure_look,   [ACTION_RECLAIM] = perform_group,
 		[ACTION_WEIGH] = emergency_weigh,    [ACTION_WATCH_PARENT] = parents_watch,
-		[ACTION_SAVE] = perform_group,
+		[ACTION_SAVE] = perform_group,	     [ACTION_ACTIVITY] = activity_look,
 	};
 
 	performers[action->kind](manager, action);

@@ -77,6 +77,7 @@ int call_show(sd_bus_message *reply, const char *id, sd_bus_error *error, void *
 	connects_write_sockets(manager, &writer, agent);
 	connects_write_destinations(manager, &writer, agent);
 	agent_write_leak(&writer, agent);
+	activity_write(&writer, agent);
 	agent_write_next(&writer, agent);
 	bus_end(&writer);
 	return writer.error;

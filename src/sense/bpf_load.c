@@ -244,6 +244,9 @@ static void send_loaded(int socket_fd, const struct child_message *message, cons
 		[BPF_FD_PROG_SEND6] = bpf_program__fd(skeleton->progs.connect_send6),
 		[BPF_FD_PROG_WATCH] = bpf_program__fd(skeleton->progs.watch_state),
 		[BPF_FD_LINK_SOCKETS] = bpf_optional_link(skeleton->links.census_socket),
+		[BPF_FD_ACTIVITY] = bpf_map__fd(skeleton->maps.gov_activity),
+		[BPF_FD_LINK_ACTIVITY_TASKS] = bpf_optional_link(skeleton->links.activity_task),
+		[BPF_FD_LINK_ACTIVITY_SOCKETS] = bpf_optional_link(skeleton->links.activity_socket),
 	};
 
 	bpf_child_send(socket_fd, message, fds);

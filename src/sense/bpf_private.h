@@ -45,6 +45,9 @@ enum bpf_fd {
 	BPF_FD_PROG_SEND6,
 	BPF_FD_PROG_WATCH,
 	BPF_FD_LINK_SOCKETS,
+	BPF_FD_ACTIVITY,
+	BPF_FD_LINK_ACTIVITY_TASKS,
+	BPF_FD_LINK_ACTIVITY_SOCKETS,
 	BPF_FDS,
 };
 
@@ -81,6 +84,7 @@ struct bpf_sense {
 	struct gov_count *counts; /* one kind on all CPUs, for reading */
 	size_t n_cpus;
 	struct bpf_connect connect;
+	uint64_t activity_ns; /* CLOCK_BOOTTIME of the last census of activity; 0: there was none */
 };
 
 /* ---- the loader -------------------------------------------------------------------------------------------------- */

@@ -43,6 +43,9 @@ static const char full[] =
 	"breaker: {failures: 7, factor: 1.25, max_interval: 90s, stable_after: 2min}\n"
 	"sockets: {max: 100, new_rate: 10/s}\n"
 	"restart: {min_uptime: 1s, delay: 2s, factor: 2, max_delay: 1min, limit: 5, window: 1h, on_limit: refuse}\n"
+	"lifecycle: {idle: 7min, idle_cpu: 0.5%, idle_io: 2K/min, idle_net: 0, idle_connects: 3/h, idle_spawns: "
+	"infinity}\n"
+	"hung: {after: 2min}\n"
 	"leak: {horizon: 1h}\n"
 	"stop: {signal: SIGINT, grace: 1min 30s}\n"
 	"priority: -5\n"
@@ -103,6 +106,14 @@ Test(conf, every_key_is_read)
 	cr_expect_eq(p->restart.on_limit, POLICY_LIMIT_REFUSE);
 	cr_expect_eq(p->leak.horizon_ns, 3600 * NSEC_PER_SEC);
 	cr_expect_eq(p->leak.action, POLICY_LEAK_ALERT);
+	cr_expect_eq(p->idle.after_ns, 7 * 60 * NSEC_PER_SEC);
+	cr_expect_eq(p->idle.cpu.count * 200, p->idle.cpu.per_ns);
+	cr_expect(p->idle.io.count == 2048 && p->idle.io.per_ns == 60 * NSEC_PER_SEC);
+	cr_expect_eq(p->idle.net.count, 0);
+	cr_expect(p->idle.connects.count == 3 && p->idle.connects.per_ns == 3600 * NSEC_PER_SEC);
+	cr_expect_eq(p->idle.spawns.count, UNIT_INFINITY);
+	cr_expect_eq(p->hung.after_ns, 2 * 60 * NSEC_PER_SEC);
+	cr_expect_eq(p->hung.action, POLICY_HUNG_ALERT);
 	cr_expect_eq(p->stop_signal, SIGINT);
 	cr_expect_eq(p->stop_grace_ns, 90 * NSEC_PER_SEC);
 	cr_expect_eq(p->priority, -5);
@@ -227,6 +238,23 @@ Test(conf, defaults_of_connect_breaker_and_sockets)
 	policy_unref(p);
 }
 
+Test(conf, idle_and_hung)
+{
+	struct policy *p = parse_good("match: {exe: claude}\n");
+
+	cr_expect_eq(p->idle.after_ns, 0);
+	cr_expect_eq(p->hung.after_ns, 0);
+	policy_unref(p);
+	p = parse_good("match: {exe: claude}\nlifecycle: {idle: 5min}\nhung: {}\n");
+	cr_expect_eq(p->idle.cpu.count * 50, p->idle.cpu.per_ns);
+	cr_expect(p->idle.io.count == 1024 && p->idle.io.per_ns == NSEC_PER_SEC);
+	cr_expect(p->idle.net.count == 1024 && p->idle.net.per_ns == NSEC_PER_SEC);
+	cr_expect(p->idle.connects.count == 1 && p->idle.connects.per_ns == 60 * NSEC_PER_SEC);
+	cr_expect(p->idle.spawns.count == 1 && p->idle.spawns.per_ns == 60 * NSEC_PER_SEC);
+	cr_expect_eq(p->hung.after_ns, 60 * NSEC_PER_SEC);
+	policy_unref(p);
+}
+
 Test(conf, leak)
 {
 	struct policy *p = parse_good("match: {exe: claude}\n");
@@ -302,6 +330,8 @@ static void expect_same_connects(const struct policy *a, const struct policy *b)
 	cr_expect_eq(memcmp(&a->sockets, &b->sockets, sizeof(a->sockets)), 0);
 	cr_expect_eq(a->leak.horizon_ns, b->leak.horizon_ns);
 	cr_expect_eq(a->leak.action, b->leak.action);
+	cr_expect_eq(memcmp(&a->idle, &b->idle, sizeof(a->idle)), 0);
+	cr_expect_eq(memcmp(&a->hung, &b->hung, sizeof(a->hung)), 0);
 }
 
 static void expect_same_dump(const struct policy *policy)

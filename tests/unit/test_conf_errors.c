@@ -110,10 +110,10 @@ static const struct bad_case bad_cases[] = {
 	{"match: {exe: /x}\nmemroy: {high: 1G}\n",
 	 "bots.yaml: memroy: unknown key; did you mean memory? known here: match, key, mode, hold, placement, allow, "
 	 "memory, cpu, "
-	 "tasks, tools, connect, breaker, sockets, restart, lifecycle, leak, stop, bulk, priority, protect\n"},
+	 "tasks, tools, connect, breaker, sockets, restart, lifecycle, hung, leak, stop, bulk, priority, protect\n"},
 	{"match: {exe: /x}\nxyzzy: 1\n",
 	 "bots.yaml: xyzzy: unknown key; known here: match, key, mode, hold, placement, allow, "
-	 "memory, cpu, tasks, tools, connect, breaker, sockets, restart, lifecycle, leak, stop, bulk, priority, "
+	 "memory, cpu, tasks, tools, connect, breaker, sockets, restart, lifecycle, hung, leak, stop, bulk, priority, "
 	 "protect\n"},
 	{"match: {exe: /x}\nmemory.high: 1G\n", "bots.yaml: memory.high: unknown key; write memory: {high: ...}\n"},
 	{"match: {exe: /x}\ncpu: {weight: 0}\n",
@@ -246,9 +246,40 @@ static const struct bad_case bad_cases[] = {
 	 "bots.yaml: restart.on_limit: \"kill\" is not what can be done at the limit; write freeze, refuse or alert\n"},
 	{"match: {exe: /x}\nrestart: {delay: soon}\n", "bots.yaml: restart.delay: \"soon\" is not a time; write a "
 						       "number with ms, s, min, h or d, such as 10s or 5min\n"},
-	{"match: {exe: /x}\nlifecycle: {idle: 5min}\n",
-	 "bots.yaml: lifecycle.idle: is not supported by this version of govd; leave it out\n"},
-	{"match: {exe: /x}\nhung: {}\n", "bots.yaml: hung: is not supported by this version of govd; leave it out\n"},
+	{"match: {exe: /x}\nlifecycle: {idle: 5}\n", "bots.yaml: lifecycle.idle: \"5\" is not a time; write a number "
+						     "with ms, s, min, h or d, such as 10s or 5min\n"},
+	{"match: {exe: /x}\nlifecycle: {idle: 100ms}\n",
+	 "bots.yaml: lifecycle.idle: \"100ms\" is out of range; write 1s to 7d, such as 30s, or infinity\n"},
+	{"match: {exe: /x}\nlifecycle: {idle_cpu: 2}\n",
+	 "bots.yaml: lifecycle.idle_cpu: \"2\" is not a share of one CPU; write a percentage with at most three "
+	 "decimals, such as 2% or 0.5%, 0, or infinity\n"},
+	{"match: {exe: /x}\nlifecycle: {idle_cpu: 0.0001%}\n",
+	 "bots.yaml: lifecycle.idle_cpu: \"0.0001%\" is not a share of one CPU; write a percentage with at most three "
+	 "decimals, such as 2% or 0.5%, 0, or infinity\n"},
+	{"match: {exe: /x}\nlifecycle: {idle_cpu: 20000%}\n",
+	 "bots.yaml: lifecycle.idle_cpu: \"20000%\" is out of range; write at most 10000%, such as 2%, 0, or "
+	 "infinity\n"},
+	{"match: {exe: /x}\nlifecycle: {idle_io: 1K}\n",
+	 "bots.yaml: lifecycle.idle_io: \"1K\" is not a rate of bytes; write a size per s, min, h or d, such as 1K/s, "
+	 "0, or infinity\n"},
+	{"match: {exe: /x}\nlifecycle: {idle_net: 5%/s}\n",
+	 "bots.yaml: lifecycle.idle_net: \"5%/s\" is not a rate of bytes; write a size per s, min, h or d, such as "
+	 "1K/s, 0, or infinity\n"},
+	{"match: {exe: /x}\nlifecycle: {idle_net: 2T/s}\n",
+	 "bots.yaml: lifecycle.idle_net: \"2T/s\" is out of range; write at most 1T, such as 1K/s, 0, or infinity\n"},
+	{"match: {exe: /x}\nlifecycle: {idle_spawns: often}\n",
+	 "bots.yaml: lifecycle.idle_spawns: \"often\" is not a rate; write a number per s, min, h or d, such as 1/min, "
+	 "0, or infinity\n"},
+	{"match: {exe: /x}\nlifecycle: {idle_connects: 2000000/s}\n",
+	 "bots.yaml: lifecycle.idle_connects: \"2000000/s\" is out of range; write at most 1000000, such as 1/min, 0, "
+	 "or infinity\n"},
+	{"match: {exe: /x}\nhung: 1min\n", "bots.yaml: hung: is a single value; write when an agent hangs, such as hung: "
+					   "{after: 1min, action: alert}\n"},
+	{"match: {exe: /x}\nhung: {action: kill}\n",
+	 "bots.yaml: hung.action: \"kill\" is not what can be done with who hangs; write alert or stop\n"},
+	{"match: {exe: /x}\nhung: {action: stop}\nprotect: true\n",
+	 "bots.yaml: hung.action: \"stop\" would end agents that `protect: true` spares; write alert, or protect: "
+	 "false\n"},
 	{"match: {exe: /x}\nlifecycle: {per_key: 0}\n",
 	 "bots.yaml: lifecycle.per_key: \"0\" is out of range; write 1 to 4096, such as 20, or infinity\n"},
 	{"match: {exe: /x}\nlifecycle: {orphan: 1ms}\n",
@@ -354,7 +385,7 @@ static const struct bad_case bad_cases[] = {
 	{"match: {exe: /x}\n\"a\\nb\": c\n",
 	 "bots.yaml: a\\x0ab: unknown key; known here: match, key, mode, hold, "
 	 "placement, allow, memory, cpu, tasks, tools, connect, "
-	 "breaker, sockets, restart, lifecycle, leak, stop, bulk, priority, protect\n"},
+	 "breaker, sockets, restart, lifecycle, hung, leak, stop, bulk, priority, protect\n"},
 	{"match: {exe: /x}\nmode: \"\\e[31mred\"\n",
 	 "bots.yaml: mode: \"\\x1b[31mred\" is not a mode; write enforce or observe\n"},
 	{"match: {exe: /x}: y\n",
