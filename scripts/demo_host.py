@@ -180,6 +180,8 @@ class Govd:
         self.moved = self.ctl_json("status")["actions"]["moved"]
 
     def started(self, run):
+        if not run.row.is_agent:
+            return
         run.agent = wait_until(lambda: next((a for a in self.ctl_json("list") if a["pid"] == run.root.pid), None),
                                f"govd governs {run.row.name}, pid {run.root.pid}")
         wait_until(lambda: all(v2_group_of(pid) == run.agent["cgroup"] for pid in run.pids() if is_alive(pid)),
@@ -188,16 +190,22 @@ class Govd:
         run.how = self.ctl_json("show", run.agent["id"])["how"]
 
     def stop(self, run):
-        self.ctl("stop", "--wait", run.agent["id"])
+        if not run.row.is_agent:
+            run.root.terminate()
+            for agent in self.ctl_json("list", "--policy", run.row.name):
+                self.ctl("kill", "--wait", agent["id"], check=False)
+        else:
+            self.ctl("stop", "--wait", run.agent["id"])
         run.root.wait(DEADLINE)
 
     def stopped(self, run):
         """Incidents are written off the hot path: the last one may take a moment."""
         def is_told():
-            run.incidents = self.ctl_json("incidents", "--agent", run.agent["id"])
-            return any(incident["kind"] == "stopped" for incident in run.incidents)
+            whose = ("--agent", run.agent["id"]) if run.row.is_agent else ("--policy", run.row.name)
+            run.incidents = self.ctl_json("incidents", *whose)
+            return run.row.is_told(run.incidents)
 
-        wait_until(is_told, f"an incident says that {run.row.name} was stopped")
+        wait_until(is_told, f"the incident of {run.row.name}")
 
     def end(self):
         """Kills the agents that are left, then ends govd, then removes what a dead govd has left."""
@@ -262,7 +270,7 @@ class Run:
 
     def observe(self):
         def is_ready():
-            if self.root.poll() is not None:
+            if self.row.is_agent and self.root.poll() is not None:
                 raise DemoError(f"{self.row.name} ended by itself, status {self.root.returncode}")
             return self.row.is_ready(self)
 

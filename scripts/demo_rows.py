@@ -29,7 +29,8 @@ class Row:
     title = ""
     command = ()
     script = ""  # gets a file to write facts to as its argument
-    policy = ""  # DIR is the demo's directory
+    policy = ""  # DIR is the demo's directory, SCRIPT the script's name
+    is_agent = True  # what is started is the agent itself
 
     def values(self):
         """What stands in the script for what is known only now."""
@@ -40,6 +41,10 @@ class Row:
 
     def observed(self, run):
         """What was to be seen has been seen."""
+
+    def is_told(self, incidents):
+        """Whether what its lines need is in the history."""
+        return any(incident["kind"] == "stopped" for incident in incidents)
 
     @property
     def script_name(self):

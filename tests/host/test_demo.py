@@ -58,6 +58,12 @@ class DemoTest(unittest.TestCase):
                       r"the client's CPU +\d+ % of a core +(?:under 1|\d) % of a core", r"connects that failed +\d+ +0",
                       r"incident +- +a storm, delayed"):
             self.assertEqual(len(re.findall(f"(?m)^  {paced}$", text)), clients, f"{paced}: {text}")
+        for life in (r"it is started +[\d,]{2,} times a second +[2-5] times in 3 s",
+                     r"its supervisor sees +it die, at once +a process that runs", r"incident +- +frozen, ever longer",
+                     r"when it is dead +both live on, for ever +both ended after [1-7]\.\d s",
+                     r"incident +- +an orphan, stopped", r"agents of room blue +2, both at work +1, the newer one",
+                     r"incident +- +a duplicate, stopped"):
+            self.assertRegex(text, f"(?m)^  {life}$")
         self.assertRegex(text, r"(?m)^\$ govctl list$")
         self.assert_nothing_is_left(directory, slice_name)
 
