@@ -138,9 +138,6 @@ int native_release(struct groups *groups, const struct action *action);
 int native_remove(struct groups *groups, const struct action *action);
 /* Moves every process back to where the origin says, or to govd's own group, and removes the directories. */
 int group_dissolve(struct groups *groups, struct group *group, const char *origin);
-/* The group that an origin's path names, or what is there in its place: path becomes that one's. */
-int origin_open(const struct groups *groups, const struct hierarchy *hierarchy, char path[static PATH_MAX],
-		int *ret_fd) _must_check_;
 /* pid was reaped while it was moved. Moves a stranger that got its pid out again; -ESRCH if so, or if nobody is left.
  */
 int native_evict(struct groups *groups, const struct action *action);
