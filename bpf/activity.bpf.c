@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The census of what agents do: include/gov/activity.h. First the iterator of tasks runs, then that of sockets. */
+#include "activity.bpf.h"
 #include "sockets.bpf.h"
-
-#include "gov/activity.h"
 
 #define SIGNAL_STOP_STOPPED 0x1 /* include/linux/sched/signal.h */
 #define MINOR_LOW_MASK 0xffU	/* new_encode_dev(), include/linux/kdev_t.h */
@@ -11,14 +10,6 @@
 struct task_io_accounting___xacct {
 	__u64 rchar, wchar;
 } __attribute__((preserve_access_index));
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, GOV_CONNECT_AGENTS_MAX);
-	__type(key, __u64);
-	__type(value, struct gov_activity);
-} gov_activity SEC(".maps");
 
 /* A socket at the census before. */
 struct activity_sock {
@@ -46,17 +37,6 @@ static __always_inline __u64 task_owner(struct task_struct *task, const struct g
 		return agent;
 	mark = mark_of(task);
 	return mark ? GOV_OWNER_MARK | mark->id : 0;
-}
-
-static __always_inline struct gov_activity *activity_of(__u64 owner)
-{
-	struct gov_activity *sum = bpf_map_lookup_elem(&gov_activity, &owner);
-	struct gov_activity none = {};
-
-	if (sum)
-		return sum;
-	bpf_map_update_elem(&gov_activity, &owner, &none, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&gov_activity, &owner);
 }
 
 static __always_inline __u64 chars_of(struct task_io_accounting *io)

@@ -11,6 +11,7 @@
  * must be undone from the timer, where sock_bindtoindex_locked() (net/core/sock.c) wants CAP_NET_RAW of whichever
  * task was interrupted.
  */
+#include "activity.bpf.h"
 #include "connect.bpf.h"
 
 #include <bpf/bpf_endian.h>
@@ -188,6 +189,22 @@ static __always_inline void connect_change(struct bpf_sock_ops *ops, int from, i
 		seat->cookie = 0;
 }
 
+/* Many are over by the time that a census looks at sockets. */
+static __always_inline void connect_accepted(struct bpf_sock_ops *ops)
+{
+	const struct gov_config *config = config_get();
+	const struct gov_connect_agent *agent;
+	struct gov_activity *sum;
+	__u64 owner = config ? owner_of_ops(ops, config) : 0;
+
+	agent = owner ? bpf_map_lookup_elem(&gov_connect_agents, &owner) : NULL;
+	if (!agent || !(agent->flags & GOV_CONNECT_COUNT_ACCEPTS))
+		return;
+	sum = activity_of(owner);
+	if (sum)
+		__sync_fetch_and_add(&sum->accepts, 1);
+}
+
 SEC("sockops")
 int connect_sockops(struct bpf_sock_ops *ops)
 {
@@ -196,6 +213,9 @@ int connect_sockops(struct bpf_sock_ops *ops)
 	switch (ops->op) {
 	case BPF_SOCK_OPS_TCP_CONNECT_CB:
 		connect_begin(ops);
+		break;
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		connect_accepted(ops);
 		break;
 	case BPF_SOCK_OPS_TIMEOUT_INIT:
 		/* Only what waits has asked for that callback. */

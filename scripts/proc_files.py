@@ -21,6 +21,10 @@ def is_alive(pid):
     return bool(fields) and fields[0] not in "ZX"
 
 
+def comm_of(pid):
+    return read(f"/proc/{pid}/comm").rstrip("\n")
+
+
 def cpu_s_of(pid):
     """CPU time, user and system, of all its threads; 0 when it has gone."""
     fields = read(f"/proc/{pid}/stat").rpartition(")")[2].split()

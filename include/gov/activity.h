@@ -12,13 +12,15 @@ enum gov_activity_flags {
 	GOV_ACTIVITY_LISTENING = 1 << 2, /* the socket that waits does */
 };
 
-/* gov_activity, a hash: owner (as in gov_connect_agents) -> sums over its processes and sockets. */
+/* gov_activity, a hash: owner (as in gov_connect_agents) -> sums over its processes and sockets. Filled by a census,
+ * but for accepts. */
 struct gov_activity {
 	/* Ever, of those that live, their ended threads, and the children that they have waited for. */
 	__u64 cpu_ns;
 	__u64 chars;	    /* read and written: rchar and wchar of proc_pid_io(5) */
 	__u64 child_faults; /* of the ended children alone: cminflt of proc_pid_stat(5) */
 	__u64 spawns;	    /* processes that began after gov_config.born_after_ns */
+	__u64 accepts;	    /* connections accepted since the census before, of those with GOV_CONNECT_COUNT_ACCEPTS */
 	__u64 net_bytes;    /* of its TCP sockets, since the census before */
 	__u64 wait_ns;	    /* of all sockets with input that nobody reads the longest: since when (CLOCK_MONOTONIC) */
 	__u32 unread;	    /* bytes of that, or connections that wait for accept() */
@@ -29,6 +31,6 @@ struct gov_activity {
 	__u8 address[16]; /* with port: as in struct gov_census_socket */
 };
 
-_Static_assert(sizeof(struct gov_activity) == 80, "map value");
+_Static_assert(sizeof(struct gov_activity) == 88, "map value");
 
 #endif

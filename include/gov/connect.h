@@ -14,7 +14,7 @@
 #include <linux/bpf.h>
 #endif
 
-#define GOV_CONNECT_VERSION 3
+#define GOV_CONNECT_VERSION 4
 
 /*
  * Whom a connect belongs to: the v2 group of an agent (its id: the inode of its directory) or, where there is none
@@ -32,6 +32,7 @@ enum gov_connect_flags {
 	GOV_CONNECT_REFUSE_UDP = 1 << 1, /* flows beyond the rate; else they are only counted */
 	GOV_CONNECT_PER_PORT = 1 << 2,	 /* one budget for each port; none of both: for each destination */
 	GOV_CONNECT_PER_AGENT = 1 << 3,
+	GOV_CONNECT_COUNT_ACCEPTS = 1 << 4, /* in gov_activity (gov/activity.h) */
 };
 
 /* gov_connect_agents, a hash: owner -> what its policy says. Written by userspace only. */

@@ -138,6 +138,9 @@ int native_release(struct groups *groups, const struct action *action);
 int native_remove(struct groups *groups, const struct action *action);
 /* Moves every process back to where the origin says, or to govd's own group, and removes the directories. */
 int group_dissolve(struct groups *groups, struct group *group, const char *origin);
+/* The group that an origin's path names, or what is there in its place: path becomes that one's. */
+int origin_open(const struct groups *groups, const struct hierarchy *hierarchy, char path[static PATH_MAX],
+		int *ret_fd) _must_check_;
 /* pid was reaped while it was moved. Moves a stranger that got its pid out again; -ESRCH if so, or if nobody is left.
  */
 int native_evict(struct groups *groups, const struct action *action);
@@ -148,8 +151,6 @@ int group_remove_dirs(struct groups *groups, struct group *group);
 
 /* signal.c; dir_fd: the group's own directory, or of a group nested in it */
 int group_signal_dir(struct groups *groups, const struct group *group, int dir_fd, int number);
-/* left.c */
-void group_look_left(int dir_fd, struct left_view *ret_left);
 int group_kill_dir(struct groups *groups, const struct group *group, int dir_fd, size_t *ret_killed);
 /* Whether the process is in the group or in one nested in it. */
 bool group_has(const struct groups *groups, const struct group *group, pid_t pid);

@@ -19,27 +19,48 @@ struct exits {
 	int error;
 };
 
-/* A tool's group may have gone since: then it is where the agent is that the tool was of, or is. */
-static int origin_open(const struct hierarchy *hierarchy, char path[static PATH_MAX], int *ret_fd)
+/* What passes controllers on takes no processes: who was in it before it did goes to where the others have gone. */
+static void origin_enter_main(const struct groups *groups, char path[static PATH_MAX], int *fd)
+{
+	size_t slice = strlen(groups->slice_below), length = strlen(path);
+	int main_fd;
+
+	if (strncmp(path, groups->slice_below, slice) != 0 || path[slice] != '/' ||
+	    (size_t)snprintf(path + length, PATH_MAX - length, "/" TOOL_MAIN) >= PATH_MAX - length ||
+	    hierarchy_open(&groups->layout.v2, path, &main_fd) < 0) {
+		path[length] = '\0';
+		return;
+	}
+	close_p(fd);
+	*fd = main_fd;
+}
+
+int origin_open(const struct groups *groups, const struct hierarchy *hierarchy, char path[static PATH_MAX], int *ret_fd)
 {
 	char *base = (char *)text_basename(path);
 	struct tool_id tool;
-	int r = hierarchy_open(hierarchy, path, ret_fd);
+	int fd, r;
 
-	if (r == 0 || base == path || !(tool_name_parse(base, &tool) || streq(base, TOOL_MAIN)))
+	r = hierarchy_open(hierarchy, path, &fd);
+	/* A tool's group may have gone since: then it is where the agent is that the tool was of. */
+	if (r < 0 && base != path && (tool_name_parse(base, &tool) || streq(base, TOOL_MAIN))) {
+		base[-1] = '\0';
+		r = hierarchy_open(hierarchy, path, &fd);
+	}
+	if (r < 0)
 		return r;
-	text_copy(base, (size_t)(path + PATH_MAX - base), TOOL_MAIN);
-	if (hierarchy_open(hierarchy, path, ret_fd) == 0)
-		return 0;
-	base[-1] = '\0';
-	return hierarchy_open(hierarchy, path, ret_fd);
+	if (hierarchy == &groups->layout.v2)
+		origin_enter_main(groups, path, &fd);
+	*ret_fd = fd;
+	return 0;
 }
 
-static void exits_open_one(const struct hierarchy *hierarchy, const char *origin, int *ret_fd, int *ret_own_fd)
+static void exits_open_one(const struct groups *groups, const struct hierarchy *hierarchy, const char *origin,
+			   int *ret_fd, int *ret_own_fd)
 {
 	char path[PATH_MAX];
 
-	if (origin_path(origin, hierarchy, path, sizeof(path)) < 0 || origin_open(hierarchy, path, ret_fd) < 0)
+	if (origin_path(origin, hierarchy, path, sizeof(path)) < 0 || origin_open(groups, hierarchy, path, ret_fd) < 0)
 		*ret_fd = -EBADF;
 	if (hierarchy_open(hierarchy, hierarchy->own, ret_own_fd) < 0)
 		*ret_own_fd = -EBADF;
@@ -48,11 +69,11 @@ static void exits_open_one(const struct hierarchy *hierarchy, const char *origin
 static void exits_open(struct exits *exits, struct groups *groups, const char *origin)
 {
 	exits->groups = groups;
-	exits_open_one(&groups->layout.v2, origin, &exits->v2_fd, &exits->v2_own_fd);
+	exits_open_one(groups, &groups->layout.v2, origin, &exits->v2_fd, &exits->v2_own_fd);
 	for (size_t i = 0; i < HIERARCHIES_V1; i++) {
 		exits->v1_fd[i] = exits->v1_own_fd[i] = -EBADF;
 		if (i < groups->layout.n_v1)
-			exits_open_one(&groups->layout.v1[i], origin, &exits->v1_fd[i], &exits->v1_own_fd[i]);
+			exits_open_one(groups, &groups->layout.v1[i], origin, &exits->v1_fd[i], &exits->v1_own_fd[i]);
 	}
 }
 

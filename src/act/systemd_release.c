@@ -20,10 +20,14 @@ static int attach_message(struct groups *groups, const struct request *request, 
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
 	char path[PATH_MAX], unit[PATH_MAX], below[PATH_MAX];
+	_cleanup_close_ int fd = -EBADF;
 	int r;
 
-	if (origin_path(request->origin, &groups->layout.v2, path, sizeof(path)) < 0 ||
-	    unit_of_path(path, unit, below, sizeof(unit)) < 0)
+	if (origin_path(request->origin, &groups->layout.v2, path, sizeof(path)) < 0)
+		return -ENOENT;
+	/* A unit's group that isn't there is systemd's affair: it makes it, or refuses. */
+	(void)!origin_open(groups, &groups->layout.v2, path, &fd);
+	if (unit_of_path(path, unit, below, sizeof(unit)) < 0)
 		return -ENOENT;
 	r = systemd_message(groups, "AttachProcessesToUnit", &message);
 	if (r >= 0)

@@ -232,7 +232,7 @@ int groups_tool_stats(const struct groups *groups, uint64_t agent, const struct 
 
 	if (!tool)
 		return -ENOENT;
-	stats_read(groups, tool->v2_fd, memory_fd(groups, tool),
-		   groups->layout.where[CONTROLLER_PIDS] == WHERE_V2 ? tool->v2_fd : -1, ret_stats);
+	/* Its processes: the kernel's count has those, too, that have ended and that nobody has waited for. */
+	stats_read(groups, tool->v2_fd, memory_fd(groups, tool), -1, ret_stats);
 	return 0;
 }

@@ -56,16 +56,6 @@ static int join_main(pid_t pid, void *userdata)
 	return r == -ESRCH ? 0 : r;
 }
 
-static int pass_on_controllers(const struct groups *groups, const struct group *group)
-{
-	int r = file_write(group->v2_fd, "cgroup.subtree_control", "+memory");
-
-	/* Only to tell how many tasks a tool has. */
-	if (r == 0 && groups->layout.where[CONTROLLER_PIDS] == WHERE_V2)
-		(void)!file_write(group->v2_fd, "cgroup.subtree_control", "+pids");
-	return r;
-}
-
 int group_open_main(struct group *group)
 {
 	int fd = openat(group->v2_fd, TOOL_MAIN, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -93,7 +83,7 @@ int group_split(struct groups *groups, struct group *group, const struct policy 
 	}
 	/* Those that are forked meanwhile come with the next pass: EBUSY as long as there is one. */
 	for (unsigned pass = 0; pass < SPLIT_PASSES_MAX; pass++) {
-		r = pass_on_controllers(groups, group);
+		r = file_write(group->v2_fd, "cgroup.subtree_control", "+memory");
 		if (r != -EBUSY)
 			break;
 		r = tree_own_pids(group->v2_fd, join_main, group);

@@ -12,7 +12,7 @@ enum activity_signal {
 	ACTIVITY_CPU,
 	ACTIVITY_IO,	   /* characters read and written, rchar and wchar of proc_pid_io(5) */
 	ACTIVITY_NET,	   /* bytes through its TCP sockets */
-	ACTIVITY_CONNECTS, /* made by it */
+	ACTIVITY_CONNECTS, /* made or accepted */
 	ACTIVITY_SPAWNS,   /* processes that have begun or ended */
 	ACTIVITY_INPUT,	   /* from the terminal in whose foreground it is */
 	ACTIVITY_MEASURED,
@@ -39,8 +39,8 @@ struct activity_view {
 	/* Ever, of the processes that live and those that they have waited for; less than before when one has ended
 	 * that nobody in the agent has waited for. */
 	uint64_t cpu_ns, io_bytes, child_faults; /* the last: page faults of ended children */
-	uint64_t connects;			 /* ever; UINT64_MAX: not known */
-	uint64_t net_bytes, spawns;		 /* since the census before; processes that began and live */
+	uint64_t connects;			 /* made ever; UINT64_MAX: not known */
+	uint64_t accepts, net_bytes, spawns;	 /* since the census before; processes that began and live */
 	bool has_input;				 /* since the census before */
 	bool is_traced, is_stopped;		 /* any process, by ptrace(2) or by a signal */
 	struct activity_wait wait;		 /* the longest */

@@ -53,6 +53,8 @@ void connect_rule(const struct policy *policy, struct gov_connect_agent *ret_rul
 		rule.new_max = (uint32_t)MIN2(
 			(double)sockets->new_count * (double)GOV_BURST_WINDOW_NS / (double)sockets->new_per_ns + 1.0,
 			(double)UINT32_MAX);
+	if (policy->idle.after_ns)
+		rule.flags |= GOV_CONNECT_COUNT_ACCEPTS;
 	*ret_rule = rule;
 }
 

@@ -125,6 +125,7 @@ static void count(struct activity *activity, const struct activity_view *view)
 	grown[ACTIVITY_CPU] += difference(view->cpu_ns, &activity->last.cpu_ns, &has_gone_back);
 	grown[ACTIVITY_IO] += difference(view->io_bytes, &activity->last.io_bytes, &has_gone_back);
 	grown[ACTIVITY_NET] += view->net_bytes;
+	grown[ACTIVITY_CONNECTS] += view->accepts;
 	if (view->connects != UINT64_MAX) {
 		bool ignored = false;
 

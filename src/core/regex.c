@@ -127,8 +127,7 @@ static void group_copy(const struct regex *regex, const char *text, int n_groups
 	group[end - start] = '\0';
 }
 
-/* The number of groups that match data has, 0 also when there are more than it has room for; -ENOENT or -E2BIG. */
-static int search(const struct regex *regex, const char *text)
+int regex_search(const struct regex *regex, const char *text, char *group, size_t group_size)
 {
 	size_t length = strlen(text);
 	int n;
@@ -138,29 +137,10 @@ static int search(const struct regex *regex, const char *text)
 	};
 	n = pcre2_match(regex->code, (PCRE2_SPTR)text, length, 0, 0, regex->match, regex->context);
 	if (n == PCRE2_ERROR_NOMATCH)
-		return -ENOENT;
-	return n < 0 ? -E2BIG : n;
-}
-
-int regex_search(const struct regex *regex, const char *text, char *group, size_t group_size)
-{
-	int n = search(regex, text);
-
+		return 0;
 	if (n < 0)
-		return n == -ENOENT ? 0 : n;
+		return -E2BIG;
 	if (group && group_size)
 		group_copy(regex, text, n, group, group_size);
-	return 1;
-}
-
-int regex_find(const struct regex *regex, const char *text, size_t *ret_start, size_t *ret_end)
-{
-	int n = search(regex, text);
-	const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(regex->match);
-
-	if (n < 0)
-		return n == -ENOENT ? 0 : n;
-	*ret_start = MIN2(ends[0], ends[1]);
-	*ret_end = MAX2(ends[0], ends[1]);
 	return 1;
 }

@@ -116,6 +116,7 @@ static void note_owner(uint64_t owner, const struct gov_activity *sums, void *us
 		.io_bytes = sums->chars,
 		.child_faults = sums->child_faults,
 		.connects = UINT64_MAX,
+		.accepts = sums->accepts,
 		.net_bytes = sums->net_bytes,
 		.spawns = sums->spawns,
 		.has_input = sums->tty && tty_was_read(&manager->activity, sums->tty),
@@ -139,6 +140,7 @@ static void add_view(struct activity_view *sum, const struct activity_view *view
 	sum->cpu_ns += view->cpu_ns;
 	sum->io_bytes += view->io_bytes;
 	sum->child_faults += view->child_faults;
+	sum->accepts += view->accepts;
 	sum->net_bytes += view->net_bytes;
 	sum->spawns += view->spawns;
 	sum->has_input |= view->has_input;

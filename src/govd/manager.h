@@ -10,7 +10,6 @@
 #include "govd/activity.h"
 #include "govd/connects.h"
 #include "govd/emergency.h"
-#include "govd/tracer.h"
 #include "out/bus.h"
 #include "out/journal.h"
 #include "out/recorder.h"
@@ -27,7 +26,6 @@ struct manager_options {
 	size_t n_policy_dirs;
 	const char *runtime_dir, *state_dir, *slice, *backend;
 	const char *config; /* govd.yaml; NULL: in the first policy directory's parent */
-	const char *record; /* a trace of all that the core is told; NULL: none */
 	size_t ring_bytes;  /* 0: the default */
 	bool observe;
 };
@@ -60,8 +58,6 @@ struct manager {
 	sd_event_source *tick_source, *hold_source, *hold_timer, *recorder_source, *census_source, *sockets_source,
 		*connects_source, *connects_rest;
 	struct state *state;
-	struct tracer *tracer; /* NULL: nothing is recorded */
-	sd_event_source *tracer_source;
 	struct actions actions;
 	struct queued_event *queue; /* a ring */
 	size_t queue_head, queue_n, queue_size;
@@ -110,8 +106,8 @@ int manager_run(struct manager *manager) _must_check_;
 int manager_watch_fd(struct manager *manager, sd_event_source **source, int fd,
 		     sd_event_io_handler_t handler) _must_check_;
 
-/* Microseconds of CLOCK_MONOTONIC: the next whole second. What is due then, within REST_ACCURACY_US, is done in one
- * wake-up: at rest each costs more than what is done. */
+/* Microseconds of CLOCK_MONOTONIC: the next whole second. What is due then, within REST_ACCURACY_US, is done in one wake-up:
+ * at rest each costs more than what is done. */
 #define REST_ACCURACY_US 1000
 uint64_t manager_next_second_us(void);
 uint64_t manager_now_ns(void);	    /* CLOCK_MONOTONIC */

@@ -13,7 +13,7 @@ import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.append(os.path.join(ROOT, "scripts"))
-from proc_files import cgroups_of, children_of, is_alive, mounts_of  # noqa: E402,F401
+from proc_files import cgroups_of, children_of, comm_of, is_alive, mounts_of  # noqa: E402,F401
 BUILD = os.path.abspath(os.environ.get("GOVD_BUILD") or os.path.join(ROOT, "build"))
 BACKEND = os.environ.get("GOVD_TEST_BACKEND", "auto")  # what each govd of a test is told
 DEADLINE = 20  # seconds until a thing that never comes is a failure

@@ -170,8 +170,8 @@ class IdleTest(GovdTest):
 
     # ---- hung
 
-    def serving(self, action):
-        self.begin("idle: infinity", f"hung: {{after: 3s, action: {action}}}\n")
+    def serving(self, action, rules="idle: infinity"):
+        self.begin(rules, f"hung: {{after: 3s, action: {action}}}\n")
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         process = self.spawn(self.agent, "serve", "60000", str(port), stdout=-1)
@@ -183,6 +183,16 @@ class IdleTest(GovdTest):
         peer = socket.create_connection(("127.0.0.1", port), 5)
         self.addCleanup(peer.close)
         return peer
+
+    def test_who_is_called_is_in_use_also_when_each_call_is_short(self):
+        process, port = self.serving("alert", f"idle: {IDLE_S}s")
+        for _ in range(2 * (IDLE_S + 2 * CENSUS_S + LATE_S)):
+            self.knock(port).close()
+            time.sleep(0.5)
+        self.assertIsNone(process.poll(), self.incidents())
+        self.assertEqual(self.activity(process)["signal"], "connects")
+        self.assertGreater(self.activity(process)["connects"], 0)
+        self.assert_ended(process)
 
     def test_hung_worker_is_told_with_its_socket(self):
         process, port = self.serving("alert")

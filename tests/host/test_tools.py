@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Tools: each in a group of its own in its agent's, with limits of its own, ended alone and whole."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import unittest
 
-from harness import GovdTest, cgroups_of, children_of, is_alive, mounts_of, v2_root, wait_until
+from harness import GovdTest, cgroups_of, children_of, comm_of, is_alive, mounts_of, v2_root, wait_until
 
 MIB = 1 << 20
 # A tool's runtime that a start of govd fits into.
@@ -94,6 +95,15 @@ class ToolsTest(GovdTest):
                                text=True, check=False).stdout.split()
         return found
 
+    @staticmethod
+    def living_in(*groups):
+        """The processes in these groups, without those in groups below them."""
+        pids = set()
+        for group in groups:
+            with contextlib.suppress(OSError), open(os.path.join(group, "cgroup.procs"), encoding="ascii") as file:
+                pids.update(int(pid) for pid in file.read().split())
+        return {pid for pid in pids if is_alive(pid)}
+
     def only(self, kind):
         return wait_until(lambda: self.ctl_json("incidents", "--kind", kind), f"an incident {kind}")
 
@@ -143,13 +153,11 @@ class ToolsTest(GovdTest):
         agent = self.agent("tools: {memory_max: 64M}\nhold: never\n")
         for _ in range(20):
             agent.tool("(sleep 300 & (sleep 300 &) & exit 0) & (sleep 300 &) ; exit 0")
-        home = [os.path.join(v2_root() + agent.shown["cgroup"], *self.group_of(agent.pid), "cgroup.procs")]
-
-        def at_home():
-            with open(home[0], encoding="ascii") as file:
-                return [int(pid) for pid in file.read().split() if is_alive(int(pid))]
-        wait_until(lambda: at_home() == [agent.pid], "the root is alone")
-        self.assertEqual(sum(tool["tasks"] for tool in agent.tools.values()), 60)
+        home = os.path.join(v2_root() + agent.shown["cgroup"], *self.group_of(agent.pid))
+        wait_until(lambda: self.living_in(home) == {agent.pid}, "the root is alone")
+        # The shells may take a while to end.
+        wait_until(lambda: [comm_of(pid) for pid in self.living_in(*self.tool_dirs())] == ["sleep"] * 60,
+                   "in the tools are all that stay")
 
     # ---- memory
 
@@ -314,6 +322,18 @@ class ToolsTest(GovdTest):
         wait_until(lambda: self.group_of(pid) == [], "it is in a group of its own")
         wait_until(lambda: not agent.tools and not self.tool_dirs(), "there is no tool")
         # Let go it is its starter's again.
+        self.ctl("release", nested["id"])
+        self.assertEqual(self.ctl_json("explain", str(pid))["agent"], agent.id)
+
+    def test_a_nested_agent_comes_back_to_one_that_has_tools_meanwhile(self):
+        bot = self.copy("sleep", "nested")
+        self.policy("nested", "match: {exe: DIR/bin/nested}\n")
+        agent = self.agent("memory: {max: 200M}\n")
+        pid = agent.tool(f"exec {bot} 300")
+        nested = self.agent_of(pid)
+        self.policy("bot", "match: {script: DIR/agent.py}\nmemory: {max: 200M}\ntools: {memory_max: 50M}\n")
+        self.ctl("policy", "reload")
+        self.tool_group(agent.tool("exec sleep 300"))
         self.ctl("release", nested["id"])
         self.assertEqual(self.ctl_json("explain", str(pid))["agent"], agent.id)
 

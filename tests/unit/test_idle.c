@@ -138,6 +138,7 @@ static const struct {
 	{"io", {.io_bytes = WINDOW_S * 1023}, {.io_bytes = WINDOW_S * 1026}},
 	{"net", {.net_bytes = WINDOW_S * 1023}, {.net_bytes = WINDOW_S * 1026}},
 	{"connects", {0}, {.connects = 1}},
+	{"connects", {0}, {.accepts = 1}},
 	{"spawns", {0}, {.spawns = 1}},
 	{"spawns", {0}, {.child_faults = 1}},
 	{"input", {0}, {.has_input = true}},
@@ -149,6 +150,7 @@ static void grow(struct activity_view *view, const struct activity_view *by)
 	view->io_bytes += by->io_bytes;
 	view->child_faults += by->child_faults;
 	view->connects += by->connects;
+	view->accepts = by->accepts;
 	view->net_bytes = by->net_bytes;
 	view->spawns = by->spawns;
 	view->has_input = by->has_input;

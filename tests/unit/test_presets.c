@@ -57,29 +57,100 @@ Test(presets, not_every_exec_is_a_candidate)
 struct look {
 	const char *policy, *key; /* NULL: none is for it */
 	const char *exe, *script, *args;
-	const char *agent_name; /* LIVEKIT_AGENT_NAME */
+	struct proc_env env; /* one of its variables */
 };
 
+#define SDK "--output-format stream-json --verbose --input-format stream-json"
+#define CLI "/usr/lib/node_modules/@anthropic-ai/claude-code/cli.js"
+#define PYTHON "/usr/bin/python3.11"
+#define CHROME "/root/.cache/ms-playwright/chromium-1140/chrome-linux/chrome"
+#define SPAWNED "-c from multiprocessing.spawn import spawn_main; spawn_main(tracker_fd=5, pipe_handle=7)"
+
 static const struct look looks[] = {
-	{"claude", "", "/opt/bots/node_modules/bin/claude", NULL,
-	 "claude --output-format stream-json --verbose --input-format stream-json", NULL},
-	{"claude", "8f14e45f", "/home/bot/.local/share/claude/versions/2.1.7", NULL,
-	 "claude --output-format stream-json --verbose --resume 8f14e45f --input-format stream-json", NULL},
-	{"claude", "", "/usr/bin/node", "/usr/lib/node_modules/@anthropic-ai/claude-code/cli.js",
-	 "node /usr/lib/node_modules/@anthropic-ai/claude-code/cli.js --output-format stream-json --verbose "
-	 "--input-format stream-json",
-	 NULL},
+	{"claude-agent-sdk", "", "/opt/bots/node_modules/bin/claude", NULL, "claude " SDK, {0}},
+	{"claude-agent-sdk",
+	 "8f14e45f",
+	 "/home/bot/.local/share/claude/versions/2.1.7",
+	 NULL,
+	 "claude --resume 8f14e45f " SDK,
+	 {0}},
+	{"claude-agent-sdk", "", "/usr/bin/node", CLI, "node " CLI " " SDK, {0}},
 	/* A person's, in a terminal. */
-	{NULL, NULL, "/usr/bin/claude", NULL, "claude --resume", NULL},
-	{NULL, NULL, "/usr/bin/grep", NULL, "grep -r -- --input-format stream-json", NULL},
-	{"livekit-agents", "front-desk", "/usr/bin/python3.11", "/srv/voice/agent.py", "python agent.py start",
-	 "front-desk"},
-	{"livekit-agents", "", "/usr/bin/python3.13", "/srv/agents/hotel.py", "/srv/venv/bin/python hotel.py dev",
-	 NULL},
-	/* A job's process, when its worker isn't there any more; another program. */
-	{NULL, NULL, "/usr/bin/python3.11", NULL, "python -c from multiprocessing.spawn import spawn_main", NULL},
-	{NULL, NULL, "/usr/bin/python3.11", "/srv/site/manage.py", "python3 manage.py start", NULL},
-	{NULL, NULL, "/usr/bin/python3.11", "/srv/voice/agent.py", "python3 agent.py download-files", NULL},
+	{"claude-code", "", "/home/me/.local/share/claude/versions/2.1.7", NULL, "claude", {0}},
+	{"claude-code", "8f14e45f", "/usr/bin/claude", NULL, "/usr/bin/claude --resume 8f14e45f", {0}},
+	{"claude-code", "", "/usr/bin/claude", NULL, "claude -p say hello", {0}},
+	{"claude-code", "", "/usr/bin/node", CLI, "node --max-old-space-size=8192 " CLI, {0}},
+	{"claude-code", "", "/usr/bin/node", "/usr/bin/claude", "node /usr/bin/claude --resume", {0}},
+	{NULL, NULL, "/usr/bin/grep", NULL, "grep -r -- --input-format stream-json", {0}},
+	{NULL, NULL, "/usr/bin/node", "/srv/site/claude.js", "node /srv/site/claude.js claude", {0}},
+	{NULL, NULL, "/usr/bin/node", "/srv/site/index.js", "node /srv/site/index.js claude", {0}},
+	{"livekit-agents",
+	 "front-desk",
+	 PYTHON,
+	 "/srv/voice/agent.py",
+	 "python agent.py start",
+	 {"LIVEKIT_AGENT_NAME", "front-desk"}},
+	{"livekit-agents", "", "/usr/bin/python3.13", "/srv/agents/hotel.py", "/srv/venv/bin/python hotel.py dev", {0}},
+	{"livekit-agents-node", "", "/usr/bin/node", "/srv/voice/dist/agent.js", "node ./dist/agent.js start", {0}},
+	{"livekit-agents-node",
+	 "desk",
+	 "/usr/bin/node",
+	 "/srv/voice/worker.mjs",
+	 "node worker.mjs dev",
+	 {"LIVEKIT_AGENT_NAME", "desk"}},
+	/* Processes of jobs, when their worker isn't there any more; other programs. */
+	{NULL, NULL, PYTHON, NULL, "python " SPAWNED, {0}},
+	{NULL,
+	 NULL,
+	 "/usr/bin/node",
+	 "/srv/voice/node_modules/@livekit/agents/dist/ipc/job_proc_lazy_main.js",
+	 "node /srv/voice/node_modules/@livekit/agents/dist/ipc/job_proc_lazy_main.js",
+	 {0}},
+	{NULL, NULL, PYTHON, "/srv/site/manage.py", "python3 manage.py start", {0}},
+	{NULL, NULL, PYTHON, "/srv/voice/voice-agents.py", "python3 voice-agents.py download-files", {0}},
+	{"pm2-apps",
+	 "3",
+	 "/usr/bin/node",
+	 "/srv/site/app.js",
+	 "node /usr/lib/node_modules/pm2/lib/ProcessContainerFork.js",
+	 {"pm_id", "3"}},
+	{NULL, NULL, "/usr/bin/node", NULL, "PM2 v5.4.3: God Daemon (/root/.pm2)", {0}},
+	{NULL, NULL, "/usr/bin/node", "/srv/site/app.js", "node app.js", {0}},
+	{"playwright-chromium",
+	 "",
+	 CHROME,
+	 NULL,
+	 CHROME " --headless --user-data-dir=/tmp/playwright_chromiumdev_profile-k3Jx0b --remote-debugging-pipe",
+	 {0}},
+	{"puppeteer-chromium",
+	 "",
+	 "/root/.cache/puppeteer/chrome/linux-131.0/chrome-linux64/chrome",
+	 NULL,
+	 "chrome --remote-debugging-port=0 --user-data-dir=/tmp/puppeteer_dev_chrome_profile-ab12 about:blank",
+	 {0}},
+	/* One of its processes; a person's browser. */
+	{NULL,
+	 NULL,
+	 CHROME,
+	 NULL,
+	 CHROME " --type=renderer --user-data-dir=/tmp/playwright_chromiumdev_profile-k3Jx0b --lang=en",
+	 {0}},
+	{NULL, NULL, "/usr/lib/chromium/chromium", NULL, "/usr/lib/chromium/chromium --user-data-dir=/home/me/x", {0}},
+	{"gunicorn",
+	 "",
+	 PYTHON,
+	 "/srv/venv/bin/gunicorn",
+	 "/srv/venv/bin/python /srv/venv/bin/gunicorn -w 4 app:app",
+	 {0}},
+	{"gunicorn", "", PYTHON, NULL, "python3 -u -m gunicorn -k uvicorn.workers.UvicornWorker app:app", {0}},
+	{"uvicorn", "", PYTHON, "/srv/venv/bin/uvicorn", "/srv/venv/bin/python /srv/venv/bin/uvicorn main:app", {0}},
+	{"uvicorn", "", PYTHON, NULL, "python3 -m uvicorn main:app --workers 4", {0}},
+	{NULL, NULL, PYTHON, "/srv/deploy.py", "python3 /srv/deploy.py gunicorn", {0}},
+	{"zz-generic", "", PYTHON, "/srv/bots/agents/mail.py", "python3 /srv/bots/agents/mail.py", {0}},
+	{"zz-generic", "", "/usr/bin/node", "/srv/bots/mail-agent.js", "node mail-agent.js", {0}},
+	{"zz-generic", "", PYTHON, "/srv/voice/agent.py", "python3 agent.py download-files", {0}},
+	{NULL, NULL, "/usr/bin/vim", NULL, "vim /srv/bots/agents/mail.py", {0}},
+	{NULL, NULL, "/usr/bin/ssh-agent", NULL, "ssh-agent", {0}},
 };
 
 Test(presets, match_what_they_are_for)
@@ -88,7 +159,9 @@ Test(presets, match_what_they_are_for)
 
 	for (size_t i = 0; i < ELEMENTSOF(looks); i++) {
 		const struct look *look = &looks[i];
-		struct proc_env env = {"LIVEKIT_AGENT_NAME", look->agent_name};
+		/* Whatever PM2 starts has it. */
+		struct proc_env env[] = {look->env, {"pm_exec_path", look->script}};
+		bool is_pm2s = look->env.name && streq(look->env.name, "pm_id");
 		struct proc proc = {.pid = 4711,
 				    .ppid = 4000,
 				    .uid = 1000,
@@ -96,8 +169,10 @@ Test(presets, match_what_they_are_for)
 				    .script = look->script,
 				    .args = look->args,
 				    .cgroup = "/system.slice/bots.service",
-				    .env = &env,
-				    .n_env = look->agent_name ? 1 : 0};
+				    .env = env,
+				    .n_env = is_pm2s	      ? 2
+					     : look->env.name ? 1
+							      : 0};
 		const struct policy *found = match_find(set, &proc);
 		char key[POLICY_KEY_MAX] = "";
 

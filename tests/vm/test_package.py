@@ -115,10 +115,10 @@ class PackageTest(unittest.TestCase):
         """The presets of the package see, explain, and touch nothing."""
         pid, unit = self.start_agent(PLACES[0], "claude", *OBSERVED)
         found = agent_of(pid)
-        self.assertEqual((found["policy"], found["observed"]), ("claude", True))
+        self.assertEqual((found["policy"], found["observed"]), ("claude-agent-sdk", True))
         self.assertEqual(cgroups_of(pid)[""], show(unit, "ControlGroup"))
         explained = ctl("explain", str(pid))
-        self.assertEqual((explained["policy"], explained["agent"]), ("claude", found["id"]))
+        self.assertEqual((explained["policy"], explained["agent"]), ("claude-agent-sdk", found["id"]))
         wait_until(lambda: "would-place" in [i["action"] for i in ctl("incidents", "--agent", found["id"])],
                    "what it would do is recorded", SLOW)
 

@@ -35,6 +35,16 @@ while os.path.exists(sys.argv[2]):
 kept.clear()
 time.sleep(600)
 """
+# Has a tool grow so, and lives on; how the tool ends is in the file `ended`.
+STARTS = """
+import subprocess, sys, time
+tool = subprocess.Popen(["/usr/bin/python3", "-c", *sys.argv[1:4]])
+with open(sys.argv[4], "w") as file:
+    file.write(str(tool.pid))
+with open(sys.argv[5], "w") as file:
+    file.write(str(tool.wait()))
+time.sleep(600)
+"""
 # Reads a file once the file `reads` is there, and grows as long as the file `grows` is.
 PRESSED = """
 import os, sys, time
@@ -228,6 +238,22 @@ class PressureTest(GovdTest):
         self.assertEqual(self.told("kill-agent", "livelock")["result"], "done")
         (end,) = wait_until(lambda: self.ctl_json("incidents", "--kind", "stopped"), "its end is told")
         self.assertEqual((end["rule"], end["by"], end["agent"]), ("livelock", "govd", agent["id"]), end)
+
+    def test_livelock_ends_the_tool_within_10_s_and_the_agent_lives(self):
+        began, ended = self.path("began"), self.path("ended")
+        process, agent = self.begin(f"{LIMITS}, on_oom: kill-tool", STARTS, GROWS, "200", self.touch("grows"), began, ended)
+        since = self.wait_stuck(agent)
+        wait_until(lambda: os.path.exists(ended) and read(ended), "the tool ends", RESOLVED_WITHIN)
+        self.assert_resolved(since)
+        self.assertEqual(read(ended), str(-signal.SIGKILL))
+        told = self.told("kill-tool", "livelock", "done")
+        self.assertEqual((told["agent"], told["by"]), (agent["id"], "govd"), told)
+        self.assertEqual(told["evidence"]["tool_pid"], int(read(began)), told)
+        self.assertGreater(told["evidence"]["tool_bytes"], HIGH // 2, told)
+        self.told("note", result="over")
+        self.assertEqual(self.of(agent, "memory.high"), str(HIGH))
+        self.assertEqual((self.show(agent)["state"], process.poll()), ("active", None))
+        self.assertEqual(self.ctl_json("incidents", "--kind", "oom"), [])
 
     def test_high_is_back_when_less_is_used(self):
         process, agent, _ = self.stuck("kernel", 64)

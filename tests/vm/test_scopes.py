@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from harness import GovdTest, cgroups_of, is_alive, v2_root, wait_until  # noqa: E402
 
-SCOPES = int(os.environ.get("SCOPES", "40"))  # started in SCOPES_WITHIN seconds
+SCOPES = int(os.environ.get("SCOPES", "200"))  # started in SCOPES_WITHIN seconds
 SCOPES_WITHIN = 10
 SLOW = 60  # seconds; PID 1 of a guest without KVM reexecutes in some
 FIRST_LINE = "#!/bin/sh\ncat /proc/self/cgroup >>DIR/first\nexec sleep 300\n"
@@ -146,6 +146,35 @@ class ScopeTest(GovdTest):
             self.ctl(verb, found["id"])
             process.wait(20)
             wait_until(lambda: not self.agents(), "govd knows")
+
+    def test_tools_groups_are_left_alone_by_systemd(self):
+        """They are nested in the scope, which is delegated."""
+        script = self.script("tools.sh", "#!/bin/sh\nsleep 300 &\nsleep 300 &\nwait\n")
+        self.policy("tools", "match: {script: DIR/tools.sh}\nmemory: {max: 128M}\ntools: {memory_max: 32M}\n")
+        self.start()
+        process = self.spawn("/bin/sh", script)
+        found = self.placed(process.pid)
+
+        def places():
+            found_now = {tool["pid"]: cgroups_of(tool["pid"])[""] for tool in self.ctl_json("show", found["id"])["tools"]}
+            return found_now if sum("/tool-" in group for group in found_now.values()) == 2 else None
+
+        groups = wait_until(places, "both are in groups of their own")
+        for word, mib in ("daemon-reload", 96), ("daemon-reexec", 112):
+            systemctl(word)
+            self.policy("tools", f"match: {{script: DIR/tools.sh}}\nmemory: {{max: {mib}M}}\ntools: {{memory_max: 32M}}\n")
+            self.ctl("policy", "reload")
+            wait_until(lambda: read(v2_root() + found["cgroup"], "memory.max") == str(mib << 20), "the new limit", SLOW)
+            for pid, group in groups.items():
+                self.assertEqual(cgroups_of(pid)[""], group)
+                self.assertRegex(group, rf"^{found['cgroup']}/tool-{pid}-\d+$")
+                self.assertEqual(read(v2_root() + group, "memory.max"), str(32 << 20))
+        unit = self.unit_of(found)
+        self.assertIn(f"{list(groups)[0]} sleep 300", systemctl("status", "--no-pager", unit))
+        self.ctl("kill", found["id"])
+        process.wait(20)
+        wait_until(lambda: properties(unit, "LoadState")["LoadState"] == "not-found", "the scope has gone", SLOW)
+        self.assertFalse(os.path.exists(v2_root() + found["cgroup"]))
 
     def serve(self, agent, *options):
         """The agent as a service: its pid and its unit."""
@@ -317,26 +346,38 @@ class ScopeTest(GovdTest):
         self.start()
         processes, took = self.start_many(agent, SCOPES, SCOPES_WITHIN)
         self.assert_all_placed(processes)
-        holds = self.ctl_json("status")["holds"]
-        print(f"{len(took)} scopes, start to placed: median {took[len(took) // 2]:.0f} ms, "
-              f"95% {took[len(took) * 95 // 100]:.0f} ms, most {took[-1]:.0f} ms; holds {holds}", file=sys.stderr)
+        print(f"{len(took)} scopes, {self.words_of(took)}", file=sys.stderr)
 
-    def disturb(self, *command, count=SCOPES // 2):
+    def words_of(self, took):
+        return (f"start to placed: median {took[len(took) // 2]:.0f} ms, 95% {took[len(took) * 95 // 100]:.0f} ms, "
+                f"most {took[-1]:.0f} ms; holds {self.ctl_json('status')['holds']}")
+
+    def disturb(self, *command, count=20, within=5):
         agent = self.sleeper(text="memory: {max: 64M}\n")
         self.start()
-        timer = threading.Timer(1, subprocess.run, [command], {"check": True, "timeout": SLOW})
+        ended = []
+        timer = threading.Timer(within / 2, lambda: ended.append(subprocess.run(command, check=False, timeout=SLOW)))
         timer.start()
         self.addCleanup(timer.join)
-        processes, _ = self.start_many(agent, count, SCOPES_WITHIN / 2)
+        processes, took = self.start_many(agent, count, within)
         timer.join()
+        self.assertEqual([done.returncode for done in ended], [0])
         self.assert_all_placed(processes)
+        print(f"{len(took)} scopes around {' '.join(command)}, {self.words_of(took)}", file=sys.stderr)
         # And govd still hears of systemd.
         late = self.spawn(agent, "300")
         self.assert_scope(late.pid, self.placed(late.pid))
         self.assert_idle()
 
     def test_reexec_of_systemd_loses_none(self):
-        self.disturb("systemctl", "daemon-reexec")
+        """In the middle of as many as test_many_scopes_are_all_placed_and_named starts."""
+        def image():  # another one with each exec
+            with open("/proc/1/auxv", "rb") as file:
+                return file.read()
+
+        before = image()
+        self.disturb("systemctl", "daemon-reexec", count=SCOPES, within=SCOPES_WITHIN)
+        self.assertNotEqual(image(), before)
 
     def test_reload_of_systemd_loses_none(self):
         self.disturb("systemctl", "daemon-reload")
