@@ -87,7 +87,7 @@ struct manager {
 	struct idmap parents;  /* agent's handle -> struct parent, parents.c */
 	sd_event_source *restarts_source;
 	sd_event_source *drain_source; /* drain.c; NULL: govd isn't ending */
-	uint64_t restarts_saved; /* state_restart_changes() of what is in the file */
+	uint64_t restarts_saved;       /* state_restart_changes() of what is in the file */
 	bool restarts_failed;
 	bool hold_is_down;
 	pid_t recorder_pid; /* that is being listened to; 0: none */
@@ -106,8 +106,8 @@ int manager_run(struct manager *manager) _must_check_;
 int manager_watch_fd(struct manager *manager, sd_event_source **source, int fd,
 		     sd_event_io_handler_t handler) _must_check_;
 
-/* Microseconds of CLOCK_MONOTONIC: the next whole second. What is due then, within REST_ACCURACY_US, is done in one wake-up:
- * at rest each costs more than what is done. */
+/* Microseconds of CLOCK_MONOTONIC: the next whole second. What is due then, within REST_ACCURACY_US, is done in one
+ * wake-up: at rest each costs more than what is done. */
 #define REST_ACCURACY_US 1000
 uint64_t manager_next_second_us(void);
 uint64_t manager_now_ns(void);	    /* CLOCK_MONOTONIC */

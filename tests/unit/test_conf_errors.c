@@ -273,8 +273,9 @@ static const struct bad_case bad_cases[] = {
 	{"match: {exe: /x}\nlifecycle: {idle_connects: 2000000/s}\n",
 	 "bots.yaml: lifecycle.idle_connects: \"2000000/s\" is out of range; write at most 1000000, such as 1/min, 0, "
 	 "or infinity\n"},
-	{"match: {exe: /x}\nhung: 1min\n", "bots.yaml: hung: is a single value; write when an agent hangs, such as hung: "
-					   "{after: 1min, action: alert}\n"},
+	{"match: {exe: /x}\nhung: 1min\n",
+	 "bots.yaml: hung: is a single value; write when an agent hangs, such as hung: "
+	 "{after: 1min, action: alert}\n"},
 	{"match: {exe: /x}\nhung: {action: kill}\n",
 	 "bots.yaml: hung.action: \"kill\" is not what can be done with who hangs; write alert or stop\n"},
 	{"match: {exe: /x}\nhung: {action: stop}\nprotect: true\n",
