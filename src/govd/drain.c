@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "govd/manager.h"
 
+#include <inttypes.h>
 #include <systemd/sd-daemon.h>
 
 #include "base/log.h"
@@ -51,7 +52,7 @@ int drain_begin(struct manager *manager)
 		return end(manager);
 	log_info("waiting for the end of %zu agents", n);
 	/* sd_notify(3): the service manager waits as long, and a second for govd's own end. */
-	sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%llu", (unsigned long long)(wait_us + UINT64_C(1000000)));
+	sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%" PRIu64, wait_us + 1000000);
 	return 0;
 }
 
