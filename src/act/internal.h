@@ -151,6 +151,8 @@ int group_remove_dirs(struct groups *groups, struct group *group);
 
 /* signal.c; dir_fd: the group's own directory, or of a group nested in it */
 int group_signal_dir(struct groups *groups, const struct group *group, int dir_fd, int number);
+/* left.c */
+void group_look_left(int dir_fd, struct left_view *ret_left);
 int group_kill_dir(struct groups *groups, const struct group *group, int dir_fd, size_t *ret_killed);
 /* Whether the process is in the group or in one nested in it. */
 bool group_has(const struct groups *groups, const struct group *group, pid_t pid);

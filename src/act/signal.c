@@ -203,6 +203,8 @@ int group_kill(struct groups *groups, const struct action *action)
 	int r = -ESRCH;
 
 	if (group && group->v2_fd >= 0) {
+		if (action->is_again)
+			group_look_left(group->v2_fd, &event.result.left);
 		/* First, so that it doesn't learn of the end of the others. */
 		kill_root_outside(groups, group, action->agent);
 		r = group_kill_dir(groups, group, group->v2_fd, &killed);

@@ -35,6 +35,10 @@ int conf_policy_dump(const struct policy *policy, char **ret_text) _must_check_;
 
 /* govd.yaml. A file that doesn't exist gives the defaults. */
 int conf_host_load(const char *file, struct host_config *ret_config, struct conf_errors *errors) _must_check_;
+/* The same from memory. */
+int conf_host_parse(const char *file, const char *text, size_t length, struct host_config *ret_config,
+		    struct conf_errors *errors) _must_check_;
+int conf_host_dump(const struct host_config *config, char **ret_text) _must_check_;
 void host_config_done(struct host_config *config);
 
 /*
@@ -46,6 +50,23 @@ void host_config_done(struct host_config *config);
 int conf_load_all(const char *const *dirs, size_t n_dirs, const char *host_file, const struct conf_host *host,
 		  const struct policy_set *previous, struct policy_set **ret_set,
 		  struct conf_errors *errors) _must_check_;
+
+/*
+ * What a trace holds of policies: replay's calls of that name, with a struct conf_trace as userdata. The set that they
+ * make is sorted as conf_load_all() has it. NULL-safe when freed.
+ */
+struct conf_trace {
+	const char *file; /* for errors */
+	const struct conf_host *host;
+	struct conf_errors *errors;
+	struct policy **policies;
+	size_t n;
+	bool has_host; /* else it is as without a govd.yaml */
+	struct host_config config;
+};
+void conf_trace_done(struct conf_trace *trace);
+int conf_trace_policy(const char *name, const char *yaml, void *userdata) _must_check_;
+int conf_trace_policies(struct policy_set **ret_set, void *userdata) _must_check_;
 
 /* What the kernel is to look for: base names and globs of executables, for gov_candidates. Each at most once. The
  * caller frees with conf_names_free. Holds `*` alone when some policy names neither executable nor script. */

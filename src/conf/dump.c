@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "conf/value.h"
 
-/* Policy -> YAML, along the table of keys. libyaml quotes what needs it. All adders: a node's id, 0: nothing, -ENOMEM.
+/* Policy, or the host's configuration -> YAML, along the table of keys. libyaml quotes what needs it. All adders: a
+ * node's id, 0: nothing, -ENOMEM.
  */
 
 struct dump {
-	const struct policy *policy;
+	const struct policy *policy; /* NULL: of the host's configuration */
+	const char *base;	     /* where the values are */
+	const struct conf_keys *keys;
+	const struct conf_lists *lists;
+	const struct conf_values *values;
 	yaml_document_t document;
 	int root, map;	  /* map: of the key that was last a CONF_MAP; made when something is put into it */
 	const char *name; /* of map */
@@ -72,17 +77,16 @@ static int add_env(struct dump *dump)
 
 static int add_row_list(struct dump *dump, const struct conf_key *key)
 {
-	for (size_t i = 0; i < conf_policy_lists.n; i++) {
-		const struct conf_list *row = &conf_policy_lists.items[i];
-		const char *base = (const char *)dump->policy;
+	for (size_t i = 0; i < dump->lists->n; i++) {
+		const struct conf_list *row = &dump->lists->items[i];
 		size_t n;
 
 		if (!streq(row->path, key->path))
 			continue;
-		n = *(const size_t *)(const void *)(base + row->n_offset);
+		n = *(const size_t *)(const void *)(dump->base + row->n_offset);
 		if (!n && !key->may_be_empty)
 			return 0;
-		return add_list(dump, *(char *const *const *)(const void *)(base + row->items_offset), n);
+		return add_list(dump, *(char *const *const *)(const void *)(dump->base + row->items_offset), n);
 	}
 	return 0;
 }
@@ -91,14 +95,16 @@ static int add_row_value(struct dump *dump, const struct conf_key *key)
 {
 	char buffer[64];
 
-	for (size_t i = 0; i < conf_policy_values.n; i++) {
-		const struct conf_value *row = &conf_policy_values.items[i];
+	for (size_t i = 0; i < dump->values->n; i++) {
+		const struct conf_value *row = &dump->values->items[i];
 
 		if (!streq(row->path, key->path))
 			continue;
-		row->kind->format((const char *)dump->policy + row->value_offset, buffer, sizeof(buffer));
+		row->kind->format(dump->base + row->value_offset, buffer, sizeof(buffer));
 		return add_text(dump, buffer);
 	}
+	if (!dump->policy)
+		return 0;
 	if (streq(key->path, "key.args") && dump->policy->key_args_text)
 		return add_text(dump, dump->policy->key_args_text);
 	if (streq(key->path, "key.env") && dump->policy->key_env)
@@ -138,21 +144,45 @@ static int dump_key(struct dump *dump, const struct conf_key *key)
 	return put(dump, dump->map, dot + 1, value);
 }
 
-int conf_policy_dump(const struct policy *policy, char **ret_text)
+static int dump_keys(struct dump *dump, char **ret_text)
 {
-	struct dump dump = {.policy = policy};
 	int r = 0;
 
-	if (!yaml_document_initialize(&dump.document, NULL, NULL, NULL, 1, 1))
+	if (!yaml_document_initialize(&dump->document, NULL, NULL, NULL, 1, 1))
 		return -ENOMEM;
-	dump.root = yaml_document_add_mapping(&dump.document, NULL, YAML_BLOCK_MAPPING_STYLE);
-	if (dump.root <= 0)
+	dump->root = yaml_document_add_mapping(&dump->document, NULL, YAML_BLOCK_MAPPING_STYLE);
+	if (dump->root <= 0)
 		r = -ENOMEM;
-	for (size_t i = 0; r == 0 && i < conf_policy_keys.n; i++)
-		r = dump_key(&dump, &conf_policy_keys.items[i]);
+	for (size_t i = 0; r == 0 && i < dump->keys->n; i++)
+		r = dump_key(dump, &dump->keys->items[i]);
 	if (r < 0) {
-		yaml_document_delete(&dump.document);
+		yaml_document_delete(&dump->document);
 		return r;
 	}
-	return conf_yaml_emit(&dump.document, ret_text);
+	return conf_yaml_emit(&dump->document, ret_text);
+}
+
+int conf_policy_dump(const struct policy *policy, char **ret_text)
+{
+	struct dump dump = {
+		.policy = policy,
+		.base = (const char *)policy,
+		.keys = &conf_policy_keys,
+		.lists = &conf_policy_lists,
+		.values = &conf_policy_values,
+	};
+
+	return dump_keys(&dump, ret_text);
+}
+
+int conf_host_dump(const struct host_config *config, char **ret_text)
+{
+	struct dump dump = {
+		.base = (const char *)config,
+		.keys = &conf_host_keys,
+		.lists = &conf_host_lists,
+		.values = &conf_host_values,
+	};
+
+	return dump_keys(&dump, ret_text);
 }

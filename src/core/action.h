@@ -100,6 +100,7 @@ struct action {
 		uint64_t time_ns;
 		uint64_t bytes;	    /* WEIGH: agents with less need no closer look; RECLAIM: to be reclaimed */
 		const char *reason; /* CENSUS, static */
+		bool is_again;	    /* KILL: not the first; who is left is looked at before */
 		bool wants_anon;    /* SAMPLE: memory by kind, too */
 		bool is_brief;	    /* FREEZE: for a time, after which govd thaws it; else the next govd does */
 	};

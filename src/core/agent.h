@@ -89,6 +89,8 @@ struct agent {
 	uint64_t look_ns;	  /* when its connects are looked at again; 0: there is no trouble */
 	unsigned sweep_tries;
 	unsigned stop_tries;   /* failed attempts to end the group */
+	unsigned remove_tries; /* and to remove it, when it had ended */
+	bool is_stuck_told;    /* that it can't be ended */
 	uint32_t by_uid;       /* who asked for what is under way, as incident.by_uid */
 	const char *stop_rule; /* static */
 	int32_t exit_code;     /* of the root, as wait(2) has it; valid when !has_root */

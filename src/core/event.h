@@ -81,6 +81,14 @@ enum oom_limit {
 	OOM_LIMIT_OTHER, /* of a group that holds the agent, or is in it */
 };
 
+/* What a kill has left of a group, looked at before the next one. */
+struct left_view {
+	size_t processes;
+	size_t uninterruptible; /* of them: asleep in the kernel, where no signal gets to them (D) */
+	size_t zombies;		/* ended but for other threads of theirs (Z) */
+	char first[128];	/* some, the uninterruptible before the others: `PID COMM STATE WCHAN, ...` */
+};
+
 #define OOM_LARGEST_MAX 128
 
 /* Bytes; UINT64_MAX: not known. */
@@ -260,6 +268,7 @@ struct event {
 			uint64_t cgroup_id;	     /* PLACE: of the new group */
 			const char *cgroup, *origin; /* PLACE */
 			size_t killed;		     /* KILL: processes that were in it */
+			struct left_view left;	     /* KILL with is_again */
 			uint64_t bytes;		     /* RECLAIM: that it has given back */
 		} result;
 	};

@@ -127,7 +127,8 @@ static void group_copy(const struct regex *regex, const char *text, int n_groups
 	group[end - start] = '\0';
 }
 
-int regex_search(const struct regex *regex, const char *text, char *group, size_t group_size)
+/* The number of groups that match data has, 0 also when there are more than it has room for; -ENOENT or -E2BIG. */
+static int search(const struct regex *regex, const char *text)
 {
 	size_t length = strlen(text);
 	int n;
@@ -137,10 +138,29 @@ int regex_search(const struct regex *regex, const char *text, char *group, size_
 	};
 	n = pcre2_match(regex->code, (PCRE2_SPTR)text, length, 0, 0, regex->match, regex->context);
 	if (n == PCRE2_ERROR_NOMATCH)
-		return 0;
+		return -ENOENT;
+	return n < 0 ? -E2BIG : n;
+}
+
+int regex_search(const struct regex *regex, const char *text, char *group, size_t group_size)
+{
+	int n = search(regex, text);
+
 	if (n < 0)
-		return -E2BIG;
+		return n == -ENOENT ? 0 : n;
 	if (group && group_size)
 		group_copy(regex, text, n, group, group_size);
+	return 1;
+}
+
+int regex_find(const struct regex *regex, const char *text, size_t *ret_start, size_t *ret_end)
+{
+	int n = search(regex, text);
+	const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(regex->match);
+
+	if (n < 0)
+		return n == -ENOENT ? 0 : n;
+	*ret_start = MIN2(ends[0], ends[1]);
+	*ret_end = MAX2(ends[0], ends[1]);
 	return 1;
 }

@@ -23,5 +23,7 @@ DEFINE_CLEANUP(struct regex *, regex_free)
 /* 1 found, 0 not, -E2BIG stopped at the limit. With group (not NULL): group 1 (or the whole match) is copied there,
  * cut. */
 int regex_search(const struct regex *regex, const char *text, char *group, size_t group_size);
+/* As regex_search(); where in text the whole match is. */
+int regex_find(const struct regex *regex, const char *text, size_t *ret_start, size_t *ret_end);
 
 #endif

@@ -228,6 +228,8 @@ void step_policies(struct state *state, const struct event *event, struct action
 /* For good: the scan doesn't take it again, and what it forks isn't of the lineage whose mark it may have inherited. */
 void free_process(struct state *state, pid_t pid, uint64_t start_ticks, struct actions *actions);
 void step_freed(struct state *state, const struct event *event, struct actions *actions);
+/* What couldn't be cleaned up is tried again. */
+void life_census(struct state *state, struct agent *agent, struct actions *actions);
 void step_released(struct state *state, const struct event *event, struct actions *actions);
 void step_exit(struct state *state, const struct event *event, struct actions *actions);
 void step_empty(struct state *state, const struct event *event, struct actions *actions);

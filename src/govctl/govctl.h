@@ -32,6 +32,8 @@ enum option_id {
 	OPTION_KIND,
 	OPTION_AGENT,
 	OPTION_COUNT,
+	OPTION_POLICY_DIR,
+	OPTION_EXPECT,
 	OPTIONS,
 };
 
@@ -109,6 +111,7 @@ int verb_policy_resume(const struct context *context);
 int verb_policy_list(const struct context *context);
 int verb_policy_show(const struct context *context);
 int verb_policy_check(const struct context *context);
+int verb_simulate(const struct context *context);
 int verb_policy_test(const struct context *context);
 int verb_policy_reload(const struct context *context);
 int verb_explain(const struct context *context);

@@ -24,6 +24,8 @@ const struct option_row option_rows[OPTIONS] = {
 	[OPTION_KIND] = {"kind", 0, "KIND", NULL, WORD_ANY, "of this kind: placed, stopped, protected, lost, ..."},
 	[OPTION_AGENT] = {"agent", 0, "ID", NULL, WORD_AGENT, "of this agent: id, prefix of it, or POLICY/KEY"},
 	[OPTION_COUNT] = {"lines", 'n', "N", NULL, WORD_ANY, "the last N; 0: all"},
+	[OPTION_POLICY_DIR] = {"policy-dir", 0, "DIR", NULL, WORD_FILE, "the policies of DIR instead of the trace's"},
+	[OPTION_EXPECT] = {"expect", 0, NULL, NULL, WORD_ANY, "fail when it isn't what was decided then"},
 };
 
 const struct verb verbs[] = {
@@ -76,6 +78,11 @@ const struct verb verbs[] = {
 		 OPTION_BIT(OPTION_COUNT),
 	 0, WORD_ANY, verb_incidents, "the history, also when govd is down",
 	 "Oldest first. For people the last 200 unless -n or --since is given; with --json all.\n"},
+	{"simulate", NULL, "FILE", 1, 1, OPTION_BIT(OPTION_POLICY_DIR) | OPTION_BIT(OPTION_EXPECT), 0, WORD_FILE,
+	 verb_simulate, "what was, or would have been, decided in a trace of govd --record",
+	 "Without the daemon and without privileges. With --policy-dir these policies only observe: what would have "
+	 "come of\n"
+	 "their decisions isn't in the trace. With --expect only the differences are printed.\n"},
 	{"doctor", NULL, "", 0, 0, 0, 0, WORD_ANY, verb_doctor, "can this host do it", NULL},
 	{"version", NULL, "", 0, 0, 0, 0, WORD_ANY, verb_version, "versions of govctl and of the running govd", NULL},
 	{"completion", "bash", "", 0, 0, 0, VERB_HIDDEN, WORD_ANY, verb_completion, "the completion script for bash",

@@ -8,6 +8,7 @@
 
 /* event -> step() -> actions -> act -> record, one event at a time. */
 
+#define RECORD_AFTER_US UINT64_C(1000000)
 #define BURST_MIN 64 /* actions of a step, or events that wait: more are rare */
 
 void manager_enqueue(struct manager *manager, const struct event *event)
@@ -81,7 +82,11 @@ static void manager_step(struct manager *manager, struct event *event)
 {
 	event->time_ns = manager_now_ns();
 	journal_event(manager, event);
+	if (manager->tracer)
+		tracer_event(manager->tracer, manager->state, event);
 	step(manager->state, event, &manager->actions);
+	if (manager->tracer)
+		tracer_actions(manager->tracer, manager->state, &manager->actions);
 	for (size_t i = 0; i < manager->actions.n; i++)
 		manager_perform(manager, &manager->actions.items[i]);
 }
@@ -104,6 +109,33 @@ static void manager_trim(struct manager *manager)
 	}
 	if (was_burst)
 		malloc_trim(0);
+}
+
+static int on_record(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
+{
+	struct manager *manager = userdata;
+
+	tracer_flush(manager->tracer);
+	return 0;
+}
+
+/* What is recorded is on disk soon, also when nothing happens any more. */
+static void manager_write_trace(struct manager *manager)
+{
+	int enabled;
+
+	if (!manager->tracer || !tracer_is_waiting(manager->tracer))
+		return;
+	if (!manager->tracer_source) {
+		if (sd_event_add_time_relative(manager->event, &manager->tracer_source, CLOCK_MONOTONIC,
+					       RECORD_AFTER_US, 0, on_record, manager) < 0)
+			manager->counts.actions_failed++;
+		return;
+	}
+	if (sd_event_source_get_enabled(manager->tracer_source, &enabled) < 0 || enabled != SD_EVENT_OFF)
+		return;
+	sd_event_source_set_time_relative(manager->tracer_source, RECORD_AFTER_US);
+	sd_event_source_set_enabled(manager->tracer_source, SD_EVENT_ONESHOT);
 }
 
 void manager_dispatch(struct manager *manager, struct event *event)
@@ -133,6 +165,7 @@ void manager_dispatch(struct manager *manager, struct event *event)
 	manager_trim(manager);
 	restarts_check(manager);
 	drain_check(manager);
+	manager_write_trace(manager);
 }
 
 void manager_count_lost(struct manager *manager)

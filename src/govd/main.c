@@ -6,6 +6,7 @@
 #include "govd/check.h"
 #include "govd/doctor.h"
 #include "govd/manager.h"
+#include "govd/simulate.h"
 
 /* Exit status, as govd(8) has it. */
 enum { GOVD_OK = 0, GOVD_FAILED = 1, GOVD_USAGE = 2 };
@@ -20,6 +21,9 @@ enum option_code {
 	OPTION_OBSERVE,
 	OPTION_CHECK,
 	OPTION_DOCTOR,
+	OPTION_RECORD,
+	OPTION_SIMULATE,
+	OPTION_EXPECT,
 	OPTION_JSON,
 	OPTION_RING_SIZE,
 	OPTION_LOG_LEVEL,
@@ -36,6 +40,9 @@ static const struct option long_options[] = {
 	{"observe", no_argument, NULL, OPTION_OBSERVE},
 	{"check", no_argument, NULL, OPTION_CHECK},
 	{"doctor", no_argument, NULL, OPTION_DOCTOR},
+	{"record", required_argument, NULL, OPTION_RECORD},
+	{"simulate", required_argument, NULL, OPTION_SIMULATE},
+	{"expect", no_argument, NULL, OPTION_EXPECT},
 	{"json", optional_argument, NULL, OPTION_JSON},
 	{"ring-size", required_argument, NULL, OPTION_RING_SIZE},
 	{"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
@@ -58,8 +65,11 @@ static const char usage_text[] =
 	"  --observe           only say what would be done, whatever the policies say\n"
 	"  --ring-size SIZE    of the kernel's ring buffer, a power of two, 4K to 64M (default 4M)\n"
 	"  --log-level LEVEL   err, warning, info or debug\n"
+	"  --record FILE       also write a trace of all that is seen and decided, see govd.trace(5)\n"
 	"  --check [FILE]...   check policy files (default: all policies) and exit\n"
 	"  --doctor            tell whether this host has what govd needs, and exit; --json=short|pretty for machines\n"
+	"  --simulate FILE     tell what was, or with --policy-dir would have been, decided in a trace, and exit;\n"
+	"                      --expect: fail when it isn't what was decided then\n"
 	"  --version, --help\n"
 	"\n"
 	"See govd(8), govd.policy(5) and govctl(1).\n";
@@ -68,6 +78,9 @@ struct invocation {
 	struct manager_options options;
 	bool is_check, is_doctor;
 	const char *json;
+	const char *simulate; /* a trace */
+	bool is_expecting;
+	bool has_policy_dir;
 };
 
 static int _printf_(1, 2) usage_error(const char *format, ...)
@@ -119,6 +132,7 @@ static int take_option(int code, const char *value, struct invocation *invocatio
 		if (options->n_policy_dirs == POLICY_DIRS_MAX)
 			return usage_error("%s: too many policy directories", value);
 		options->policy_dirs[options->n_policy_dirs++] = value;
+		invocation->has_policy_dir = true;
 		return 0;
 	case OPTION_RUNTIME_DIR:
 		options->runtime_dir = value;
@@ -143,6 +157,15 @@ static int take_option(int code, const char *value, struct invocation *invocatio
 		return 0;
 	case OPTION_DOCTOR:
 		invocation->is_doctor = true;
+		return 0;
+	case OPTION_RECORD:
+		options->record = value;
+		return 0;
+	case OPTION_SIMULATE:
+		invocation->simulate = value;
+		return 0;
+	case OPTION_EXPECT:
+		invocation->is_expecting = true;
 		return 0;
 	case OPTION_JSON:
 		invocation->json = value ? value : "short";
@@ -228,6 +251,16 @@ int main(int argc, char **argv)
 		struct doctor_options doctor = {.json = invocation.json};
 
 		return doctor_run(&doctor);
+	}
+	if (invocation.simulate) {
+		struct simulate_options simulate = {
+			.file = invocation.simulate,
+			.manager = invocation.has_policy_dir ? &invocation.options : NULL,
+			.json = invocation.json,
+			.is_expecting = invocation.is_expecting,
+		};
+
+		return simulate_run(&simulate);
 	}
 	if (invocation.is_check)
 		return check_run(&invocation.options, argv + optind, (size_t)(argc - optind));

@@ -169,6 +169,7 @@ static void raise_descriptors(void)
 static int open_core(struct manager *manager)
 {
 	uint64_t seed;
+	int r;
 
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
 		return -EIO;
@@ -180,6 +181,11 @@ static int open_core(struct manager *manager)
 	manager->state = state_new(seed);
 	if (!manager->state)
 		return -ENOMEM;
+	r = manager->options.record ? tracer_new(manager->options.record, seed, &manager->tracer) : 0;
+	if (r < 0) {
+		log_err("can't record to %s: %s", manager->options.record, strerror(-r));
+		return r;
+	}
 	return journal_init(&manager->journal);
 }
 
@@ -247,6 +253,7 @@ struct manager *manager_free(struct manager *manager)
 	sd_event_source_disable_unref(manager->tick_source);
 	sd_event_source_disable_unref(manager->drain_source);
 	sd_event_source_disable_unref(manager->restarts_source);
+	sd_event_source_disable_unref(manager->tracer_source);
 	sd_event_source_disable_unref(manager->census_source);
 	sd_event_source_disable_unref(manager->sockets_source);
 	sd_event_source_disable_unref(manager->connects_source);
@@ -267,6 +274,7 @@ struct manager *manager_free(struct manager *manager)
 	actions_done(&manager->actions);
 	free(manager->queue);
 	state_free(manager->state);
+	tracer_free(manager->tracer);
 	policy_set_unref(manager->policies);
 	conf_errors_done(&manager->policy_errors);
 	sd_event_unref(manager->event);

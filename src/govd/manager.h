@@ -10,6 +10,7 @@
 #include "govd/activity.h"
 #include "govd/connects.h"
 #include "govd/emergency.h"
+#include "govd/tracer.h"
 #include "out/bus.h"
 #include "out/journal.h"
 #include "out/recorder.h"
@@ -26,6 +27,7 @@ struct manager_options {
 	size_t n_policy_dirs;
 	const char *runtime_dir, *state_dir, *slice, *backend;
 	const char *config; /* govd.yaml; NULL: in the first policy directory's parent */
+	const char *record; /* a trace of all that the core is told; NULL: none */
 	size_t ring_bytes;  /* 0: the default */
 	bool observe;
 };
@@ -58,6 +60,8 @@ struct manager {
 	sd_event_source *tick_source, *hold_source, *hold_timer, *recorder_source, *census_source, *sockets_source,
 		*connects_source, *connects_rest;
 	struct state *state;
+	struct tracer *tracer; /* NULL: nothing is recorded */
+	sd_event_source *tracer_source;
 	struct actions actions;
 	struct queued_event *queue; /* a ring */
 	size_t queue_head, queue_n, queue_size;

@@ -101,6 +101,14 @@ struct kernel {
 
 extern const char *const exe_paths[EXES];
 
+/* Who writes down what step() is told and decides; NULL: nobody. */
+struct kernel_recorder {
+	void (*begin)(uint64_t seed); /* another govd */
+	void (*event)(const struct state *state, const struct event *event);
+	void (*actions)(const struct state *state, const struct actions *actions);
+};
+extern const struct kernel_recorder *kernel_recorder;
+
 uint32_t kernel_random(struct kernel *kernel, uint32_t below);
 void kernel_init(struct kernel *kernel, uint64_t seed, bool is_slow);
 void kernel_done(struct kernel *kernel);

@@ -26,6 +26,8 @@ struct proc edge_proc(const struct kernel *kernel, const struct task *task)
 	};
 }
 
+const struct kernel_recorder *kernel_recorder;
+
 static struct job *job_add(struct kernel *kernel, const struct event *event)
 {
 	kernel->jobs = grow(kernel->jobs, kernel->n_jobs, &kernel->size_jobs, sizeof(*kernel->jobs));
@@ -287,7 +289,11 @@ static void perform(struct kernel *kernel, const struct action *action)
 static void step_once(struct kernel *kernel, struct event *event, int node)
 {
 	event->time_ns = ++kernel->now_ns;
+	if (kernel_recorder)
+		kernel_recorder->event(kernel->state, event);
 	step(kernel->state, event, &kernel->actions);
+	if (kernel_recorder)
+		kernel_recorder->actions(kernel->state, &kernel->actions);
 	learn_agents(kernel, node);
 	for (size_t i = 0; i < kernel->actions.n; i++)
 		perform(kernel, &kernel->actions.items[i]);

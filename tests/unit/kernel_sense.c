@@ -315,8 +315,12 @@ static void leave_unmoved(struct kernel *kernel)
 
 static void forget_all(struct kernel *kernel)
 {
+	uint64_t seed = kernel_random(kernel, UINT32_MAX);
+
 	state_free(kernel->state);
-	kernel->state = state_new(kernel_random(kernel, UINT32_MAX));
+	kernel->state = state_new(seed);
+	if (kernel_recorder)
+		kernel_recorder->begin(seed);
 	kernel->timer_ns = UINT64_MAX;
 	/* Only the govd that has died would have been told of them. */
 	for (size_t i = 0; i < kernel->n_ring; i++) {
