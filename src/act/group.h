@@ -149,8 +149,13 @@ ssize_t groups_home_pids(struct groups *groups, uint64_t agent, pid_t *pids, siz
 
 /* The agent's memory pressure, and what belongs to it; what isn't known is UINT64_MAX. */
 int groups_pressure(struct groups *groups, uint64_t agent, struct pressure_view *ret_view) _must_check_;
-/* A descriptor that polls POLLPRI when some of the agent's tasks have waited for memory for 15 % of 1 or 2 s. Not in an
- * epoll within an epoll: the first look takes the event. */
+/* For how long some of its tasks have waited for memory since it began, as in the view: one file. UINT64_MAX: not
+ * known. */
+uint64_t groups_pressure_some_us(struct groups *groups, uint64_t agent);
+/* A descriptor that polls POLLPRI when some tasks of any agent in the slice may have waited for memory for 15 % of 1 or
+ * 2 s, and also when they have waited for less. Not in an epoll within an epoll: the first look takes the event. */
+int groups_slice_pressure_open(struct groups *groups, int *ret_fd) _must_check_;
+/* The same of an agent that isn't in the slice; -ENOENT: this one is. */
 int groups_pressure_open(struct groups *groups, uint64_t agent, int *ret_fd) _must_check_;
 /* One event of this inotify when memory.events of the agent changes; -ENOENT: v1 has none. */
 int groups_events_watch(struct groups *groups, uint64_t agent, int inotify_fd, int *ret_watch) _must_check_;

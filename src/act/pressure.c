@@ -10,11 +10,21 @@
  * Documentation/admin-guide/cgroup-v2.rst. */
 
 /*
- * In microseconds. psi.rst's own example: a second is how often we look at most, and the kernel tells at most once in
- * it. Without CAP_SYS_RESOURCE it has to be a multiple of 2 s (EINVAL): kernel commit d82caa273565, of 6.5, which
- * Debian's 6.1 has too; kernels without it want the capability for any (EPERM).
+ * For one agent, in microseconds. psi.rst's own example: a second is how often we look at most, and the kernel tells at
+ * most once in it. Without CAP_SYS_RESOURCE it has to be a multiple of 2 s (EINVAL): kernel commit d82caa273565,
+ * of 6.5, which Debian's 6.1 has too; kernels without it want the capability for any (EPERM).
  */
-static const char *const triggers[] = {"some 150000 1000000", "some 300000 2000000"};
+static const struct {
+	unsigned stall_us, window_us;
+} triggers[] = {{150000, 1000000}, {300000, 2000000}};
+
+/*
+ * What is enough of one agent is less of the slice: its pressure is the mean of its CPUs, each with the weight of the
+ * time in which the slice had something to do there (collect_percpu_times() in kernel/sched/psi.c). One that waits 15 %
+ * of the time on a CPU of its own, beside others that are all busy, counts by 0.15 * 0.15 / CPUs.
+ */
+#define SLICE_PART 7
+#define SLICE_MIN_US 100
 
 /* `some avg10=0.12 avg60=0.00 avg300=0.00 total=345`; avg10 has two decimals. */
 static void parse_line(const char *text, const char *name, uint64_t *ret_avg10_milli, uint64_t *ret_total_us)
@@ -117,23 +127,49 @@ int groups_pressure(struct groups *groups, uint64_t agent, struct pressure_view 
 	return 0;
 }
 
-int groups_pressure_open(struct groups *groups, uint64_t agent, int *ret_fd)
+uint64_t groups_pressure_some_us(struct groups *groups, uint64_t agent)
 {
 	const struct group *group = idmap_get(&groups->by_agent, agent);
-	_cleanup_close_ int fd = -EBADF;
+	struct pressure_view view = {.some_us = UINT64_MAX};
 
-	if (!group || group->v2_fd < 0)
-		return -ENOENT;
-	fd = openat(group->v2_fd, "memory.pressure", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (group && group->v2_fd >= 0)
+		read_psi(group, &view);
+	return view.some_us;
+}
+
+static int open_trigger(int dir_fd, unsigned part, int *ret_fd)
+{
+	_cleanup_close_ int fd = openat(dir_fd, "memory.pressure", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	char text[64];
+
 	if (fd < 0)
 		return -errno;
-	for (size_t i = 0; i < ELEMENTSOF(triggers); i++)
+	for (size_t i = 0; i < ELEMENTSOF(triggers); i++) {
+		snprintf(text, sizeof(text), "some %u %u", MAX2(triggers[i].stall_us / part, (unsigned)SLICE_MIN_US),
+			 triggers[i].window_us);
 		/* With its NUL, as psi.rst has it. */
-		if (write(fd, triggers[i], strlen(triggers[i]) + 1) >= 0) {
+		if (write(fd, text, strlen(text) + 1) >= 0) {
 			*ret_fd = TAKE_FD(fd);
 			return 0;
 		}
+	}
 	return -errno;
+}
+
+int groups_pressure_open(struct groups *groups, uint64_t agent, int *ret_fd)
+{
+	const struct group *group = idmap_get(&groups->by_agent, agent);
+
+	if (!group || group->v2_fd < 0 || !group->nested_in)
+		return -ENOENT;
+	return open_trigger(group->v2_fd, 1, ret_fd);
+}
+
+int groups_slice_pressure_open(struct groups *groups, int *ret_fd)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return open_trigger(groups->slice_fd, cpus > 1 ? SLICE_PART * (unsigned)cpus : 1, ret_fd);
 }
 
 int groups_events_watch(struct groups *groups, uint64_t agent, int inotify_fd, int *ret_watch)

@@ -43,7 +43,8 @@ struct manager_pressure {
 	struct idmap by_agent; /* handle -> struct pressure_watch, owned */
 	int inotify_fd;
 	sd_event_source *source;
-	bool is_told; /* that this host tells of no pressure */
+	sd_event_source *slice; /* its trigger; NULL: this host has none */
+	bool is_told;		/* that this host tells of no pressure */
 };
 
 struct manager_counts {
@@ -154,6 +155,8 @@ void tools_look_at(struct manager *manager, const struct action *action);
 /* pressure.c */
 int manager_open_pressure(struct manager *manager) _must_check_;
 void pressure_done(struct manager *manager);
+/* The slice is another group now. */
+void pressure_watch_slice(struct manager *manager);
 void pressure_watch(struct manager *manager, const struct action *action);
 void pressure_look(struct manager *manager, const struct action *action);
 void pressure_forget(struct manager *manager, const struct agent *agent);

@@ -7,31 +7,30 @@
 #include "base/log.h"
 
 /*
- * Watches agents' memory for the ladder: PSI's trigger and memory.events, each armed for one event. The triggers are in
- * the loop's own epoll, as looking at one takes its event.
+ * Watches agents' memory for the ladder, each until something is told of it: by PSI's trigger of the slice, and by
+ * memory.events. One trigger serves all, as the end of each waits for an RCU grace period, some 10 ms, in which nothing
+ * that is held is let go, or, when the group is removed before, all of cgroups waits: psi_trigger_destroy(). Only
+ * agents that aren't in the slice have one of their own. Triggers are in the loop's own epoll, as looking at one takes
+ * its event.
  */
 
-/*
- * After placing. The end of each trigger waits for an RCU grace period, some 10 ms, in which nothing that is held is
- * let go: psi_trigger_destroy(). What ends sooner never has one.
- */
-#define TRIGGER_AFTER_US UINT64_C(2000000)
-#define TRIGGER_ACCURACY_US UINT64_C(500000)
+/* So much since the last look is worth a look by the core: the kernel tells once a second. */
+#define ENOUGH_US 150000
 
 struct pressure_watch {
 	struct manager *manager;
 	uint64_t agent;
-	sd_event_source *timer;	 /* until there is a trigger */
-	sd_event_source *source; /* the trigger; NULL: not yet, or this host has none */
+	sd_event_source *source; /* a trigger of its own; NULL: the slice's, or this host has none */
 	int events;		 /* watch of memory.events; -1: none */
 	bool is_armed;		 /* the core waits to be told */
+	bool is_due;		 /* and is told soon */
+	uint64_t some_us;	 /* as in the view, at the last look */
 };
 
 static struct pressure_watch *watch_free(struct pressure_watch *watch)
 {
 	if (!watch)
 		return NULL;
-	sd_event_source_disable_unref(watch->timer);
 	sd_event_source_disable_unref(watch->source);
 	if (watch->events >= 0)
 		(void)inotify_rm_watch(watch->manager->pressure.inotify_fd, watch->events);
@@ -44,6 +43,7 @@ DEFINE_CLEANUP(struct pressure_watch *, watch_free)
 
 static void look(struct manager *manager, uint64_t agent)
 {
+	struct pressure_watch *watch = idmap_get(&manager->pressure.by_agent, agent);
 	struct event event = {.kind = EVENT_PRESSURE};
 
 	event.pressure.agent = agent;
@@ -52,6 +52,8 @@ static void look(struct manager *manager, uint64_t agent)
 		memset(&event.pressure.view, 0xff, sizeof(event.pressure.view));
 		event.pressure.view.can_reclaim = event.pressure.view.can_throttle = false;
 	}
+	if (watch && event.pressure.view.some_us != UINT64_MAX)
+		watch->some_us = event.pressure.view.some_us;
 	manager_dispatch(manager, &event);
 }
 
@@ -65,7 +67,7 @@ static void fire(struct pressure_watch *watch)
 {
 	struct manager *manager = watch->manager;
 
-	watch->is_armed = false;
+	watch->is_armed = watch->is_due = false;
 	if (watch->source)
 		(void)sd_event_source_set_enabled(watch->source, SD_EVENT_OFF);
 	if (watch->events >= 0)
@@ -77,6 +79,41 @@ static void fire(struct pressure_watch *watch)
 static int on_trigger(_unused_ sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents, void *userdata)
 {
 	fire(userdata);
+	return 0;
+}
+
+static struct pressure_watch *find_due(struct manager *manager)
+{
+	struct pressure_watch *watch;
+	size_t cursor = 0;
+
+	while ((watch = idmap_next(&manager->pressure.by_agent, &cursor)))
+		if (watch->is_due)
+			return watch;
+	return NULL;
+}
+
+/* Some agent waits for memory: which? Telling the core may end a watch, so that they are found first. */
+static int on_slice_trigger(_unused_ sd_event_source *source, _unused_ int fd, uint32_t revents, void *userdata)
+{
+	struct manager *manager = userdata;
+	struct pressure_watch *watch;
+	size_t cursor = 0;
+
+	/* The slice has been removed. */
+	if (revents & EPOLLERR)
+		manager->pressure.slice = sd_event_source_disable_unref(manager->pressure.slice);
+	while ((watch = idmap_next(&manager->pressure.by_agent, &cursor))) {
+		uint64_t some_us =
+			watch->is_armed ? groups_pressure_some_us(manager->groups, watch->agent) : UINT64_MAX;
+
+		if (some_us == UINT64_MAX)
+			continue;
+		watch->is_due = some_us >= watch->some_us + ENOUGH_US;
+		watch->some_us = some_us;
+	}
+	while ((watch = find_due(manager)))
+		fire(watch);
 	return 0;
 }
 
@@ -113,37 +150,53 @@ static int on_events(_unused_ sd_event_source *source, int fd, _unused_ uint32_t
 
 /* ---- watching ---- */
 
-static int open_trigger(struct manager *manager, struct pressure_watch *watch)
+static void tell_blind(struct manager *manager, int error)
+{
+	if (error == -ENOENT || error == -ENODEV || manager->pressure.is_told)
+		return;
+	manager->pressure.is_told = true;
+	log_warning("agents' memory pressure isn't told (memory.pressure: %s); `govctl doctor` tells more",
+		    strerror(-error));
+}
+
+static int add_trigger(struct manager *manager, int *fd, sd_event_io_handler_t handler, void *userdata,
+		       sd_event_source **ret_source)
+{
+	int r;
+
+	r = sd_event_add_io(manager->event, ret_source, *fd, EPOLLPRI, handler, userdata);
+	if (r < 0)
+		return r;
+	r = sd_event_source_set_io_fd_own(*ret_source, true);
+	if (r >= 0)
+		TAKE_FD(*fd);
+	return r;
+}
+
+/* Of one that isn't in the slice. */
+static void open_own(struct manager *manager, struct pressure_watch *watch)
 {
 	_cleanup_close_ int fd = -EBADF;
 	int r;
 
 	r = groups_pressure_open(manager->groups, watch->agent, &fd);
-	if (r < 0)
-		return r;
-	r = sd_event_add_io(manager->event, &watch->source, fd, EPOLLPRI, on_trigger, watch);
-	if (r < 0)
-		return r;
-	r = sd_event_source_set_io_fd_own(watch->source, true);
 	if (r >= 0)
-		TAKE_FD(fd);
-	return r;
+		r = add_trigger(manager, &fd, on_trigger, watch, &watch->source);
+	if (r < 0)
+		tell_blind(manager, r);
 }
 
-static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
+void pressure_watch_slice(struct manager *manager)
 {
-	struct pressure_watch *watch = userdata;
-	struct manager *manager = watch->manager;
-	int r = open_trigger(manager, watch);
+	_cleanup_close_ int fd = -EBADF;
+	int r;
 
-	if (r < 0 && r != -ENOENT && r != -ENODEV && !manager->pressure.is_told) {
-		manager->pressure.is_told = true;
-		log_warning("agents' memory pressure isn't told (memory.pressure: %s); `govctl doctor` tells more",
-			    strerror(-r));
-	}
-	if (watch->source)
-		(void)sd_event_source_set_enabled(watch->source, watch->is_armed ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
-	return 0;
+	manager->pressure.slice = sd_event_source_disable_unref(manager->pressure.slice);
+	r = groups_slice_pressure_open(manager->groups, &fd);
+	if (r >= 0)
+		r = add_trigger(manager, &fd, on_slice_trigger, manager, &manager->pressure.slice);
+	if (r < 0)
+		tell_blind(manager, r);
 }
 
 static struct pressure_watch *watch_of(struct manager *manager, uint64_t agent)
@@ -156,9 +209,7 @@ static struct pressure_watch *watch_of(struct manager *manager, uint64_t agent)
 	if (!watch)
 		return NULL;
 	*watch = (struct pressure_watch){.manager = manager, .agent = agent, .events = -1};
-	if (sd_event_add_time_relative(manager->event, &watch->timer, CLOCK_MONOTONIC, TRIGGER_AFTER_US,
-				       TRIGGER_ACCURACY_US, on_timer, watch) < 0)
-		return NULL;
+	open_own(manager, watch);
 	if (idmap_put(&manager->pressure.by_agent, agent, watch) < 0)
 		return NULL;
 	return TAKE_PTR(watch);
@@ -196,9 +247,11 @@ int manager_open_pressure(struct manager *manager)
 	if (r < 0)
 		return r;
 	r = sd_event_source_set_io_fd_own(manager->pressure.source, true);
-	if (r >= 0)
-		manager->pressure.inotify_fd = TAKE_FD(fd);
-	return r;
+	if (r < 0)
+		return r;
+	manager->pressure.inotify_fd = TAKE_FD(fd);
+	pressure_watch_slice(manager);
+	return 0;
 }
 
 void pressure_done(struct manager *manager)
@@ -209,6 +262,7 @@ void pressure_done(struct manager *manager)
 	while ((watch = idmap_next(&manager->pressure.by_agent, &cursor)))
 		watch_free(watch);
 	idmap_done(&manager->pressure.by_agent);
+	sd_event_source_disable_unref(manager->pressure.slice);
 	sd_event_source_disable_unref(manager->pressure.source);
 }
 

@@ -173,6 +173,7 @@ static void group_slice(void *userdata)
 		manager->counts.actions_failed++;
 	manager->connects.is_attached = false;
 	connects_wake(manager);
+	pressure_watch_slice(manager);
 }
 
 static int on_groups(_unused_ sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents, void *userdata)

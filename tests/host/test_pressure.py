@@ -4,6 +4,7 @@
 
 import os
 import sys
+import time
 import unittest
 
 from harness import GovdTest, wait_until
@@ -69,6 +70,23 @@ class PressureTest(GovdTest):
         self.assertGreater(over["evidence"]["duration_s"], 5, over)
         self.assertEqual(self.rung(agent), "rest")
         self.assertEqual(len(self.ctl_json("incidents", "--kind", "pressure")), 2)
+
+    def test_agents_share_a_trigger(self):
+        """The end of one of their own would take the loop 10 ms each."""
+        agent = self.copy("sleep", "agent")
+        self.policy("bot", "match: {exe: DIR/bin/agent}\nmemory: {max: 100M}\n")
+        self.start()
+        processes = [self.spawn(agent, "1000") for _ in range(20)]
+        wait_until(lambda: len([a for a in self.agents() if a["since_s"] > 4 and a["state"] != "held"]) == 20, "they live for a while")
+        directory = f"/proc/{self.govd.pid}/fd"
+        files = [os.readlink(os.path.join(directory, name)) for name in os.listdir(directory)]
+        triggers = [name for name in files if name.endswith("/memory.pressure")]
+        self.assertEqual(len(triggers), 1, triggers)
+        began = time.monotonic()
+        for process in processes:
+            process.kill()
+        wait_until(lambda: not self.agents(), "all have ended")
+        print(f"{(time.monotonic() - began) * 1e3:.0f} ms for the ends of all", end=" ", flush=True)
 
 
 if __name__ == "__main__":
