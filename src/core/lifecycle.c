@@ -155,7 +155,9 @@ static void end_by_law(struct state *state, struct agent *agent, const struct la
 static void tell_hung(struct state *state, struct agent *agent, const struct law *law, struct actions *actions)
 {
 	if (agent->policy->hung.action == POLICY_HUNG_STOP) {
-		end_by_law(state, agent, law, actions);
+		/* Whoever has leased it knows better, for as long as that lasts. */
+		if (agent->lease_until_ns <= state->now_ns)
+			end_by_law(state, agent, law, actions);
 		return;
 	}
 	agent->laws_done |= 1U << LAW_HUNG;

@@ -206,8 +206,22 @@ class SpareTest(GovdTest):
         debugger.kill()
         self.assertEqual(agents[0].wait(20), -signal.SIGKILL)
 
+    def test_agent_under_a_debugger_is_not_idle(self):
+        self.begin("lifecycle: {idle: 3s}\n")
+        agents = [self.spawn(self.agent, "300") for _ in range(2)]
+        debugger, _ = self.piped(DEBUGGER, str(agents[0].pid))
+        found = self.agent_of(agents[0].pid)
+        self.assertEqual(agents[1].wait(30), -signal.SIGTERM)
+        self.assertTrue(is_alive(agents[0].pid))
+        told = wait_until(lambda: self.incidents("idle"), "the incident")
+        self.assertEqual([i["agent"] != found["id"] for i in told], [True])
+        debugger.kill()
+        debugger.wait()
+        # It runs on, and does nothing.
+        self.assertEqual(agents[0].wait(30), -signal.SIGTERM)
+
     def test_agent_that_somebody_has_frozen(self):
-        self.begin("lifecycle: {max_runtime: 2s}\n")
+        self.begin("lifecycle: {max_runtime: 4s, idle: 3s}\n")
         agents = [self.spawn(self.agent, "300") for _ in range(2)]
         found = self.agent_of(agents[0].pid)
         self.ctl("freeze", found["id"])

@@ -469,6 +469,25 @@ Test(idle, who_works_or_waits_for_input_or_is_frozen_does_not_hang)
 	world_done(&world);
 }
 
+Test(idle, a_lease_keeps_who_hangs_until_it_ends)
+{
+	struct agent *agent;
+	struct world world;
+	uint64_t since_ns;
+
+	agent = hang(&world, (struct policy_hung){60 * S, POLICY_HUNG_STOP});
+	since_ns = world.now_ns;
+	agent->lease_until_ns = world.now_ns + 600 * S;
+	while (world.now_ns < agent->lease_until_ns) {
+		cr_expect_neq(agent->state, AGENT_STOPPING);
+		look(&world, agent, waiting(&world, since_ns));
+	}
+	for (unsigned i = 0; i < 2 && agent->state != AGENT_STOPPING; i++)
+		look(&world, agent, waiting(&world, since_ns));
+	cr_expect_eq(agent->state, AGENT_STOPPING);
+	world_done(&world);
+}
+
 /* ---- random lives ------------------------------------------------------------------------------------------------ */
 
 #define RANDOM_AGENTS 12
