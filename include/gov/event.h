@@ -24,6 +24,7 @@ enum gov_record_kind {
 	GOV_RECORD_CONNECT,  /* struct gov_record_connect (connect.h): a storm, a breaker, ... */
 	GOV_RECORD_OOM,	     /* the kernel ends a process of an agent for want of memory */
 	GOV_RECORD_KILL,     /* a process of an agent is sent SIGKILL, by a process that isn't of that agent */
+	GOV_RECORD_FANOUT,   /* an agent begins more processes than its policy has room for, once in a window */
 	GOV_RECORD_KINDS,
 };
 
@@ -89,6 +90,14 @@ struct gov_record_kill {
 	char sender_comm[GOV_COMM_SIZE];
 };
 
+struct gov_record_fanout {
+	struct gov_record_head head; /* the process that has begun the one too many */
+	__u64 owner;		     /* key of gov_fanout, fanout.h */
+	__u64 births;		     /* in the window, until now */
+	__u64 window_ns;	     /* how long that is */
+	char comm[GOV_COMM_SIZE];
+};
+
 /* One line of the census (BPF task iterator): a process that carries a mark. */
 struct gov_census_task {
 	__u64 mark;
@@ -106,6 +115,7 @@ _Static_assert(sizeof(struct gov_record_fork) == 64, "wire struct");
 _Static_assert(sizeof(struct gov_record_exit) == 64, "wire struct");
 _Static_assert(sizeof(struct gov_record_oom) == 56 + 11 * 8 + 16, "wire struct");
 _Static_assert(sizeof(struct gov_record_kill) == 56 + 8 + 8 + 32, "wire struct");
+_Static_assert(sizeof(struct gov_record_fanout) == 56 + 24 + 16, "wire struct");
 _Static_assert(sizeof(struct gov_census_task) == 40, "wire struct");
 
 #endif

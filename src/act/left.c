@@ -36,6 +36,10 @@ static void add_first(struct look *look, pid_t pid, char state)
 	if (look->first.size - look->first.length < 64)
 		return;
 	read_line(pid, "comm", comm, sizeof(comm));
+	/* A name is its process's own choice: none may look like two. */
+	for (char *c = comm; *c; c++)
+		if (*c == ' ' || *c == ',')
+			*c = '_';
 	read_line(pid, "wchan", wchan, sizeof(wchan));
 	if (str_empty(wchan) || streq(wchan, "0"))
 		text_addf(&look->first, "%s%d %.16s %c", look->first.length ? ", " : "", (int)pid, comm, state);

@@ -65,6 +65,7 @@ static const cyaml_schema_field_t cpu_fields[] = {
 
 static const cyaml_schema_field_t tasks_fields[] = {
 	TEXT_FIELD("max", struct conf_tasks_text, max),
+	TEXT_FIELD("spawn_rate", struct conf_tasks_text, spawn_rate),
 	CYAML_FIELD_END,
 };
 

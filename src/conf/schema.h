@@ -38,7 +38,7 @@ struct conf_policy_text {
 		char *weight, *max;
 	} cpu;
 	struct conf_tasks_text {
-		char *max;
+		char *max, *spawn_rate;
 	} tasks;
 	struct conf_tools_text {
 		char *memory_max, *max_runtime;

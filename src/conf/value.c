@@ -23,6 +23,7 @@ static const struct conf_value policy_values[] = {
 	VALUE("cpu.weight", cpu.weight, limits.cpu_weight, "default", conf_kind_weight),
 	VALUE("cpu.max", cpu.max, limits.cpu_max_pct, "infinity", conf_kind_cpu),
 	VALUE("tasks.max", tasks.max, limits.tasks_max, "infinity", conf_kind_tasks),
+	VALUE("tasks.spawn_rate", tasks.spawn_rate, spawn.count, "infinity", conf_kind_new_rate),
 	VALUE("tools.memory_max", tools.memory_max, tools.memory_max_bytes, "infinity", conf_kind_memory),
 	VALUE("tools.max_runtime", tools.max_runtime, tools.max_runtime_ns, "infinity", conf_kind_runtime),
 	VALUE("connect.rate", connect.rate, connect.rate_count, "infinity", conf_kind_rate),

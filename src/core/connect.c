@@ -329,5 +329,6 @@ static bool sockets_equal(const struct policy_sockets *a, const struct policy_so
 bool pacing_equal(const struct policy *a, const struct policy *b)
 {
 	return connect_equal(&a->connect, &b->connect) && breaker_equal(&a->breaker, &b->breaker) &&
-	       sockets_equal(&a->sockets, &b->sockets) && !a->idle.after_ns == !b->idle.after_ns;
+	       sockets_equal(&a->sockets, &b->sockets) && !a->idle.after_ns == !b->idle.after_ns &&
+	       a->spawn.count == b->spawn.count && a->spawn.per_ns == b->spawn.per_ns;
 }

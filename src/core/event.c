@@ -37,6 +37,7 @@ static const char *const event_names[EVENT_KINDS] = {
 	[EVENT_ORPHANED] = "orphaned",
 	[EVENT_TRACED] = "traced",
 	[EVENT_ACTIVITY] = "activity",
+	[EVENT_FANOUT] = "fan-out",
 	[EVENT_TICK] = "tick",
 };
 

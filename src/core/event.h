@@ -46,6 +46,7 @@ enum event_kind {
 	EVENT_ORPHANED,	    /* the process that has started an agent's root has ended */
 	EVENT_TRACED,	    /* whether an agent is being debugged, before a tick that may end it */
 	EVENT_ACTIVITY,	    /* what agents have done, for ACTION_ACTIVITY */
+	EVENT_FANOUT,	    /* an agent has begun more processes than its policy has room for */
 	EVENT_TICK,	    /* the time asked for by ACTION_TIMER has come */
 	EVENT_KINDS,
 };
@@ -226,6 +227,13 @@ struct event {
 		struct {
 			bool drains;
 		} ending;
+		struct {
+			uint64_t owner; /* v2 group of its agent; 0: an observed one's, by mark */
+			uint64_t mark;
+			uint64_t births, window_ns;
+			pid_t pid; /* that began the one too many */
+			char comm[16];
+		} fanout;
 		struct oom_view oom;
 		struct {
 			uint64_t agent;

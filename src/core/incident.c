@@ -25,6 +25,7 @@ const char *incident_kind_name(enum incident_kind kind)
 		[INCIDENT_RESTART_LIMIT] = "restart-limit",
 		[INCIDENT_ORPHAN] = "orphan",
 		[INCIDENT_DUPLICATE] = "duplicate",
+		[INCIDENT_FAN_OUT] = "fan-out",
 		[INCIDENT_IDLE] = "idle",
 		[INCIDENT_HUNG] = "hung",
 	};

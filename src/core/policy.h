@@ -68,6 +68,11 @@ struct policy_limits {
 	uint64_t tasks_max;   /* UNIT_INFINITY: no limit */
 };
 
+/* Processes that an agent may begin before it is told of. */
+struct policy_spawn {
+	uint64_t count, per_ns; /* 0: no limit */
+};
+
 /* Of each tool of an agent. */
 struct policy_tools {
 	uint64_t memory_max_bytes; /* UNIT_INFINITY: no limit */
@@ -161,6 +166,7 @@ struct policy {
 	enum policy_hold hold;
 	enum policy_placement placement;
 	struct policy_limits limits;
+	struct policy_spawn spawn;
 	struct policy_tools tools;
 	enum policy_pressure on_pressure;
 	char **allow_user_names, **allow_group_names; /* as written */

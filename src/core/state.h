@@ -212,6 +212,9 @@ void step_activity(struct state *state, const struct event *event, struct action
 /* Of an incident IDLE or HUNG. */
 void idle_evidence(const struct state *state, const struct agent *agent, struct incident *incident);
 
+/* fanout.c */
+void step_fanout(struct state *state, const struct event *event, struct actions *actions);
+
 /* command.c */
 void step_command(struct state *state, const struct event *event, struct actions *actions);
 void step_ending(struct state *state, const struct event *event, struct actions *actions);
@@ -287,7 +290,7 @@ void step_connects_end(struct state *state, const struct event *event, struct ac
 void step_sockets(struct state *state, const struct event *event, struct actions *actions);
 /* Its time to be looked at has come. */
 void look_at_agent(struct agent *agent, struct actions *actions);
-/* Of these two policies, what the kernel knows of connects. */
+/* Of these two policies, what the kernel counts and paces by. */
 bool pacing_equal(const struct policy *a, const struct policy *b);
 
 /* connect_record.c: their incidents */

@@ -41,6 +41,7 @@ void step(struct state *state, const struct event *event, struct actions *action
 		[EVENT_RESTART] = step_restart,
 		[EVENT_FREED] = step_freed,
 		[EVENT_ORPHANED] = step_orphaned,
+		[EVENT_FANOUT] = step_fanout,
 		[EVENT_TRACED] = step_traced,
 		[EVENT_ACTIVITY] = step_activity,
 	};

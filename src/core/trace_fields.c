@@ -190,6 +190,10 @@ static const struct trace_field result_fields[] = {
 	FIELD("origin", string, result.origin),
 	FIELD("killed", unsigned, result.killed),
 	FIELD("bytes", unsigned, result.bytes),
+	FIELD("left", unsigned, result.left.processes),
+	FIELD("left_uninterruptible", unsigned, result.left.uninterruptible),
+	FIELD("left_zombies", unsigned, result.left.zombies),
+	FIELD("left_first", chars, result.left.first),
 };
 static const struct trace_field connects_fields[] = {
 	FIELD("agent", agent, connects.agent),
@@ -327,6 +331,14 @@ static const struct trace_field restart_fields[] = {
 	RESTART("has_code", flag, has_exit_code),
 	RESTART("code", signed, exit_code),
 };
+static const struct trace_field fanout_fields[] = {
+	FIELD("owner", unsigned, fanout.owner),
+	FIELD("mark", unsigned, fanout.mark),
+	FIELD("births", unsigned, fanout.births),
+	FIELD("window_ns", unsigned, fanout.window_ns),
+	FIELD("pid", signed, fanout.pid),
+	FIELD("comm", chars, fanout.comm),
+};
 static const struct trace_field freed_fields[] = {
 	FIELD("pid", signed, freed.pid),
 	FIELD("start", unsigned, freed.start_ticks),
@@ -375,6 +387,7 @@ const struct trace_fields trace_event_fields[EVENT_KINDS] = {
 	[EVENT_ACTIVITY] = ROWS(activity_fields, true),
 	[EVENT_RESTART] = ROWS(restart_fields, false),
 	[EVENT_ORPHANED] = ROWS(orphaned_fields, true),
+	[EVENT_FANOUT] = ROWS(fanout_fields, true),
 	[EVENT_FREED] = ROWS(freed_fields, false),
 	[EVENT_TRACED] = ROWS(traced_fields, true),
 	[EVENT_TICK] = ROWS(tick_fields, false),

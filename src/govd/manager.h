@@ -144,6 +144,11 @@ void manager_sample(struct manager *manager);
 void oom_got_record(struct manager *manager, const struct gov_record_oom *record);
 void oom_got_kill(struct manager *manager, const struct gov_record_kill *record);
 
+/* fanout.c */
+void fanout_pace(struct manager *manager, const struct agent *agent);
+void fanout_forget(struct manager *manager, const struct agent *agent);
+void fanout_got_record(struct manager *manager, const struct gov_record_fanout *record);
+
 /* tools.c */
 void tools_empty(uint64_t agent, const struct tool_id *tool, void *userdata);
 void tools_found(struct manager *manager, const struct agent *agent);

@@ -93,9 +93,21 @@ static void perform_record(struct manager *manager, const struct action *action)
 		  incident->result);
 }
 
-static void perform_forget(struct manager *manager, const struct action *action)
+static void perform_pace(struct manager *manager, const struct action *action)
+{
+	connects_pace(manager, action);
+	fanout_pace(manager, action->agent);
+}
+
+static void perform_unpace(struct manager *manager, const struct action *action)
 {
 	connects_unpace(manager, action);
+	fanout_forget(manager, action->agent);
+}
+
+static void perform_forget(struct manager *manager, const struct action *action)
+{
+	perform_unpace(manager, action);
 	pressure_forget(manager, action->agent);
 	parents_forget(manager, action->agent->handle);
 	perform_group(manager, action);
@@ -148,7 +160,7 @@ void manager_perform(struct manager *manager, const struct action *action)
 		[ACTION_REPLY] = perform_reply,	     [ACTION_HOLD_ANSWER] = perform_hold_answer,
 		[ACTION_SWEEP] = perform_sweep,	     [ACTION_RECORD] = perform_record,
 		[ACTION_TIMER] = perform_timer,	     [ACTION_CENSUS] = perform_census,
-		[ACTION_PACE] = connects_pace,	     [ACTION_UNPACE] = connects_unpace,
+		[ACTION_PACE] = perform_pace,	     [ACTION_UNPACE] = perform_unpace,
 		[ACTION_LOOK] = connects_look,	     [ACTION_FORGET] = perform_forget,
 		[ACTION_TOOL_PLACE] = perform_group, [ACTION_TOOL_SIGNAL] = perform_group,
 		[ACTION_TOOL_KILL] = perform_group,  [ACTION_TOOL_REMOVE] = perform_group,

@@ -64,6 +64,9 @@ void manager_got_record(const struct gov_record_head *head, void *userdata)
 	case GOV_RECORD_CONNECT:
 		connects_got_record(manager, (const struct gov_record_connect *)head);
 		return;
+	case GOV_RECORD_FANOUT:
+		fanout_got_record(manager, (const struct gov_record_fanout *)head);
+		return;
 	case GOV_RECORD_OOM:
 		oom_got_record(manager, (const struct gov_record_oom *)head);
 		return;

@@ -23,6 +23,9 @@ static void write_limits(struct bus_writer *writer, const struct policy *policy)
 	bus_write_u64(writer, "cpu_weight", or_unknown(limits->cpu_weight));
 	bus_write_u64(writer, "cpu_max_pct", or_unknown(limits->cpu_max_pct));
 	bus_write_u64(writer, "tasks_max", limits->tasks_max);
+	if (policy->spawn.count)
+		bus_write_double(writer, "spawn_rate_per_s",
+				 (double)policy->spawn.count * (double)NSEC_PER_SEC / (double)policy->spawn.per_ns);
 	bus_write_u64(writer, "tool_memory_max_bytes", policy->tools.memory_max_bytes);
 	if (policy->tools.max_runtime_ns != UNIT_INFINITY)
 		bus_write_double(writer, "tool_max_runtime_s",

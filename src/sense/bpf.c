@@ -66,6 +66,7 @@ int bpf_sense_new(const struct bpf_sense_options *options, struct bpf_sense **re
 		for (size_t i = 0; i < BPF_FDS; i++)
 			sense->fds[i] = -EBADF;
 		bpf_connect_clear(sense);
+		sense->fanout_link = -EBADF;
 		r = sense_load(sense, ring_bytes, pin_dir, words);
 	}
 	if (r == 0)
@@ -84,6 +85,7 @@ struct bpf_sense *bpf_sense_free(struct bpf_sense *sense)
 		return NULL;
 	bpf_ring_done(&sense->ring);
 	bpf_connect_done(sense);
+	close_p(&sense->fanout_link);
 	/* The links last come first: no program runs on when its maps go. */
 	for (size_t i = BPF_FDS; i-- > 0;)
 		if (sense->fds[i] >= 0)
@@ -339,9 +341,10 @@ int bpf_sense_counts(const struct bpf_sense *sense, struct gov_count ret_counts[
 {
 	/* The kernel leaves out no runs of a cgroup's programs. */
 	static const int programs[GOV_RECORD_KINDS] = {
-		[GOV_RECORD_EXEC] = BPF_FD_PROG_EXEC, [GOV_RECORD_FORK] = BPF_FD_PROG_FORK,
-		[GOV_RECORD_EXIT] = BPF_FD_PROG_EXIT, [GOV_RECORD_CONNECT] = -1,
-		[GOV_RECORD_OOM] = BPF_FD_PROG_OOM,   [GOV_RECORD_KILL] = BPF_FD_PROG_KILL,
+		[GOV_RECORD_EXEC] = BPF_FD_PROG_EXEC,	  [GOV_RECORD_FORK] = BPF_FD_PROG_FORK,
+		[GOV_RECORD_EXIT] = BPF_FD_PROG_EXIT,	  [GOV_RECORD_CONNECT] = -1,
+		[GOV_RECORD_OOM] = BPF_FD_PROG_OOM,	  [GOV_RECORD_KILL] = BPF_FD_PROG_KILL,
+		[GOV_RECORD_FANOUT] = BPF_FD_PROG_FANOUT,
 	};
 	struct gov_count sums[GOV_RECORD_KINDS] = {};
 

@@ -172,6 +172,7 @@ static int load_object(const struct child_request *request, enum load_extent ext
 		bpf_program__set_autoload(skeleton->progs.oom_victim, false);
 	/* Attached when it is asked for. */
 	bpf_program__set_autoattach(skeleton->progs.watch_state, false);
+	bpf_program__set_autoattach(skeleton->progs.fanout_fork, false);
 	r = bpf_map__set_max_entries(skeleton->maps.gov_ring, (uint32_t)request->ring_bytes);
 	if (r == 0)
 		r = gov__load(skeleton);
@@ -247,6 +248,8 @@ static void send_loaded(int socket_fd, const struct child_message *message, cons
 		[BPF_FD_ACTIVITY] = bpf_map__fd(skeleton->maps.gov_activity),
 		[BPF_FD_LINK_ACTIVITY_TASKS] = bpf_optional_link(skeleton->links.activity_task),
 		[BPF_FD_LINK_ACTIVITY_SOCKETS] = bpf_optional_link(skeleton->links.activity_socket),
+		[BPF_FD_FANOUT] = bpf_map__fd(skeleton->maps.gov_fanout),
+		[BPF_FD_PROG_FANOUT] = bpf_program__fd(skeleton->progs.fanout_fork),
 	};
 
 	bpf_child_send(socket_fd, message, fds);

@@ -48,6 +48,8 @@ enum bpf_fd {
 	BPF_FD_ACTIVITY,
 	BPF_FD_LINK_ACTIVITY_TASKS,
 	BPF_FD_LINK_ACTIVITY_SOCKETS,
+	BPF_FD_FANOUT,
+	BPF_FD_PROG_FANOUT,
 	BPF_FDS,
 };
 
@@ -84,6 +86,7 @@ struct bpf_sense {
 	struct gov_count *counts; /* one kind on all CPUs, for reading */
 	size_t n_cpus;
 	struct bpf_connect connect;
+	int fanout_link; /* -EBADF: nobody's births are counted */
 	uint64_t activity_ns; /* CLOCK_BOOTTIME of the last census of activity; 0: there was none */
 };
 

@@ -29,6 +29,11 @@ static bool kill_is_valid(const struct gov_record_kill *record, size_t size)
 	       record->sender_comm[GOV_COMM_SIZE - 1] == '\0';
 }
 
+static bool fanout_is_valid(const struct gov_record_fanout *record, size_t size)
+{
+	return size == sizeof(*record) && record->comm[GOV_COMM_SIZE - 1] == '\0';
+}
+
 bool bpf_record_is_valid(const void *bytes, size_t size)
 {
 	const struct gov_record_head *head = bytes;
@@ -48,6 +53,8 @@ bool bpf_record_is_valid(const void *bytes, size_t size)
 		return oom_is_valid(bytes, size);
 	case GOV_RECORD_KILL:
 		return kill_is_valid(bytes, size);
+	case GOV_RECORD_FANOUT:
+		return fanout_is_valid(bytes, size);
 	default:
 		return false;
 	}

@@ -38,7 +38,7 @@ static const char full[] =
 	"allow: {users: root, groups: [root]}\n"
 	"memory: {high: 400M, max: 25%, swap_max: 0, on_oom: kernel}\n"
 	"cpu: {weight: 50, max: 150%}\n"
-	"tasks: {max: 512}\n"
+	"tasks: {max: 512, spawn_rate: 50/s}\n"
 	"connect: {rate: 5/min, burst: 3, per: port, max_delay: 1min, on_excess: delay, udp: refuse}\n"
 	"breaker: {failures: 7, factor: 1.25, max_interval: 90s, stable_after: 2min}\n"
 	"sockets: {max: 100, new_rate: 10/s}\n"
@@ -83,6 +83,8 @@ Test(conf, every_key_is_read)
 	cr_expect_eq(p->limits.cpu_weight, 50);
 	cr_expect_eq(p->limits.cpu_max_pct, 150);
 	cr_expect_eq(p->limits.tasks_max, 512);
+	cr_expect_eq(p->spawn.count, 50);
+	cr_expect_eq(p->spawn.per_ns, NSEC_PER_SEC);
 	cr_expect_eq(p->connect.rate_count, 5);
 	cr_expect_eq(p->connect.rate_per_ns, 60 * NSEC_PER_SEC);
 	cr_expect_eq(p->connect.burst, 3);
@@ -134,6 +136,7 @@ Test(conf, defaults)
 	cr_expect_eq(p->limits.cpu_weight, 0);
 	cr_expect_eq(p->limits.cpu_max_pct, 0);
 	cr_expect_eq(p->limits.tasks_max, UNIT_INFINITY);
+	cr_expect_eq(p->spawn.count, 0);
 	cr_expect_eq(p->tools.memory_max_bytes, UNIT_INFINITY);
 	cr_expect_eq(p->tools.max_runtime_ns, UNIT_INFINITY);
 	cr_expect_not(policy_has_tools(p));
@@ -173,6 +176,17 @@ Test(conf, tools_are_read_and_shown)
 		cr_expect_not_null(strstr(text, cases[i].shown), "%s", text);
 		policy_unref(p);
 	}
+}
+
+Test(conf, spawn_rate_is_shown)
+{
+	struct policy *p = parse_good("match: {exe: claude}\ntasks: {spawn_rate: 300/min}\n");
+	_cleanup_free_ char *text = NULL;
+
+	cr_expect_eq(p->spawn.per_ns, 60 * NSEC_PER_SEC);
+	cr_assert_eq(conf_policy_dump(p, &text), 0);
+	cr_expect_not_null(strstr(text, "tasks:\n  max: infinity\n  spawn_rate: 300/min\n"), "%s", text);
+	policy_unref(p);
 }
 
 Test(conf, on_pressure_is_read_and_shown)

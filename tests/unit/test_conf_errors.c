@@ -130,8 +130,9 @@ static const struct bad_case bad_cases[] = {
 	 "bots.yaml: tasks.max: \"many\" is not a number of tasks; write a number such as 512, or infinity\n"},
 	{"match: {exe: /x}\ntasks: {max: 0}\n",
 	 "bots.yaml: tasks.max: \"0\" is out of range; write 1 or more, or infinity\n"},
-	{"match: {exe: /x}\ntasks: {spawn_rate: 50/s}\n",
-	 "bots.yaml: tasks.spawn_rate: is not supported by this version of govd; leave it out\n"},
+	{"match: {exe: /x}\ntasks: {spawn_rate: 50}\n",
+	 "bots.yaml: tasks.spawn_rate: \"50\" is not a rate; write a number "
+	 "per s, min, h or d, such as 10/s, or infinity\n"},
 	{"match: {exe: /x}\nstop: {signal: TREM}\n",
 	 "bots.yaml: stop.signal: \"TREM\" is not a signal; write a name such as TERM, INT, QUIT or SIGTERM\n"},
 	{"match: {exe: /x}\nstop: {signal: STOP}\n",
