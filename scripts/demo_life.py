@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rows of the demo about lives: agents that crash, are forgotten, or are there twice.
+"""Rows of the demo about lives: agents that crash, are forgotten, are there twice, or hang.
 
 What the demo starts here isn't an agent: it starts some, by the row's own script with another first argument.
 """
@@ -167,4 +167,42 @@ class Twice(Life):
                 self.incident_line(run, "a duplicate, stopped")]
 
 
-LIFE_ROWS = [CrashLoop, Forgotten, Twice]
+class Hung(Life):
+    name = "hung"
+    title = "a worker that has stopped to accept, and its clients"
+    kind = "hung"
+    command = (sys.executable,)
+    script = """
+        import socket, subprocess, sys, time
+        if sys.argv[1] == "agent":
+            server = socket.create_server(("127.0.0.1", 0))
+            print(server.getsockname()[1], flush=True)
+            server.accept()[0].close()
+        else:
+            agent = subprocess.Popen([sys.executable, sys.argv[0], "agent"], stdout=subprocess.PIPE, text=True)
+            address = ("127.0.0.1", int(agent.stdout.readline()))
+            socket.create_connection(address).recv(1)
+            clients = [socket.create_connection(address) for _ in range(2)]
+            with open(sys.argv[1], "a") as facts:
+                facts.write(f"tool-worker {agent.pid}\\n")
+        time.sleep(120)
+        """
+    policy = """
+        match: {script: DIR/SCRIPT, args: " agent"}
+        hung: {after: 2s, action: stop}
+        stop: {grace: 2s}
+        """
+
+    def is_ready(self, run):
+        past_s = self.since(run.tools())
+        if past_s is None:
+            return False
+        run.past_s, run.hangs = past_s, is_alive(run.tools()[0])
+        return past_s > self.DEADLINE_S or not run.hangs or (not run.side.is_governed and past_s > 1.5)
+
+    def lines(self, run):
+        words = ("wait, for ever", "bad") if run.hangs else (f"are let go after {run.past_s:.1f} s", "good")
+        return [("its 2 clients", words), self.incident_line(run, "hung at its socket, stopped")]
+
+
+LIFE_ROWS = [CrashLoop, Forgotten, Twice, Hung]

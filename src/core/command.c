@@ -254,7 +254,7 @@ void step_ending(struct state *state, const struct event *event, struct actions 
 	size_t cursor = 0;
 
 	if (event->ending.drains) {
-		drain_agents(state, NULL, drain_rule, INCIDENT_BY_GOVD, actions);
+		drain_agents(state, "", drain_rule, INCIDENT_BY_GOVD, actions);
 		return;
 	}
 	while ((agent = idmap_next(&state->by_handle, &cursor)))

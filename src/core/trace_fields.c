@@ -290,6 +290,7 @@ static const struct trace_field life_fields[] = {
 	LIFE("io", unsigned, io_bytes),
 	LIFE("child_faults", unsigned, child_faults),
 	LIFE("connects", unsigned, connects),
+	LIFE("accepts", unsigned, accepts),
 	LIFE("net", unsigned, net_bytes),
 	LIFE("spawns", unsigned, spawns),
 	LIFE("has_input", flag, has_input),

@@ -62,7 +62,9 @@ class DemoTest(unittest.TestCase):
                      r"its supervisor sees +it die, at once +a process that runs", r"incident +- +frozen, ever longer",
                      r"when it is dead +both live on, for ever +both ended after [1-7]\.\d s",
                      r"incident +- +an orphan, stopped", r"agents of room blue +2, both at work +1, the newer one",
-                     r"incident +- +a duplicate, stopped"):
+                     r"incident +- +a duplicate, stopped",
+                     r"its 2 clients +wait, for ever +are let go after [2-8]\.\d s",
+                     r"incident +- +hung at its socket, stopped"):
             self.assertRegex(text, f"(?m)^  {life}$")
         self.assertRegex(text, r"(?m)^\$ govctl list$")
         self.assert_nothing_is_left(directory, slice_name)
