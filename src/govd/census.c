@@ -97,9 +97,13 @@ static void census_roots(struct manager *manager)
 
 	while (ended && (agent = state_agent_next(manager->state, &cursor))) {
 		uint64_t start_ticks;
+		int r;
 
-		if (!agent->has_root ||
-		    (procfs_start_ticks(agent->root_pid, &start_ticks) == 0 && start_ticks == agent->root_start_ticks))
+		if (!agent->has_root)
+			continue;
+		r = procfs_start_ticks(agent->root_pid, &start_ticks);
+		/* Without descriptors nothing is known. */
+		if (r == 0 ? start_ticks == agent->root_start_ticks : r != -ESRCH)
 			continue;
 		ended[n] = (struct event){.kind = EVENT_EXIT};
 		ended[n].exit.pid = agent->root_pid;

@@ -34,9 +34,9 @@ static int sweep_child(pid_t pid, void *userdata)
 	return 0;
 }
 
-static void sweep_children(struct sweep *sweep, pid_t pid)
+static void sweep_children(struct sweep *sweep, pid_t pid, uint64_t start_ticks)
 {
-	int r = procfs_children(pid, sweep_child, sweep);
+	int r = procfs_children(pid, start_ticks, sweep_child, sweep);
 
 	if (r < 0 && r != -ESRCH)
 		sweep->manager->counts.actions_failed++;
@@ -76,7 +76,7 @@ static void sweep_below(struct sweep *sweep, pid_t pid)
 
 	if (procfs_read(sweep->manager->procfs, pid, &proc) < 0 || is_other_agents(sweep, &proc))
 		return;
-	sweep_children(sweep, pid);
+	sweep_children(sweep, pid, proc.start_ticks);
 	sweep_tell(sweep, &proc);
 }
 
@@ -87,7 +87,7 @@ void manager_sweep(struct manager *manager, const struct agent *agent)
 
 	end.swept.agent = agent->handle;
 	if (agent->has_root)
-		sweep_children(&sweep, agent->root_pid);
+		sweep_children(&sweep, agent->root_pid, agent->root_start_ticks);
 	for (size_t i = 0; i < sweep.n; i++)
 		sweep_below(&sweep, sweep.pids[i]);
 	end.swept.moved = sweep.told;

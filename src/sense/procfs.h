@@ -50,7 +50,8 @@ uint64_t procfs_ticks_of_ns(uint64_t start_ns);
  */
 int procfs_scan(int (*fn)(pid_t pid, void *userdata), void *userdata) _must_check_;
 
-/* Calls fn for the pid of each child of the process. fn returns < 0 to end. 0, -ESRCH, or what fn returned. */
-int procfs_children(pid_t pid, int (*fn)(pid_t pid, void *userdata), void *userdata) _must_check_;
+/* Calls fn for the pid of each child of the process that pid was when it started then. fn returns < 0 to end. 0,
+ * -ESRCH: it isn't this one any more, or what fn returned. */
+int procfs_children(pid_t pid, uint64_t start_ticks, int (*fn)(pid_t pid, void *userdata), void *userdata) _must_check_;
 
 #endif

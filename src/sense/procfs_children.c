@@ -27,17 +27,22 @@ static int tell_children(char *list, int (*fn)(pid_t pid, void *userdata), void 
 	return 0;
 }
 
-int procfs_children(pid_t pid, int (*fn)(pid_t pid, void *userdata), void *userdata)
+int procfs_children(pid_t pid, uint64_t start_ticks, int (*fn)(pid_t pid, void *userdata), void *userdata)
 {
 	char path[64];
 	const struct dirent *entry;
+	uint64_t now_ticks;
 	DIR *tasks;
-	int r = 0;
+	int r;
 
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
 	tasks = opendir(path);
 	if (!tasks)
 		return errno == ENOENT ? -ESRCH : -errno;
+	/* The directory stays that of the process as which it was opened, whoever has its pid later. */
+	r = procfs_start_ticks(pid, &now_ticks);
+	if (r == 0 && now_ticks != start_ticks)
+		r = -ESRCH;
 	while (r == 0 && (entry = readdir(tasks))) {
 		_cleanup_free_ char *list = NULL;
 		char file[PATH_MAX];

@@ -276,6 +276,28 @@ Test(procfs, scan_tells_parents_before_children)
 	end(child);
 }
 
+static int find_child(pid_t pid, void *userdata)
+{
+	pid_t *wanted = userdata;
+
+	wanted[1] += pid == wanted[0];
+	return 0;
+}
+
+/* Whoever has the pid of a root by now has other children. */
+Test(procfs, children_are_those_of_the_process_and_not_of_its_pid)
+{
+	pid_t child = start((const char *[]){"/bin/sleep", "30", NULL}), wanted[2] = {child, 0};
+	uint64_t ticks;
+
+	cr_assert_eq(procfs_start_ticks(getpid(), &ticks), 0);
+	cr_expect_eq(procfs_children(getpid(), ticks, find_child, wanted), 0);
+	cr_expect_eq(wanted[1], 1);
+	cr_expect_eq(procfs_children(getpid(), ticks - 1, find_child, wanted), -ESRCH);
+	cr_expect_eq(wanted[1], 1);
+	end(child);
+}
+
 /* ---- held in execve ---------------------------------------------------------------------------------------------- */
 
 /* Waits for the exec that the mark holds. */
