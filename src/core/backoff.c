@@ -183,6 +183,10 @@ void backoff_begin(struct state *state, struct agent *agent, const struct proc *
 	restart->lives++;
 	restart->starts++;
 	restart->used_ns = state->now_ns;
+	/* It has run for a while, maybe well: that its lives before have crashed is no reason to stop it. With a mark
+	 * it has only now executed, and that record was lost. */
+	if (agent->wants_sweep && !agent->mark)
+		return;
 	switch (restart_decide(restart, rule, state->now_ns, (uint32_t)state_random(state), &agent->delay_ns)) {
 	case RESTART_LIMIT:
 		begin_limited(state, agent, actions);

@@ -205,6 +205,51 @@ Test(spare, who_has_the_pid_of_a_stopping_agent)
 	world_done(&world);
 }
 
+/* govd comes to know of it now, but it isn't new. */
+Test(spare, who_runs_already_isnt_delayed_for_crashes_of_its_lives_before)
+{
+	struct proc proc = world_proc(200, EXE), lost = world_proc(201, EXE), adopted = world_proc(202, EXE);
+	struct event seen = {.kind = EVENT_SEEN}, adopt = {.kind = EVENT_COMMAND};
+	struct world world;
+	struct policy *policy = begin(&world);
+
+	policy->restart = (struct policy_restart){.min_uptime_ns = 10 * S,
+						  .delay_ns = 60 * S,
+						  .factor_milli = 1000,
+						  .max_delay_ns = 60 * S,
+						  .limit = 3,
+						  .window_ns = 3600 * S};
+	for (pid_t pid = 100; pid < 103; pid++) {
+		uint64_t handle = start(&world, pid, "")->handle;
+
+		if (world_count(&world, ACTION_FREEZE)) {
+			result(&world, ACTION_FREEZE, handle);
+			wait_for(&world, 61 * S);
+			result(&world, ACTION_THAW, handle);
+		}
+		world_exit(&world, pid, 256);
+		world_empty(&world, handle);
+		world_removed(&world, handle, 0);
+	}
+	seen.seen.proc = proc;
+	world_step(&world, &seen);
+	world_placed(&world, 0);
+	cr_expect_eq(world_count(&world, ACTION_FREEZE), 0);
+	adopt.command.command = COMMAND_ADOPT;
+	adopt.command.request = 1;
+	adopt.command.proc = adopted;
+	world_step(&world, &adopt);
+	world_placed(&world, 0);
+	cr_expect_eq(world_count(&world, ACTION_FREEZE), 0);
+	/* One whose exec was lost is new. */
+	seen.seen.proc = lost;
+	seen.seen.proc.mark = 4711;
+	world_step(&world, &seen);
+	world_placed(&world, 0);
+	cr_expect_eq(world_count(&world, ACTION_FREEZE), 1);
+	world_done(&world);
+}
+
 /* ---- released ---- */
 
 Test(spare, the_released_stay_so_whatever_else_is_executed)
