@@ -98,7 +98,7 @@ void step_census_end(struct state *state, _unused_ const struct event *event, st
 	while ((agent = idmap_next(&state->by_handle, &cursor))) {
 		sweep_found(state, agent, actions);
 		tools_look(agent, actions);
-		life_census(state, agent, actions);
+		stop_census(state, agent, actions);
 	}
 }
 

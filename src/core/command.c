@@ -207,7 +207,7 @@ static enum reply_code check_command(const struct agent *agent, enum command com
 
 /* ---- commands for policies ---- */
 
-/* policy: NULL or "": all. */
+/* policy: "": all. */
 static void drain_agents(struct state *state, const char *policy, const char *rule, uint32_t by,
 			 struct actions *actions)
 {
@@ -215,7 +215,7 @@ static void drain_agents(struct state *state, const char *policy, const char *ru
 	size_t cursor = 0;
 
 	while ((agent = idmap_next(&state->by_handle, &cursor))) {
-		if (!str_empty(policy) && !streq(agent->policy->name, policy))
+		if (*policy && !streq(agent->policy->name, policy))
 			continue;
 		if (check_command(agent, COMMAND_STOP) != REPLY_OK)
 			continue;
@@ -227,7 +227,8 @@ static void drain_agents(struct state *state, const char *policy, const char *ru
 
 static void command_drain(struct state *state, const struct event *event, struct actions *actions)
 {
-	drain_agents(state, event->command.policy, command_name(COMMAND_DRAIN), event->command.uid, actions);
+	drain_agents(state, str_empty(event->command.policy) ? "" : event->command.policy, command_name(COMMAND_DRAIN),
+		     event->command.uid, actions);
 	reply(actions, event->command.request, REPLY_OK, NULL, 0);
 }
 

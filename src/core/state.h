@@ -231,17 +231,25 @@ void step_policies(struct state *state, const struct event *event, struct action
 /* For good: the scan doesn't take it again, and what it forks isn't of the lineage whose mark it may have inherited. */
 void free_process(struct state *state, pid_t pid, uint64_t start_ticks, struct actions *actions);
 void step_freed(struct state *state, const struct event *event, struct actions *actions);
-/* What couldn't be cleaned up is tried again. */
-void life_census(struct state *state, struct agent *agent, struct actions *actions);
 void step_released(struct state *state, const struct event *event, struct actions *actions);
 void step_exit(struct state *state, const struct event *event, struct actions *actions);
 void step_empty(struct state *state, const struct event *event, struct actions *actions);
 void step_sample(struct state *state, const struct event *event, struct actions *actions);
 void step_result(struct state *state, const struct event *event, struct actions *actions);
-void stop_agent(struct state *state, struct agent *agent, struct actions *actions);
-void kill_agent(struct state *state, struct agent *agent, struct actions *actions);
 /* The last that is heard of it: the incident, and out. */
 void end_agent(struct state *state, struct agent *agent, struct actions *actions);
+
+/* stop.c */
+#define KILL_RETRY_NS NSEC_PER_SEC /* doubled with each try */
+/* Gently, and at once. */
+void stop_agent(struct state *state, struct agent *agent, struct actions *actions);
+void kill_agent(struct state *state, struct agent *agent, struct actions *actions);
+/* All its processes were sent SIGKILL. */
+void stop_killed(struct state *state, struct agent *agent, const struct event *event, struct actions *actions);
+/* Its group was removed, or couldn't be. */
+void stop_removed(struct state *state, struct agent *agent, const struct event *event, struct actions *actions);
+/* What couldn't be cleaned up is tried again. */
+void stop_census(struct state *state, struct agent *agent, struct actions *actions);
 
 /* tick.c: time */
 void step_tick(struct state *state, const struct event *event, struct actions *actions);
