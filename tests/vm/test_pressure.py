@@ -246,10 +246,14 @@ class PressureTest(GovdTest):
         wait_until(lambda: os.path.exists(ended) and read(ended), "the tool ends", RESOLVED_WITHIN)
         self.assert_resolved(since)
         self.assertEqual(read(ended), str(-signal.SIGKILL))
-        told = self.told("kill-tool", "livelock", "done")
-        self.assertEqual((told["agent"], told["by"]), (agent["id"], "govd"), told)
-        self.assertEqual(told["evidence"]["tool_pid"], int(read(began)), told)
-        self.assertGreater(told["evidence"]["tool_bytes"], HIGH // 2, told)
+        told = self.told("kill-tool", "livelock")
+        self.assertGreater(told["evidence"]["full_pct"], 90, told)
+        (end,) = wait_until(lambda: [i for i in self.ctl_json("incidents", "--kind", "pressure") if "tool_pid" in i["evidence"]],
+                            "the tool's end is told")
+        self.assertEqual((end["agent"], end["rule"], end["action"], end["result"], end["by"]),
+                         (agent["id"], "livelock", "kill-tool", "done", "govd"), end)
+        self.assertEqual(end["evidence"]["tool_pid"], int(read(began)), end)
+        self.assertGreater(end["evidence"]["tool_bytes"], HIGH // 2, end)
         self.told("note", result="over")
         self.assertEqual(self.of(agent, "memory.high"), str(HIGH))
         self.assertEqual((self.show(agent)["state"], process.poll()), ("active", None))
