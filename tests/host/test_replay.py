@@ -6,6 +6,8 @@ kept there, which is how tests/golden was made."""
 import json
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 import unittest
@@ -124,13 +126,12 @@ class ReplayTest(GovdTest):
         self.stop_govd()
         # The next one finds what it has left.
         self.record()
-        # The released one is only another process that its policy matches.
-        wait_until(lambda: len(self.agents("bots")) == 4, "the agents are found again")
+        wait_until(lambda: len(self.agents("bots")) == 3, "the agents are found again")
         self.ctl("thaw", self.agent_of(processes[0].pid)["id"])
         self.ctl("kill", "--wait", self.agent_of(processes[3].pid)["id"])
         self.stop_govd()
         self.assertEqual(self.simulate("--expect"), "")
-        self.assertEqual(self.trace().count(" found "), 4)
+        self.assertEqual((self.trace().count(" found "), self.trace().count(" freed ")), (3, 1))
         self.start()
 
     # ---- what is in a trace, and what isn't
@@ -202,11 +203,28 @@ class ReplayTest(GovdTest):
         kinds = {row["kind"] for row in self.check("reconnect")}
         self.assertLessEqual({"placed", "breaker", "restart-delay", "restart-limit"}, kinds)
 
-    def test_story_workers_hoard_memory(self):
+    def hung_worker(self):
+        """Listens, and accepts nobody any more."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        worker = self.spawn(self.copy(program("lives"), "uvicorn-worker"), "serve", "60000", str(port),
+                            stdout=subprocess.PIPE, cwd=self.dir)
+        self.addCleanup(worker.stdout.close)
+        self.assertEqual(worker.stdout.readline(), b"ready\n")
+        self.assert_placed(worker.pid)
+        worker.send_signal(signal.SIGUSR1)
+        for _ in range(3):
+            peer = socket.create_connection(("127.0.0.1", port), 5)
+            self.addCleanup(peer.close)
+        return worker
+
+    def test_story_workers_hang_or_hoard_memory(self):
         hoard = self.copy(program("hoard"), "gunicorn-worker")
         self.policy("gunicorn", "match: {exe: DIR/bin/gunicorn-worker}\nmemory: {max: 64M, swap_max: 0, on_oom: kernel}\n"
                     "leak: {horizon: 30min}\nrestart: {min_uptime: 30s, delay: 1s, limit: 3}\n")
+        self.policy("uvicorn", "match: {exe: DIR/bin/uvicorn-worker}\nhung: {after: 3s, action: stop}\nstop: {grace: 1s}\n")
         self.record()
+        hung = self.hung_worker()
         for number in range(3):
             worker = self.spawn(hoard, "8", "16", "200", stdin=subprocess.PIPE, cwd=self.dir)
             self.addCleanup(worker.stdin.close)
@@ -215,33 +233,42 @@ class ReplayTest(GovdTest):
             worker.stdin.flush()
             wait_until(lambda w=worker: w.poll() is not None, "it hits its limit", 60)
             wait_until(lambda n=number: sum(i["kind"] == "oom" for i in self.ctl_json("incidents")) == n + 1, "it is told")
-            wait_until(lambda: not self.agents(), "it is gone")
-        kinds = {row["kind"] for row in self.check("hoard")}
-        self.assertLessEqual({"placed", "oom", "restart-delay"}, kinds)
+            wait_until(lambda: not self.agents("gunicorn"), "it is gone")
+        wait_until(lambda: hung.poll() is not None, "the hung one has ended")
+        wait_until(lambda: not self.agents(), "it is gone, too")
+        kinds = {row["kind"] for row in self.check("workers")}
+        self.assertLessEqual({"placed", "oom", "restart-delay", "hung"}, kinds)
+
+    def bot(self, claude, sessions):
+        process = self.spawn(sys.executable, self.path("bot.py"), claude, str(sessions), stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, cwd=self.dir)
+        self.addCleanup(process.stdin.close)
+        self.addCleanup(process.stdout.close)
+        return process, [int(process.stdout.readline()) for _ in range(sessions)]
 
     def test_story_a_bot_leaks_one_claude_a_session(self):
         claude = self.copy("sleep", "claude")
-        bot = self.script("bot.py", BOT)
+        self.script("bot.py", BOT)
         self.policy("claude", "match: {exe: DIR/bin/claude}\nbulk: true\nstop: {grace: 1s}\n"
-                    "lifecycle: {max_agents: 4, on_duplicate: stop-new, orphan: 1s}\n")
+                    "lifecycle: {max_agents: 4, on_duplicate: stop-new, idle: 4s, orphan: 1s}\n")
         self.record()
-        process = self.spawn(sys.executable, bot, claude, "6", stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=self.dir)
-        self.addCleanup(process.stdin.close)
-        self.addCleanup(process.stdout.close)
-        pids = [int(process.stdout.readline()) for _ in range(6)]
+        _, pids = self.bot(claude, 6)
         wait_until(lambda: len(self.agents("claude")) == 4, "there are as many as may be")
-        process.kill()
-        process.wait()
-        wait_until(lambda: not any(map(is_alive, pids)), "all have ended")
+        # The sessions are over, and nobody has ended their processes.
         wait_until(lambda: not self.agents("claude"), "all are gone")
+        self.assertFalse(any(map(is_alive, pids)))
+        killed, pids = self.bot(claude, 2)
+        wait_until(lambda: len(self.agents("claude")) == 2, "they are governed")
+        killed.kill()
+        killed.wait()
+        wait_until(lambda: not any(map(is_alive, pids)) and not self.agents("claude"), "all are gone")
         kinds = {row["kind"] for row in self.check("leaked-claude")}
-        self.assertLessEqual({"placed", "duplicate", "orphan"}, kinds)
+        self.assertLessEqual({"placed", "duplicate", "idle", "orphan"}, kinds)
 
     def test_story_the_same_room_gets_two_agents(self):
         agent = self.copy("sleep", "agent")
-        self.policy("room", "match: {exe: DIR/bin/agent}\nkey: {args: '--room=(\\S+)'}\n"
-                    "restart: {min_uptime: 1s}\nlifecycle: {per_key: 1, on_duplicate: stop-old, max_runtime: 5s}\n"
-                    "stop: {grace: 1s}\n")
+        self.policy("room", "match: {exe: DIR/bin/agent}\nkey: {args: '--room=(\\S+)'}\nstop: {grace: 1s}\n"
+                    "restart: {min_uptime: 1s}\nlifecycle: {per_key: 1, on_duplicate: stop-old, idle: 5s}\n")
         self.record()
         script = "exec -a --room=%s " + agent + " 300"
         old, other = [self.spawn("bash", "-c", script % room, cwd=self.dir) for room in ("blue", "red")]
@@ -253,10 +280,10 @@ class ReplayTest(GovdTest):
         self.assertIsNone(new.poll())
         self.assertIsNone(other.poll())
         # Both are left behind.
-        wait_until(lambda: new.poll() is not None and other.poll() is not None, "they have run for long enough")
+        wait_until(lambda: new.poll() is not None and other.poll() is not None, "they have done nothing for long enough")
         wait_until(lambda: not self.agents("room"), "all are gone")
         kinds = {row["kind"] for row in self.check("duplicate-room")}
-        self.assertLessEqual({"placed", "duplicate", "expired"}, kinds)
+        self.assertLessEqual({"placed", "duplicate", "idle"}, kinds)
 
 
 if __name__ == "__main__":
