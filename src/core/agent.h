@@ -113,6 +113,7 @@ struct agent {
 	struct tools *tools;	   /* core/tool.h, owned; NULL: there never was any */
 	struct activity *activity; /* core/activity.h, owned; NULL: nobody asks whether it does anything */
 	struct ladder *ladder;	   /* core/ladder.h, owned; NULL: there never was any pressure */
+	struct agent *next_of_key; /* core's list of those that have the same key */
 	struct agent *next_ended;  /* core's list of those to be freed */
 	uint64_t request;	   /* of the command that is to be answered; 0: none */
 };

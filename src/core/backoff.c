@@ -5,6 +5,7 @@
 
 /* Lives of the same agent that come too often: core/restart.h decides, here it is done to agents. */
 
+#define SPARES_MAX 64
 #define HOLD_WAIT_NS NSEC_PER_SEC	  /* an interpreter opens its script some ms after its exec */
 #define TOLD_EVERY_NS (60 * NSEC_PER_SEC) /* an incident of one kind for the same agent at most this often */
 
@@ -26,17 +27,32 @@ static uint64_t id_of(const struct policy *policy, const char *key, const struct
 	return restart_id(&name);
 }
 
-/* The one that was used longest ago of those that say nothing: no life, no crash that still counts. */
+static bool says_nothing(const struct state *state, const struct restart *restart)
+{
+	const struct policy *policy;
+
+	if (restart->lives || !restart->n_crashes)
+		return !restart->lives;
+	policy = policy_set_find(state->set, restart->policy);
+	return !policy || !restart_count(restart, &policy->restart, state->now_ns);
+}
+
+/* The one that was used longest ago, of some of those that say nothing: no life, no crash that still counts. With a key
+ * a session the table is full before long, and a look at all would be a part of each start from then on. */
 static struct restart *find_spare(struct state *state)
 {
 	struct restart *restart, *spare = NULL;
-	size_t cursor = 0;
 
-	while ((restart = idmap_next(&state->restarts, &cursor))) {
-		const struct policy *policy = policy_set_find(state->set, restart->policy);
-
-		if (restart->lives || (policy && restart_count(restart, &policy->restart, state->now_ns)))
+	for (size_t seen = 0, found = 0; seen < state->restarts.used && found < SPARES_MAX;) {
+		restart = idmap_next(&state->restarts, &state->spare_cursor);
+		if (!restart) {
+			state->spare_cursor = 0;
 			continue;
+		}
+		seen++;
+		if (!says_nothing(state, restart))
+			continue;
+		found++;
 		if (!spare || restart->used_ns < spare->used_ns)
 			spare = restart;
 	}

@@ -48,8 +48,10 @@ size_t state_count_living(const struct state *state, const char *policy)
 	const struct agent *agent;
 	size_t cursor = 0, n = 0;
 
+	/* Mostly it is the name of the same policy. */
 	while ((agent = idmap_next(&state->by_handle, &cursor)))
-		n += agent->state != AGENT_STOPPING && agent->state != AGENT_GONE && streq(agent->policy->name, policy);
+		n += agent->state != AGENT_STOPPING && agent->state != AGENT_GONE &&
+		     (agent->policy->name == policy || streq(agent->policy->name, policy));
 	return n;
 }
 
@@ -77,6 +79,7 @@ bool cull_may_end(struct state *state, const struct agent *agent, struct actions
 	living = state_count_living(state, agent->policy->name);
 	if (!agent->policy->bulk && ended >= CULL_MIN && 2 * ended > living + ended - 1) {
 		cull->is_suspended = true;
+		state->n_suspended++;
 		record_suspended(agent, ended - 1, living, actions);
 		return false;
 	}
@@ -86,7 +89,7 @@ bool cull_may_end(struct state *state, const struct agent *agent, struct actions
 
 bool lifecycle_is_suspended(const struct state *state, const struct policy *policy)
 {
-	const struct cull *cull = find_cull(state, policy->name);
+	const struct cull *cull = state->n_suspended ? find_cull(state, policy->name) : NULL;
 
 	return cull && cull->is_suspended;
 }
@@ -98,6 +101,7 @@ bool lifecycle_resume(struct state *state, const struct policy *policy, struct a
 	if (!cull || !cull->is_suspended)
 		return false;
 	*cull = (struct cull){0};
+	state->n_suspended--;
 	set_timer(state, state->now_ns, actions);
 	return true;
 }

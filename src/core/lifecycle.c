@@ -171,9 +171,10 @@ void lifecycle_forget(struct agent *agent, enum incident_kind kind)
 			agent->laws_done &= ~(1U << i);
 }
 
+/* The state has each text once: equal ones are the same. */
 static bool is_same_key(const struct agent *a, const struct agent *b)
 {
-	return streq(a->policy->name, b->policy->name) && streq(a->key, b->key);
+	return a->key == b->key && (a->policy == b->policy || streq(a->policy->name, b->policy->name));
 }
 
 static bool is_older(const struct agent *a, const struct agent *b)
@@ -184,10 +185,10 @@ static bool is_older(const struct agent *a, const struct agent *b)
 /* Of the same policy and key, those that are no younger: who comes later decides about this one. */
 static struct agent *oldest_of_key(const struct state *state, const struct agent *newest, size_t *ret_n)
 {
-	struct agent *agent, *oldest = NULL;
-	size_t cursor = 0, n = 0;
+	struct agent *oldest = NULL;
+	size_t n = 0;
 
-	while ((agent = idmap_next(&state->by_handle, &cursor))) {
+	for (struct agent *agent = state_first_of_key(state, newest); agent; agent = agent->next_of_key) {
 		if (is_ending(agent) || !is_same_key(agent, newest) || is_older(newest, agent))
 			continue;
 		n++;
@@ -301,12 +302,9 @@ static void check_one(struct state *state, struct agent *agent, struct actions *
 /* Itself and, as an earlier govd's agents are found in any order, those that are younger. */
 static void check_key(struct state *state, struct agent *agent, struct actions *actions)
 {
-	struct agent *other;
-	size_t cursor = 0;
-
-	if (!agent->policy->lifecycle.per_key || str_empty(agent->key))
+	if (!agent->policy->lifecycle.per_key)
 		return;
-	while ((other = idmap_next(&state->by_handle, &cursor)))
+	for (struct agent *other = state_first_of_key(state, agent); other; other = other->next_of_key)
 		if (!is_ending(other) && is_same_key(other, agent) && (other == agent || is_older(agent, other)))
 			check_one(state, other, actions);
 }

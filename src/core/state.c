@@ -72,6 +72,7 @@ struct state *state_free(struct state *state)
 	idmap_done(&state->by_cgroup);
 	idmap_done(&state->by_root);
 	idmap_done(&state->by_mark);
+	idmap_done(&state->by_key);
 	idmap_done(&state->verdict_of);
 	intern_done(&state->texts);
 	restarts_free(&state->restarts);
@@ -177,18 +178,6 @@ struct agent *state_by_root(const struct state *state, pid_t pid, uint64_t start
 	return agent && agent->root_start_ticks == start_ticks ? agent : NULL;
 }
 
-struct agent *state_living_key(const struct state *state, const char *policy, const char *key)
-{
-	struct agent *agent;
-	size_t cursor = 0;
-
-	while ((agent = idmap_next(&state->by_handle, &cursor)))
-		if (agent->state != AGENT_STOPPING && agent->state != AGENT_GONE &&
-		    streq(agent->policy->name, policy) && streq(agent->key, key))
-			return agent;
-	return NULL;
-}
-
 /* splitmix64 (Steele, Lea, Flood 2014). */
 uint64_t state_random(struct state *state)
 {
@@ -199,13 +188,14 @@ uint64_t state_random(struct state *state)
 	return x ^ (x >> 31);
 }
 
+/* Of 8 hexadecimal digits, as all that the core makes. */
 static bool state_has_id(const struct state *state, const char *id)
 {
 	const struct agent *agent;
 	size_t cursor = 0;
 
 	while ((agent = idmap_next(&state->by_handle, &cursor)))
-		if (streq(agent->id, id))
+		if (memcmp(agent->id, id, 8 + 1) == 0)
 			return true;
 	return false;
 }
@@ -266,7 +256,13 @@ struct agent *state_add_agent(struct state *state, const struct agent *template,
 		do
 			snprintf(agent->id, sizeof(agent->id), "%08x", (unsigned)state_random(state));
 		while (state_has_id(state, agent->id));
+	agent->next_of_key = NULL;
 	if (idmap_put(&state->by_handle, agent->handle, agent) < 0) {
+		agent_free(state, agent);
+		return NULL;
+	}
+	if (key_add(state, agent) < 0) {
+		idmap_remove(&state->by_handle, agent->handle);
 		agent_free(state, agent);
 		return NULL;
 	}
@@ -343,6 +339,7 @@ void state_end_agent(struct state *state, struct agent *agent)
 		idmap_remove(&state->by_cgroup, agent->cgroup_id);
 	if (agent->mark && idmap_get(&state->by_mark, agent->mark) == agent)
 		idmap_remove(&state->by_mark, agent->mark);
+	key_remove(state, agent);
 	idmap_remove(&state->by_handle, agent->handle);
 	agent->state = AGENT_GONE;
 	agent->next_ended = state->ended;

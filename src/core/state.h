@@ -36,6 +36,7 @@ struct state {
 	uint64_t next_handle;
 	struct idmap by_handle; /* owns the agents */
 	struct idmap by_cgroup, by_root, by_mark;
+	struct idmap by_key; /* address of the key's text -> the first, without those that have none */
 	struct intern texts; /* of the agents */
 	/* The newest STATE_VERDICTS_MAX verdicts, oldest overwritten. */
 	struct verdict *verdicts;
@@ -56,8 +57,10 @@ struct state {
 	uint64_t timer_ns;			     /* asked for last; UINT64_MAX: none */
 	struct stranger strangers[STRANGERS_MAX];
 	uint64_t strangers_missed; /* storms of more, since it was recorded */
+	size_t n_suspended;	   /* of culls */
 	struct idmap culls;	   /* of policies, by restart_id() of their names -> struct cull, owned */
 	struct idmap restarts;	   /* id -> struct restart, owned */
+	size_t spare_cursor;	   /* into restarts */
 	uint64_t restarts_changed; /* counts up: what the edges keep on disk is old; also of who is released */
 	uint64_t restarts_missed;  /* lives that couldn't be counted: too many agents */
 	uint64_t full_told_ns;	   /* when ALERT for STATE_AGENTS_MAX was recorded last */
@@ -85,6 +88,13 @@ struct agent *state_get(const struct state *state, uint64_t handle);
 /* Its own agent or, by verdicts, the one that it stands for; NULL: nobody's, or not known. */
 struct agent *state_by_mark(const struct state *state, uint64_t mark);
 struct agent *state_by_root(const struct state *state, pid_t pid, uint64_t start_ticks);
+/* key.c: in and out of the index of keys, by state_add_agent() and state_end_agent(). */
+int key_add(struct state *state, struct agent *agent);
+void key_remove(struct state *state, const struct agent *agent);
+/* Another key than that of its birth; 0 or -ENOMEM. */
+int state_set_key(struct state *state, struct agent *agent, const char *key);
+/* The first of those that have the same key, under whichever policies; agent->next_of_key is the next. */
+struct agent *state_first_of_key(const struct state *state, const struct agent *agent);
 struct agent *state_living_key(const struct state *state, const char *policy, const char *key);
 bool state_has_verdict(const struct state *state, uint64_t id);
 void state_add_verdict(struct state *state, uint64_t id, uint64_t alias);

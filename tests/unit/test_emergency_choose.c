@@ -38,7 +38,7 @@ static const char *text_of(const struct incident *incident, const char *name)
 
 static void set_key(struct emergency_case *c, struct agent *agent, const char *key)
 {
-	state_set_text(c->world.state, &agent->key, key, POLICY_KEY_MAX);
+	cr_assert_eq(state_set_key(c->world.state, agent, key), 0);
 }
 
 static void make_stopping(struct emergency_case *c, struct agent *agent)

@@ -25,7 +25,7 @@ static struct agent *start(struct world *world, pid_t pid, const char *key)
 
 	world_hold(world, &proc, (uint64_t)pid);
 	agent = state_by_root(world->state, pid, proc.start_ticks);
-	state_set_text(world->state, &agent->key, key, POLICY_KEY_MAX);
+	cr_assert_eq(state_set_key(world->state, agent, key), 0);
 	world_placed(world, 0);
 	return agent;
 }

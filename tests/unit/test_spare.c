@@ -26,7 +26,7 @@ static struct agent *place(struct world *world, const struct proc *proc, const c
 
 	world_hold(world, proc, (uint64_t)proc->pid);
 	agent = state_by_root(world->state, proc->pid, proc->start_ticks);
-	state_set_text(world->state, &agent->key, key, POLICY_KEY_MAX);
+	cr_assert_eq(state_set_key(world->state, agent, key), 0);
 	world_placed(world, 0);
 	return agent;
 }
