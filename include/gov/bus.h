@@ -20,7 +20,7 @@
  *                                     -> "". stop and kill return at once; the agent's end is an event
  * Touch           s       s           ID -> id: it is in use, its lease begins anew
  * Lease           st      s           ID, ms -> id: for that long it isn't ended as idle, hung or orphaned; 0 ends it
- * ListPolicies    -       aa{sv}   r  name, file, mode, agents, state (loaded | error), error
+ * ListPolicies    -       aa{sv}   r  name, file, mode, agents, state (loaded | suspended | error), error
  * ShowPolicy      s       s        r  YAML with all defaults filled in
  * TestPolicy      u       a{sv}    r  PID: which policy it would get and, for each other, the first key that didn't
  *                                     match

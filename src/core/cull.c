@@ -80,6 +80,7 @@ bool cull_may_end(struct state *state, const struct agent *agent, struct actions
 	if (!agent->policy->bulk && ended >= CULL_MIN && 2 * ended > living + ended - 1) {
 		cull->is_suspended = true;
 		state->n_suspended++;
+		state->restarts_changed++;
 		record_suspended(agent, ended - 1, living, actions);
 		return false;
 	}
@@ -102,6 +103,17 @@ bool lifecycle_resume(struct state *state, const struct policy *policy, struct a
 		return false;
 	*cull = (struct cull){0};
 	state->n_suspended--;
+	state->restarts_changed++;
 	set_timer(state, state->now_ns, actions);
 	return true;
+}
+
+void step_suspended(struct state *state, const struct event *event, _unused_ struct actions *actions)
+{
+	struct cull *cull = str_empty(event->suspended.policy) ? NULL : get_cull(state, event->suspended.policy);
+
+	if (!cull || cull->is_suspended)
+		return;
+	cull->is_suspended = true;
+	state->n_suspended++;
 }

@@ -34,6 +34,7 @@ static const char *const event_names[EVENT_KINDS] = {
 	[EVENT_ENDING] = "ending",
 	[EVENT_RESTART] = "restart",
 	[EVENT_FREED] = "freed",
+	[EVENT_SUSPENDED] = "suspended",
 	[EVENT_ORPHANED] = "orphaned",
 	[EVENT_TRACED] = "traced",
 	[EVENT_ACTIVITY] = "activity",

@@ -191,7 +191,7 @@ void step_traced(struct state *state, const struct event *event, struct actions 
 bool cull_may_end(struct state *state, const struct agent *agent, struct actions *actions);
 /* Agents of a policy that aren't being ended. */
 size_t state_count_living(const struct state *state, const char *policy);
-bool lifecycle_is_suspended(const struct state *state, const struct policy *policy);
+void step_suspended(struct state *state, const struct event *event, struct actions *actions);
 /* False: it wasn't suspended. */
 bool lifecycle_resume(struct state *state, const struct policy *policy, struct actions *actions);
 void step_orphaned(struct state *state, const struct event *event, struct actions *actions);

@@ -352,6 +352,7 @@ static const struct trace_field tick_fields[] = {
 	FIELD("slice_bytes", unsigned, tick.slice_bytes),
 	FIELD("looked_ns", unsigned, tick.looked_ns),
 };
+static const struct trace_field suspended_fields[] = {FIELD("policy", string, suspended.policy)};
 static const struct trace_field orphaned_fields[] = {FIELD("agent", agent, orphaned.agent)};
 
 const struct trace_fields trace_event_fields[EVENT_KINDS] = {
@@ -387,6 +388,7 @@ const struct trace_fields trace_event_fields[EVENT_KINDS] = {
 	[EVENT_ENDING] = ROWS(ending_fields, false),
 	[EVENT_ACTIVITY] = ROWS(activity_fields, true),
 	[EVENT_RESTART] = ROWS(restart_fields, false),
+	[EVENT_SUSPENDED] = ROWS(suspended_fields, false),
 	[EVENT_ORPHANED] = ROWS(orphaned_fields, true),
 	[EVENT_FANOUT] = ROWS(fanout_fields, true),
 	[EVENT_FREED] = ROWS(freed_fields, false),

@@ -35,6 +35,9 @@ static int write_all(const struct manager *manager, FILE *file)
 	cursor = 0;
 	while (state_released_next(manager->state, &cursor, &pid, &start_ticks))
 		restarts_write_released(file, pid, start_ticks);
+	for (size_t i = 0; i < manager->policies->n; i++)
+		if (lifecycle_is_suspended(manager->state, manager->policies->policies[i]))
+			restarts_write_suspended(file, manager->policies->policies[i]->name);
 	return fflush(file) != 0 || ferror(file) ? -EIO : 0;
 }
 
@@ -126,9 +129,21 @@ static void load_released(struct manager *manager, pid_t pid, uint64_t start_tic
 		manager_dispatch(manager, &event);
 }
 
+static void load_suspended(struct manager *manager, const char *policy)
+{
+	struct event event = {.kind = EVENT_SUSPENDED};
+
+	event.suspended.policy = policy;
+	manager_dispatch(manager, &event);
+	log_warning("policy %s is suspended: an earlier govd would have ended most of its agents by it; `govctl policy "
+		    "resume %s` lifts that",
+		    policy, policy);
+}
+
 static void load_lines(struct manager *manager, FILE *file, char *line)
 {
 	struct event event = {.kind = EVENT_RESTART};
+	char policy[POLICY_NAME_MAX];
 	struct restart restart;
 	uint64_t start_ticks;
 	size_t bad = 0;
@@ -141,6 +156,9 @@ static void load_lines(struct manager *manager, FILE *file, char *line)
 			restart_done(&restart);
 		} else if (restarts_parse_released(line, &pid, &start_ticks) == 0) {
 			load_released(manager, pid, start_ticks);
+		} else if (restarts_parse_suspended(line, policy) == 0) {
+			if (policy_set_find(manager->policies, policy))
+				load_suspended(manager, policy);
 		} else {
 			bad++;
 		}

@@ -8,6 +8,7 @@
 #include "base/text.h"
 
 #define RELEASED "released"
+#define SUSPENDED "suspended"
 #define MAGIC "govd-restarts1"
 #define PID_MAX ((UINT64_C(1) << 22) - 1) /* PID_MAX_LIMIT, include/linux/threads.h */
 #define TICKS_MAX ((UINT64_C(1) << 40) - 1)
@@ -43,6 +44,11 @@ void restarts_write(FILE *file, const struct restart *restart, uint64_t now_ns)
 void restarts_write_released(FILE *file, pid_t pid, uint64_t start_ticks)
 {
 	fprintf(file, RELEASED " %d %" PRIu64 "\n", (int)pid, start_ticks);
+}
+
+void restarts_write_suspended(FILE *file, const char *policy)
+{
+	fprintf(file, SUSPENDED " %s\n", policy);
 }
 
 bool restarts_is_head(const char *line, const char *boot)
@@ -140,5 +146,17 @@ int restarts_parse_released(const char *line, pid_t *ret_pid, uint64_t *ret_star
 		return -EINVAL;
 	*ret_pid = (pid_t)pid;
 	*ret_start_ticks = ticks;
+	return 0;
+}
+
+int restarts_parse_suspended(const char *line, char ret_policy[static POLICY_NAME_MAX])
+{
+	size_t length = strlen(SUSPENDED " ");
+
+	if (strncmp(line, SUSPENDED " ", length) != 0 || str_empty(line + length) || strchr(line + length, ' '))
+		return -EINVAL;
+	if (strlen(line + length) >= POLICY_NAME_MAX)
+		return -EINVAL;
+	(void)text_copy(ret_policy, POLICY_NAME_MAX, line + length);
 	return 0;
 }

@@ -11,6 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char line[RESTARTS_LINE_MAX], written[RESTARTS_LINE_MAX];
 	struct restart restart, again;
+	char policy[POLICY_NAME_MAX];
 	uint64_t start_ticks;
 	pid_t pid;
 	FILE *file;
@@ -21,6 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	line[size] = '\0';
 	if (restarts_parse_released(line, &pid, &start_ticks) == 0)
 		assert(pid > 1 && restarts_parse(line, &restart) < 0);
+	if (restarts_parse_suspended(line, policy) == 0)
+		assert(*policy && !strchr(policy, ' ') && restarts_parse(line, &restart) < 0);
 	if (restarts_parse(line, &restart) < 0)
 		return 0;
 	assert(restart.id && *restart.policy && restart.n_crashes <= RESTART_CRASHES_MAX);

@@ -100,6 +100,13 @@ class LifecycleTest(GovdTest):
         wait_until(lambda: len([a for a in agents if a.poll() is not None]) == 5, "half of them")
         time.sleep(1)
         self.assertEqual(len([a for a in agents if a.poll() is None]), 5)
+        self.assertEqual([p["state"] for p in self.ctl_json("policy", "list")], ["suspended"])
+        # The next govd knows it.
+        self.stop_govd()
+        self.start()
+        time.sleep(1)
+        self.assertEqual(len([a for a in agents if a.poll() is None]), 5)
+        self.assertIn("policy bot is suspended", self.log_text())
         self.ctl("policy", "resume", "bot")
         wait_until(lambda: len([a for a in agents if a.poll() is None]) < 5, "the next")
 

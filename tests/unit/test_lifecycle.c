@@ -255,6 +255,25 @@ Test(lifecycle, a_policy_that_would_end_most_of_its_agents_is_suspended)
 	world_done(&world);
 }
 
+Test(lifecycle, a_suspension_outlives_govd)
+{
+	struct event suspended = {.kind = EVENT_SUSPENDED};
+	struct world world;
+	struct agent *agent;
+
+	begin(&world, false, false)->max_runtime_ns = 60 * S;
+	suspended.suspended.policy = "bots";
+	world_step(&world, &suspended);
+	agent = start(&world, 100, "");
+	wait_for(&world, 61 * S);
+	cr_expect_eq(agent->state, AGENT_ACTIVE);
+	cr_expect(lifecycle_is_suspended(world.state, agent->policy));
+	cr_expect(lifecycle_resume(world.state, agent->policy, &world.actions));
+	wait_for(&world, S);
+	cr_expect_eq(agent->state, AGENT_STOPPING);
+	world_done(&world);
+}
+
 Test(lifecycle, bulk_and_few_agents_are_not_suspended)
 {
 	struct world world;
