@@ -260,6 +260,7 @@ Test(idle, touch_and_a_debugger_and_frost_keep_it)
 	for (unsigned i = 0; i < 30; i++)
 		look(&world, agent, nothing);
 	cr_expect_eq(agent->state, AGENT_FROZEN);
+	cr_expect_eq(agent->activity->signal, ACTIVITY_FROZEN);
 	frozen.result.action = ACTION_THAW;
 	world_step(&world, &frozen);
 	cr_expect_geq(rest(&world, agent, &nothing), IDLE_S * 1000);
@@ -347,8 +348,31 @@ Test(idle, gaps_count_as_activity)
 	world.now_ns = idle_due(agent);
 	world_step(&world, &tick);
 	census(&world, NULL, 0);
-	cr_expect_neq(agent->state, AGENT_STOPPING);
+	look(&world, agent, nothing);
+	cr_expect_eq(agent->active_ns, world.now_ns);
 	cr_expect_geq(rest(&world, agent, &nothing), IDLE_S * 1000);
+	world_done(&world);
+}
+
+Test(idle, a_lease_is_heeded)
+{
+	const struct activity_view nothing = {.cpu_ns = 1};
+	struct event lease = {.kind = EVENT_COMMAND};
+	struct agent *agent;
+	struct world world;
+	uint64_t until_ns;
+
+	begin(&world, false, false);
+	agent = start(&world, 100);
+	lease.command.command = COMMAND_LEASE;
+	lease.command.agent = agent->handle;
+	lease.command.lease_ns = 3 * IDLE_S * S;
+	world_step(&world, &lease);
+	until_ns = world.now_ns + lease.command.lease_ns;
+	rest(&world, agent, &nothing);
+	cr_expect_eq(agent->state, AGENT_STOPPING);
+	cr_expect_geq(world.now_ns, until_ns);
+	cr_expect_leq(world.now_ns, until_ns + (WINDOW_S + 1) * S);
 	world_done(&world);
 }
 
