@@ -92,6 +92,30 @@ void group_set_root(struct group *group, pid_t pid, int pid_fd)
 	group->root_fd = fcntl(pid_fd, F_DUPFD_CLOEXEC, 3);
 }
 
+/*
+ * A pid may be another process's since, and the start time has ticks of 10 ms (USER_HZ): the descriptor that was open
+ * when the root was placed can't be mistaken.
+ */
+int group_open_process(const struct groups *groups, const struct group *group, pid_t pid, uint64_t *start_ticks,
+		       int *ret_fd)
+{
+	_cleanup_close_ int pid_fd = -EBADF;
+	int r = process_open(&groups->guard, pid, start_ticks, &pid_fd);
+
+	if (r < 0)
+		return r;
+	if (group && group->root_fd >= 0 && group->root_pid == pid) {
+		if (!process_is_there(group->root_fd))
+			return -ESRCH;
+		close_p(&pid_fd);
+		pid_fd = fcntl(group->root_fd, F_DUPFD_CLOEXEC, 3);
+		if (pid_fd < 0)
+			return -errno;
+	}
+	*ret_fd = TAKE_FD(pid_fd);
+	return 0;
+}
+
 void group_drop(struct groups *groups, struct group *group)
 {
 	while (group->tools)

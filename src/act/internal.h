@@ -71,6 +71,9 @@ bool group_holds(const struct groups *groups, const struct group *group, const c
 void group_drop(struct groups *groups, struct group *group);
 /* Keeps a pidfd of its root. pid_fd: a descriptor of the process that pid is. */
 void group_set_root(struct group *group, pid_t pid, int pid_fd);
+/* As process_open(). Of the root's pid it is the root or nobody. */
+int group_open_process(const struct groups *groups, const struct group *group, pid_t pid, uint64_t *start_ticks,
+		       int *ret_fd) _must_check_;
 void groups_tell(struct groups *groups, const struct action *action, int error);
 /* The result of PLACE, when it is done. */
 void groups_tell_placed(struct groups *groups, uint64_t agent, pid_t pid, const char *origin);

@@ -186,16 +186,15 @@ static int place(struct groups *groups, const struct action *action, struct grou
 	char proc_cgroup[PROC_CGROUP_SIZE];
 	uint64_t start_ticks = action->process.start_ticks;
 	_cleanup_close_ int pid_fd = -EBADF;
-	struct group *group;
+	struct group *group = group_find(groups, agent);
 	int r;
 
-	r = process_open(&groups->guard, action->process.pid, &start_ticks, &pid_fd);
+	r = group_open_process(groups, group, action->process.pid, &start_ticks, &pid_fd);
 	if (r < 0)
 		return r;
 	r = proc_cgroup_read(action->process.pid, proc_cgroup);
 	if (r < 0)
 		return r;
-	group = group_find(groups, agent);
 	if (group && !str_empty(agent->origin))
 		/* A retry: it is in the group by now. */
 		text_copy(origin, AGENT_CGROUP_MAX, agent->origin);
@@ -256,14 +255,13 @@ int native_move(struct groups *groups, const struct action *action)
 {
 	uint64_t start_ticks = action->process.start_ticks;
 	_cleanup_close_ int pid_fd = -EBADF;
+	struct group *group = group_find(groups, action->agent);
 	pid_t pid = action->process.pid;
-	struct group *group;
 	int r, v1;
 
-	r = process_open(&groups->guard, pid, &start_ticks, &pid_fd);
+	r = group_open_process(groups, group, pid, &start_ticks, &pid_fd);
 	if (r < 0)
 		return r;
-	group = group_find(groups, action->agent);
 	if (!group || group->v2_fd < 0)
 		return -ESRCH;
 	v1 = group_move_v1(groups, group, pid);

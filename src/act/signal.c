@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/xattr.h>
 
@@ -57,35 +56,14 @@ int group_thaw(struct groups *groups, const struct action *action)
 	return r;
 }
 
-/*
- * A pid may be another process's since, and the start time has ticks of 10 ms (USER_HZ): the descriptor that was open
- * when the root was placed can't be mistaken. Others are opened now.
- */
-static int open_root(const struct groups *groups, const struct group *group, pid_t pid, uint64_t start_ticks,
-		     int *ret_fd)
-{
-	_cleanup_close_ int pid_fd = -EBADF;
-	int r = process_open(&groups->guard, pid, &start_ticks, &pid_fd);
-
-	if (r < 0)
-		return r;
-	if (group && group->root_fd >= 0 && group->root_pid == pid) {
-		close_p(&pid_fd);
-		pid_fd = fcntl(group->root_fd, F_DUPFD_CLOEXEC, 3);
-		if (pid_fd < 0)
-			return -errno;
-	}
-	*ret_fd = TAKE_FD(pid_fd);
-	return 0;
-}
-
 int group_signal(struct groups *groups, const struct action *action)
 {
 	const struct group *group = action->agent ? group_find(groups, action->agent) : NULL;
+	uint64_t start_ticks = action->process.start_ticks;
 	_cleanup_close_ int pid_fd = -EBADF;
 	int r;
 
-	r = open_root(groups, group, action->process.pid, action->process.start_ticks, &pid_fd);
+	r = group_open_process(groups, group, action->process.pid, &start_ticks, &pid_fd);
 	return r < 0 ? r : process_signal(pid_fd, action->process.signal);
 }
 
@@ -174,9 +152,10 @@ static int kill_unguarded(struct groups *groups, const struct group *group, int 
 /* A root that runs as root may have left for another group; by its pidfd the signal can't reach anybody else. */
 static void kill_root_outside(struct groups *groups, const struct group *group, const struct agent *agent)
 {
+	uint64_t start_ticks = agent->root_start_ticks;
 	_cleanup_close_ int pid_fd = -EBADF;
 
-	if (agent->has_root && open_root(groups, group, agent->root_pid, agent->root_start_ticks, &pid_fd) == 0 &&
+	if (agent->has_root && group_open_process(groups, group, agent->root_pid, &start_ticks, &pid_fd) == 0 &&
 	    !group_has(groups, group, agent->root_pid))
 		(void)!process_signal(pid_fd, SIGKILL);
 }

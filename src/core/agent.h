@@ -83,7 +83,7 @@ struct agent {
 	uint64_t lease_until_ns;  /* when the lease ends; 0: none */
 	unsigned laws_done;	  /* bits: what lifecycle.c has done or told of it already */
 	unsigned laws_spared;	  /* bits: of those, what was told not to be done as it is being debugged */
-	pid_t tracer_pid;	  /* who debugs it, as far as is known; 0: nobody */
+	pid_t tracer_pid;	  /* who debugs it; 0: nobody; -1: not known */
 	uint64_t traced_ns;	  /* when that was looked at last */
 	uint64_t probation_ns;	  /* when it may take the place of others of its key; 0: nothing to decide */
 	uint64_t look_ns;	  /* when its connects are looked at again; 0: there is no trouble */

@@ -223,7 +223,8 @@ struct event {
 		} orphaned;
 		struct {
 			uint64_t agent;
-			pid_t tracer_pid; /* who traces one of its processes, and isn't one of them; 0: nobody */
+			pid_t tracer_pid; /* who traces one of its processes, and isn't one of them; 0: nobody; -1: not
+					     known, which spares it, too */
 		} traced;
 		struct {
 			bool drains;

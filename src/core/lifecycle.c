@@ -119,7 +119,7 @@ static void spare_traced(struct state *state, struct agent *agent, const struct 
 	unsigned bit = 1U << (law - laws);
 	struct incident *incident;
 
-	if (agent->laws_spared & bit)
+	if (agent->laws_spared & bit || agent->tracer_pid < 0)
 		return;
 	agent->laws_spared |= bit;
 	incident = record_end(state, agent, law, (struct record_words){law->rule, "stop", "refused"}, actions);

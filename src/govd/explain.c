@@ -108,7 +108,7 @@ static const char *state_sentence(const struct manager *manager, const struct ag
 		return "its policy is in mode observe: it is watched, and nothing is done to it";
 	if (agent && agent->state == AGENT_STOPPING)
 		return "it is being stopped: after the grace its whole group is killed";
-	if (agent && agent->tracer_pid)
+	if (agent && agent->tracer_pid > 0)
 		return "it is being debugged: what its policy's rules would do waits until it isn't any more";
 	if (agent && ladder_sentence(agent))
 		return ladder_sentence(agent);

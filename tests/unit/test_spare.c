@@ -421,6 +421,24 @@ Test(spare, the_old_one_of_a_key_that_is_being_debugged)
 	world_done(&world);
 }
 
+Test(spare, of_whom_nobody_can_tell_whether_they_are_being_debugged)
+{
+	struct world world;
+	struct agent *agent;
+
+	begin(&world)->lifecycle.max_runtime_ns = 60 * S;
+	agent = start(&world, 100, "");
+	world.now_ns += 61 * S;
+	trace(&world, agent, -1);
+	cr_expect_null(find_incident(&world, INCIDENT_EXPIRED));
+	wait_for(&world, S);
+	cr_expect_eq(agent->state, AGENT_ACTIVE);
+	trace(&world, agent, 0);
+	wait_for(&world, S);
+	cr_expect_eq(agent->state, AGENT_STOPPING);
+	world_done(&world);
+}
+
 /* Nobody is ended of whom it isn't known whether somebody debugs them. */
 Test(spare, who_has_become_due_since_the_look)
 {
