@@ -269,6 +269,12 @@ check-vm:
 	scripts/setup vm
 	$(call run,scripts/run-tests vm: tests/vm/bookworm tests/vm/trixie)
 
+.PHONY: bench-vm
+bench-vm:
+	scripts/setup vm
+	tests/vm/bookworm bench
+	tests/vm/trixie bench
+
 .PHONY: demo bench
 demo:
 	scripts/setup build
@@ -412,7 +418,7 @@ sudo make demo    install what is missing, build, govern real processes on this 
 sudo make check   install what is missing, build, run every test that this machine can run
 make check-unit   the pure layers' tests: no root, seconds        check-bpf, check-host   the others, as root
 make check-vm     the host tests in guests of Debian 12 and 13, systemd and pure cgroup v2, in QEMU (as root)
-make bench        measurements                                    fuzz                    each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)
+make bench        measurements; bench-vm: those in guests         fuzz                    each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)
 make lint         all static checks (scripts/setup lint first)    format                  clang-format what differs
 make coverage     the tests again with coverage, and a summary    clean                   remove $(BUILD)
 make install      into DESTDIR and prefix=$(prefix)                   uninstall

@@ -3,7 +3,8 @@
 #
 # In the guest: the suites of tests/vm and the demo in a scope that nothing was delegated to, as from a shell, and all
 # others in a scope with Delegate=yes, for which systemd switches on all controllers, with the native backend. What depends
-# most on how agents are placed runs with the systemd backend, too.
+# most on how agents are placed runs with the systemd backend, too. With `small`: what is for a guest of 1 GiB; with `bench`:
+# the measurements.
 set -euo pipefail
 
 export GOVD_BUILD=/payload/govd/build
@@ -16,6 +17,10 @@ host=("$bin"/test_group "$bin"/test_group_guard "$bin"/test_group_life "$bin"/te
 	"$bin"/test_hold "$bin"/test_hold_life "$bin"/test_hold_second "$bin"/test_hold_watch tests/host/test_govern.py tests/host/test_storm.py
 	tests/host/test_placement.py tests/host/test_oom.py tests/host/test_tools.py tests/host/test_connect_*.py)
 placed=(tests/host/test_placement.py tests/host/test_govern.py tests/host/test_tools.py tests/host/test_storm.py tests/host/test_connect_rate.py)
+case ${1:-whole} in
+small) exec systemd-run --quiet --scope scripts/run-tests vm: tests/vm/test_emergency.py ;;
+bench) exec systemd-run --quiet --scope python3 tests/vm/compare_emergency.py ;;
+esac
 log=$(mktemp)
 status=0
 uname -sr

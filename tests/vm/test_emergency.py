@@ -136,7 +136,7 @@ class EmergencyTest(GovdTest):
         figures = self.figures(ticker)
         self.assertEqual(status, -signal.SIGKILL)
         for process in innocents:
-            self.assertIsNone(process.poll(), f"pid {process.pid} was ended, too")
+            self.assertIsNone(process.poll(), f"{self.ids[process.pid]} was ended, too: {self.incidents('--kind', 'emergency')}")
         self.check("one grows", figures, before)
 
     def test_who_grows_is_ended_before_the_kernel_ends_anybody(self):
