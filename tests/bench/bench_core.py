@@ -20,6 +20,7 @@ MEMORY_GOAL = 2048
 CENSUS_COUNTS = (10, 100) if QUICK else (10, 100, 1000)
 CENSUS_GOAL_US = 20
 CENSUS_S = 5 if QUICK else 10
+SETTLE_S = 2  # after the births
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -46,16 +47,14 @@ def decisions(table):
 
 
 class Agents:
-    """Processes that do next to nothing, each an agent, of a policy that asks for a census each second."""
+    """Processes that do next to nothing, each an agent."""
 
-    def __init__(self, bench, count):
+    def __init__(self, bench, count, rules):
         self.bench, self.lives = bench, []
         # The name that nobody else starts; each wakes up twice a second, which is use enough to live.
         path = bench.path(f"lives{os.getpid()}")
         shutil.copy(os.path.join(BUILD, "tests", "lives"), path)
-        self.policy = {"bench": f"match: {{exe: {path}}}\nhold: never\nbulk: true\nstop: {{grace: 0s}}\n"
-                                "lifecycle: {idle: 10s, idle_cpu: 0%}\n"}
-        self.govd = bench.govd(self.policy)
+        self.govd = bench.govd({"bench": f"match: {{exe: {path}}}\nhold: never\nbulk: true\n" + rules})
         self.before = rss_bytes(self.govd.pid)
         for _ in range(count):
             process = subprocess.Popen([path, "rest", "500"], stdin=subprocess.DEVNULL)
@@ -87,33 +86,42 @@ class CensusBench(Bench):
 
 
 def census_of_proc(pids):
-    """What a monitor reads of each process for the same: CPU time, characters, sockets' queues aren't even among it."""
-    for pid in pids:
-        for name in ("stat", "io", "cgroup"):
-            with open(f"/proc/{pid}/{name}", encoding="ascii") as file:
-                file.read()
+    """us that a monitor takes to read CPU time, characters and group of each; who reads the sockets' queues isn't even among it."""
+    rounds, begin = 3, time.process_time_ns()
+    for _ in range(rounds):
+        for pid in pids:
+            for name in ("stat", "io", "cgroup"):
+                with open(f"/proc/{pid}/{name}", encoding="ascii") as file:
+                    file.read()
+    return (time.process_time_ns() - begin) / 1000 / rounds
 
 
 def census(table):
-    bench = CensusBench()
+    """One a second. What govd does at rest anyway, with agents that nobody looks at, doesn't count. Each census also walks over all
+    tasks and TCP sockets of the host, which a few agents can't make up for: what one agent more costs is what has a goal."""
+    bench, last = CensusBench(), None
     for count in CENSUS_COUNTS:
-        agents = Agents(bench, count)
-        time.sleep(2)
-        begin, before = time.monotonic(), cpu_ns(agents.govd.pid)
-        time.sleep(CENSUS_S)
-        seconds, used_ns = time.monotonic() - begin, cpu_ns(agents.govd.pid) - before
-        us = used_ns / 1000 / seconds / count
-        pids = [process.pid for process in agents.lives]
-        peer_begin = time.process_time_ns()
-        for _ in range(3):
-            census_of_proc(pids)
-        peer_us = (time.process_time_ns() - peer_begin) / 1000 / 3 / count
-        per_agent = (rss_bytes(agents.govd.pid) - agents.before) / count
-        table.add(f"census of {count} agents, each", f"{us:.1f} us", f"{peer_us:.1f} us", f"{us / peer_us:.2f}",
-                  f"< {CENSUS_GOAL_US} us", us < CENSUS_GOAL_US or count < 100)
+        used_us, peer_us = {}, 0
+        for policy in ("", "lifecycle: {idle: 10s, idle_cpu: 0%}\n"):
+            agents = Agents(bench, count, policy)
+            time.sleep(SETTLE_S)
+            begin, before = time.monotonic(), cpu_ns(agents.govd.pid)
+            time.sleep(CENSUS_S)
+            used_us[policy] = (cpu_ns(agents.govd.pid) - before) / 1000 / (time.monotonic() - begin)
+            peer_us = census_of_proc([process.pid for process in agents.lives]) / count
+            per_agent = (rss_bytes(agents.govd.pid) - agents.before) / count
+            agents.end()
+        rest, looking = used_us.values()
+        whole_us = looking - rest
+        table.add(f"census of {count} agents", f"{whole_us:.0f} us", f"{peer_us * count:.0f} us",
+                  f"{whole_us / (peer_us * count):.2f}")
+        if last:
+            us = (whole_us - last[1]) / (count - last[0])
+            table.add(f"each agent more than {last[0]}", f"{us:.1f} us", f"{peer_us:.1f} us", f"{us / peer_us:.2f}",
+                      f"< {CENSUS_GOAL_US} us", us < CENSUS_GOAL_US)
+        last = (count, whole_us)
         if count == max(CENSUS_COUNTS):
             table.add("memory of an agent, all of govd", f"{per_agent:.0f} bytes", goal=f"< {MEMORY_GOAL}", met=per_agent < MEMORY_GOAL)
-        agents.end()
 
 
 def main():

@@ -378,3 +378,42 @@ Test(restart, what_somebody_has_stopped_has_not_crashed)
 	}
 	world_done(&world);
 }
+
+static const struct agent *start_in(struct world *world, pid_t pid, const char *directory)
+{
+	struct proc proc = world_proc(pid, EXE);
+
+	proc.directory = directory;
+	world_hold(world, &proc, (uint64_t)pid);
+	world_placed(world, 0);
+	return state_agent_of(world->state, 0, pid);
+}
+
+/* With a key, or a directory, a session. */
+Test(restart, those_that_say_nothing_make_room_for_new_ones)
+{
+	size_t cursor = 0, n = 0;
+	char directory[32];
+	struct world world;
+	pid_t pid = 100;
+
+	begin(&world, false, POLICY_LIMIT_FREEZE);
+	for (int i = 0; i < 2; i++)
+		end(&world, start_in(&world, pid++, "/loop"), 1 << 8);
+	for (int i = 0; i < 3 * STATE_RESTARTS_MAX; i++) {
+		const struct agent *agent;
+
+		snprintf(directory, sizeof(directory), "/session/%d", i);
+		agent = start_in(&world, pid++, directory);
+		cr_assert_not_null(agent->restart, "life %d is counted", i);
+		world_command(&world, COMMAND_STOP, agent->handle);
+		end(&world, agent, SIGTERM);
+	}
+	while (state_restart_next(world.state, &cursor))
+		n++;
+	cr_expect_eq(n, STATE_RESTARTS_MAX);
+	/* Its crashes still count. */
+	start_in(&world, pid, "/loop");
+	cr_expect_eq(world_count(&world, ACTION_FREEZE), 1);
+	world_done(&world);
+}
