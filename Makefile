@@ -243,14 +243,17 @@ hand_over = if [ "$$(id -u)" = 0 ]; then chown -Rh --reference=. $(BUILD); fi
 run = $(Q)$(1); status=$$?; $(hand_over); exit $$status
 
 .PHONY: check check-run check-unit check-bpf check-host programs-unit programs-bpf programs-host
-# Installs what is missing, so that a clean clone needs no more than this.
+# The quick suites in guests, in what time the others leave; they are built without sanitizers and coverage.
+GUESTS := $(if $(filter 1,$(SAN) $(COV)),,--beside vm: tests/vm/bookworm@quick tests/vm/trixie@quick \
+	tests/vm/test_run.py@test_status_output_and_files_come_back,test_a_panic_shows_the_console)
+# Installs what is missing, so that a clean clone needs no more than this; what guests need on machines for tests only.
 check:
-	scripts/setup test
+	scripts/setup test $(if $(filter true,$(CI)),vm)
 	$(SUB_MAKE) all programs-unit programs-bpf programs-host
 	$(SUB_MAKE) check-run
 
 check-run:
-	$(call run,scripts/run-tests tree: scripts/check-layers unit: $(SUITES_unit) bpf: $(SUITES_bpf) host: $(SUITES_host))
+	$(call run,scripts/run-tests tree: scripts/check-layers unit: $(SUITES_unit) bpf: $(SUITES_bpf) host: $(SUITES_host) $(GUESTS))
 
 programs-unit: $(SUITES_unit)
 programs-bpf: $(SUITES_bpf)
@@ -267,7 +270,7 @@ check-host: programs-host
 .PHONY: check-vm
 check-vm:
 	scripts/setup vm
-	$(call run,scripts/run-tests vm: tests/vm/bookworm tests/vm/trixie)
+	$(call run,scripts/run-tests vm: tests/vm/test_run.py tests/vm/bookworm tests/vm/trixie)
 
 .PHONY: bench-vm
 bench-vm:
@@ -417,7 +420,7 @@ make              build into $(BUILD); never touches the system
 sudo make demo    install what is missing, build, govern real processes on this host, print what happened
 sudo make check   install what is missing, build, run every test that this machine can run
 make check-unit   the pure layers' tests: no root, seconds        check-bpf, check-host   the others, as root
-make check-vm     the host tests in guests of Debian 12 and 13, systemd and pure cgroup v2, in QEMU (as root)
+make check-vm     all tests of guests of Debian 12 and 13, systemd and pure cgroup v2, in QEMU (as root); check has a few
 make bench        measurements; bench-vm: those in guests         fuzz                    each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)
 make lint         all static checks (scripts/setup lint first)    format                  clang-format what differs
 make coverage     the tests again with coverage, and a summary    clean                   remove $(BUILD)

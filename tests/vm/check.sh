@@ -1,17 +1,35 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# usage: tests/vm/RELEASE [bench]
+# usage: tests/vm/RELEASE [quick | bench]
 #
 # tests/vm/RELEASE is a link to this: builds govd and its package for RELEASE without a warning, runs the unit tests with its
 # libraries, and the suites that depend on kernel, systemd, control groups and the package in a guest of it; then those that
-# need little memory in one of 1 GiB. The last line counts, as scripts/run-tests expects. With `bench`: measurements, in a
-# guest of 1 GiB, and no tests.
+# need little memory in one of 1 GiB. The last line counts, as scripts/run-tests expects, or says why there is no guest. With
+# `quick`: only a few of the suites. With `bench`: measurements, in a guest of 1 GiB, and no tests.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "$0")/../.." && pwd)
+EXIT_SKIPPED=77
 release=$(basename "$0")
-directory=$("$ROOT/scripts/vm-image" "$release" --build all programs-bpf programs-host check-unit deb DEB_BUILD_OPTIONS=nocheck)
+mode=${1:-whole}
+targets=(all programs-host deb DEB_BUILD_OPTIONS=nocheck)
+time_limit=2400
+# Memory and suites of each guest.
+case $mode in
+whole) guests=("2G whole" "1G small") targets+=(programs-bpf check-unit) ;;
+quick) guests=("2G quick") time_limit=1500 ;;
+*) guests=("1G $mode") ;;
+esac
+
+no_guest() {
+	echo "no guest of $release has run: $*"
+	exit "$EXIT_SKIPPED"
+}
+
+missing=$("$ROOT/scripts/setup" --check vm) || no_guest "$missing (scripts/setup vm installs it)"
+"$ROOT/scripts/vm-image" "$release" || no_guest "its image can't be made, for which Debian's archive is needed"
+directory=$("$ROOT/scripts/vm-image" "$release" --build "${targets[@]}")
 stage=$(mktemp -d "${TMPDIR:-/tmp}/govd-vm-XXXXXX")
 trap 'rm -rf "$stage"' EXIT
 
@@ -22,13 +40,10 @@ cp -r "$directory"/build/{govd,govctl,govd-hold,govd-recorder,tests} "$stage/bui
 rm -rf "$stage/build/tests/log"
 cp "$directory"/build/deb/govd_*.deb "$stage/build/deb"
 cp -r "$ROOT/scripts" "$ROOT/tests" "$ROOT/README.md" "$stage/src"
-# Memory and suites of each guest.
-guests=("2G whole" "1G small")
-[ "${1:-whole}" = whole ] || guests=("1G $1")
 status=0
 for guest in "${guests[@]}"; do
 	read -r memory suites <<<"$guest"
-	GOVD_VM_MEMORY=$memory "$ROOT/scripts/vm-run" "$release" --time-limit "${VM_TIME_LIMIT:-2400}" --copy "$stage:govd" -- \
+	GOVD_VM_MEMORY=$memory "$ROOT/scripts/vm-run" "$release" --time-limit "${VM_TIME_LIMIT:-$time_limit}" --copy "$stage:govd" -- \
 		bash /payload/govd/src/tests/vm/guest.sh "$suites" | tee "$stage/$suites.log" || status=$?
 done
 # One summary of both; of each guest's, the last line counts.
