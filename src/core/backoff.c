@@ -5,83 +5,12 @@
 
 /* Lives of the same agent that come too often: core/restart.h decides, here it is done to agents. */
 
-#define SPARES_MAX 64
 #define HOLD_WAIT_NS NSEC_PER_SEC	  /* an interpreter opens its script some ms after its exec */
 #define TOLD_EVERY_NS (60 * NSEC_PER_SEC) /* an incident of one kind for the same agent at most this often */
 
 static bool has_rule(const struct policy *policy)
 {
 	return policy->restart.min_uptime_ns;
-}
-
-static uint64_t id_of(const struct policy *policy, const char *key, const struct proc *proc)
-{
-	const struct restart_name name = {
-		.policy = policy->name,
-		.key = key,
-		.program = str_empty(proc->script) ? proc->exe : proc->script,
-		.directory = proc->directory,
-		.uid = proc->uid,
-	};
-
-	return restart_id(&name);
-}
-
-static bool says_nothing(const struct state *state, const struct restart *restart)
-{
-	const struct policy *policy;
-
-	if (restart->lives || !restart->n_crashes)
-		return !restart->lives;
-	policy = policy_set_find(state->set, restart->policy);
-	return !policy || !restart_count(restart, &policy->restart, state->now_ns);
-}
-
-/* The one that was used longest ago, of some of those that say nothing: no life, no crash that still counts. With a key
- * a session the table is full before long, and a look at all would be a part of each start from then on. */
-static struct restart *find_spare(struct state *state)
-{
-	struct restart *restart, *spare = NULL;
-
-	for (size_t seen = 0, found = 0; seen < state->restarts.used && found < SPARES_MAX;) {
-		restart = idmap_next(&state->restarts, &state->spare_cursor);
-		if (!restart) {
-			state->spare_cursor = 0;
-			continue;
-		}
-		seen++;
-		if (!says_nothing(state, restart))
-			continue;
-		found++;
-		if (!spare || restart->used_ns < spare->used_ns)
-			spare = restart;
-	}
-	return spare;
-}
-
-struct restart *state_add_restart(struct state *state, uint64_t id, const char *policy)
-{
-	struct restart *restart = idmap_get(&state->restarts, id);
-
-	if (restart)
-		return restart;
-	if (state->restarts.used >= STATE_RESTARTS_MAX) {
-		restart = find_spare(state);
-		if (!restart)
-			return NULL;
-		idmap_remove(&state->restarts, restart->id);
-		restart_free(restart);
-	}
-	restart = calloc(1, sizeof(*restart));
-	if (!restart)
-		return NULL;
-	restart->id = id;
-	text_copy(restart->policy, sizeof(restart->policy), policy);
-	if (idmap_put(&state->restarts, id, restart) < 0) {
-		restart_free(restart);
-		return NULL;
-	}
-	return restart;
 }
 
 static void add_life(struct incident *incident, const struct restart *restart, const struct policy_restart *rule,
@@ -164,7 +93,7 @@ bool backoff_refuses(struct state *state, const struct birth *birth, struct acti
 	    birth->policy->mode == POLICY_OBSERVE)
 		return false;
 	match_agent_key(birth->policy, birth->proc, key, sizeof(key));
-	restart = idmap_get(&state->restarts, id_of(birth->policy, key, birth->proc));
+	restart = idmap_get(&state->restarts, restart_id_of(birth->policy, key, birth->proc));
 	if (!restart || restart_decide(restart, rule, state->now_ns, 0, &delay_ns) != RESTART_LIMIT)
 		return false;
 	record_limit(state, restart, &unborn, (struct record_words){"restart.limit", "refuse", "done"}, actions);
@@ -189,7 +118,7 @@ void backoff_begin(struct state *state, struct agent *agent, const struct proc *
 	agent->run_ns = state->now_ns;
 	if (!has_rule(agent->policy))
 		return;
-	restart = state_add_restart(state, id_of(agent->policy, agent->key, proc), agent->policy->name);
+	restart = state_restart_of(state, agent, proc);
 	if (!restart) {
 		state->restarts_missed++;
 		return;
@@ -352,34 +281,4 @@ void backoff_detach(struct state *state, struct agent *agent)
 	if (agent->restart)
 		agent->restart->lives--;
 	agent->restart = NULL;
-}
-
-void step_restart(struct state *state, const struct event *event, _unused_ struct actions *actions)
-{
-	const struct restart *saved = event->restart.restart;
-	struct restart *restart = state_add_restart(state, saved->id, saved->policy);
-
-	if (!restart) {
-		state->restarts_missed++;
-		return;
-	}
-	/* Its lives refer to it already when they were found first. */
-	restart->starts += saved->starts;
-	restart->used_ns = MAX2(restart->used_ns, saved->used_ns);
-	restart->delayed_ns = saved->delayed_ns;
-	restart->exit_code = saved->exit_code;
-	restart->has_exit_code = saved->has_exit_code;
-	restart->n_crashes = 0;
-	for (size_t i = 0; i < saved->n_crashes; i++)
-		restart_add_crash(restart, saved->crash_ns[i]);
-}
-
-const struct restart *state_restart_next(const struct state *state, size_t *cursor)
-{
-	return idmap_next(&state->restarts, cursor);
-}
-
-uint64_t state_restart_changes(const struct state *state)
-{
-	return state->restarts_changed;
 }

@@ -19,6 +19,7 @@
 
 struct restart {
 	uint64_t id;		      /* restart_id() */
+	uint64_t program_id;	      /* the same whatever its directory; 0: not known */
 	char policy[POLICY_NAME_MAX]; /* for people and the file */
 	uint64_t *crash_ns;	      /* own time, oldest first; owned */
 	uint32_t n_crashes, crashes_size;

@@ -75,6 +75,7 @@ struct state *state_free(struct state *state)
 	idmap_done(&state->by_key);
 	idmap_done(&state->verdict_of);
 	intern_done(&state->texts);
+	idmap_done(&state->restarts_by_program);
 	restarts_free(&state->restarts);
 	free_all(&state->culls);
 	idmap_done(&state->released_at);

@@ -56,14 +56,15 @@ struct state {
 	bool sweep_waits;			     /* of agents found again: until nobody is being placed */
 	uint64_t timer_ns;			     /* asked for last; UINT64_MAX: none */
 	struct stranger strangers[STRANGERS_MAX];
-	uint64_t strangers_missed; /* storms of more, since it was recorded */
-	size_t n_suspended;	   /* of culls */
-	struct idmap culls;	   /* of policies, by restart_id() of their names -> struct cull, owned */
-	struct idmap restarts;	   /* id -> struct restart, owned */
-	size_t spare_cursor;	   /* into restarts */
-	uint64_t restarts_changed; /* counts up: what the edges keep on disk is old; also of who is released */
-	uint64_t restarts_missed;  /* lives that couldn't be counted: too many agents */
-	uint64_t full_told_ns;	   /* when ALERT for STATE_AGENTS_MAX was recorded last */
+	uint64_t strangers_missed;	  /* storms of more, since it was recorded */
+	size_t n_suspended;		  /* of culls */
+	struct idmap culls;		  /* of policies, by restart_id() of their names -> struct cull, owned */
+	struct idmap restarts;		  /* id -> struct restart, owned */
+	size_t spare_cursor;		  /* into restarts */
+	struct idmap restarts_by_program; /* program_id -> the one of them that was started last */
+	uint64_t restarts_changed;	  /* counts up: what the edges keep on disk is old; also of who is released */
+	uint64_t restarts_missed;	  /* lives that couldn't be counted: too many agents */
+	uint64_t full_told_ns;		  /* when ALERT for STATE_AGENTS_MAX was recorded last */
 	struct emergency emergency;
 };
 
@@ -153,6 +154,11 @@ void step_census_end(struct state *state, const struct event *event, struct acti
 void ask_census(struct state *state, const char *reason, struct actions *actions);
 /* Somebody has been placed. */
 void sweep_waiting(struct state *state, struct actions *actions);
+
+/* restarts.c: whose lives are counted */
+uint64_t restart_id_of(const struct policy *policy, const char *key, const struct proc *proc);
+/* What this agent, which begins, is a life of; NULL: too many, or no memory. */
+struct restart *state_restart_of(struct state *state, const struct agent *agent, const struct proc *proc);
 
 /* backoff.c: lives of the same agent that come too often */
 void step_restart(struct state *state, const struct event *event, struct actions *actions);

@@ -417,3 +417,34 @@ Test(restart, those_that_say_nothing_make_room_for_new_ones)
 	cr_expect_eq(world_count(&world, ACTION_FREEZE), 1);
 	world_done(&world);
 }
+
+/* One of a crash loop that had ended before /proc was looked at. */
+Test(restart, a_life_without_a_directory_is_one_of_the_same_program)
+{
+	static const char *const directories[] = {"/srv/a", NULL, "/srv/a"};
+	struct proc proc;
+	struct world world;
+
+	begin(&world, false, POLICY_LIMIT_FREEZE);
+	for (pid_t pid = 100; pid < 103; pid++) {
+		const struct agent *agent;
+
+		proc = world_proc(pid, EXE);
+		proc.directory = directories[pid - 100];
+		world_exec(&world, &proc, 0);
+		world_placed(&world, 0);
+		cr_expect_eq(world_count(&world, ACTION_FREEZE), pid == 102, "life %d", (int)pid);
+		agent = state_agent_of(world.state, 0, pid);
+		end(&world, agent, 1 << 8);
+	}
+	/* Another directory is another agent, and so is another user. */
+	for (pid_t pid = 103; pid < 105; pid++) {
+		proc = world_proc(pid, EXE);
+		proc.directory = pid == 103 ? "/srv/b" : NULL;
+		proc.uid += pid == 104;
+		world_exec(&world, &proc, 0);
+		world_placed(&world, 0);
+		cr_expect_eq(world_count(&world, ACTION_FREEZE), 0, "life %d", (int)pid);
+	}
+	world_done(&world);
+}
