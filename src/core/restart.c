@@ -47,6 +47,8 @@ uint64_t restart_own_ns(const struct restart *restart, uint64_t now_ns)
 static void drop_oldest(struct restart *restart, size_t n)
 {
 	n = MIN2(n, restart->n_crashes);
+	if (!n)
+		return;
 	restart->n_crashes -= (uint32_t)n;
 	memmove(restart->crash_ns, restart->crash_ns + n, restart->n_crashes * sizeof(restart->crash_ns[0]));
 }

@@ -76,7 +76,9 @@ class ReplayTest(GovdTest):
         text = self.trace().replace(self.dir, "/opt/story").replace(sys.executable, "/usr/bin/python3")
         text = re.sub(r"=/[^;\s]*(?=;|\s)", lambda m: "=/" if "memory" in text[:m.start()][-8:] else m.group(), text)
         text = text.replace(self.slice, "agents.slice")
-        lines = [line for line in text.split("\n") if not re.match(r"[\d.]+ (exec|seen|hold) (?!.*exe=)", line)]
+        # Nor the looks that this test's own questions have led to.
+        left_out = r"[\d.]+ ((exec|seen|hold) (?!.*exe=)|sample (?!.*has_read=))"
+        lines = [line for line in text.split("\n") if not re.match(left_out, line)]
         with open(os.path.join(GOLDEN, story + ".trace"), "w", encoding="utf-8") as file:
             file.write("\n".join(lines))
 
