@@ -165,10 +165,15 @@ static void result_place(struct state *state, struct agent *agent, const struct 
 		mark_root(state, agent, actions);
 	answer_waiters(agent, actions);
 	if (error == ESRCH) {
+		answer_request(agent, REPLY_NO_SUCH_PROCESS, 0, actions);
+		/* Its children may live: the census tells, and before that how it has ended, which may be a crash. */
+		if (agent->mark && agent->has_root) {
+			ask_census(state, "lineage", actions);
+			return;
+		}
 		backoff_exited(state, agent);
 		state_clear_root(state, agent);
-		answer_request(agent, REPLY_NO_SUCH_PROCESS, 0, actions);
-		if (agent->mark) /* its children may live: the census tells */
+		if (agent->mark)
 			ask_census(state, "lineage", actions);
 		else
 			end_agent(state, agent, actions);

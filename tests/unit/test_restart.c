@@ -448,3 +448,26 @@ Test(restart, a_life_without_a_directory_is_one_of_the_same_program)
 	}
 	world_done(&world);
 }
+
+/* Told of by its exec, and gone before it could be placed: how it has ended comes a moment later. */
+Test(restart, a_life_that_ends_before_it_is_placed_is_a_crash)
+{
+	struct event end = {.kind = EVENT_CENSUS_END};
+	struct world world;
+
+	begin(&world, false, POLICY_LIMIT_FREEZE);
+	for (pid_t pid = 100; pid < 103; pid++) {
+		struct proc proc = world_proc(pid, EXE);
+
+		proc.mark = (uint64_t)pid;
+		world_exec(&world, &proc, 0);
+		world_placed(&world, pid == 102 ? 0 : ESRCH);
+		cr_expect_eq(world_count(&world, ACTION_FREEZE), pid == 102, "life %d", (int)pid);
+		if (pid == 102)
+			break;
+		world_exit(&world, pid, 1 << 8);
+		world_step(&world, &end);
+		cr_expect_eq(state_agent_count(world.state), 0);
+	}
+	world_done(&world);
+}

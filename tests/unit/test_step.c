@@ -224,12 +224,16 @@ Test(step, root_gone_without_lineage_is_forgotten)
 {
 	struct world world;
 	struct proc proc = world_proc(100, "/opt/bot");
-	struct event event = {.kind = EVENT_CENSUS_END};
+	struct event event = {.kind = EVENT_CENSUS_END}, gone = {.kind = EVENT_EXIT};
 
 	init(&world);
 	proc.mark = 7;
 	world_exec(&world, &proc, 0);
 	world_placed(&world, ESRCH);
+	/* As the census tells it before its end, when the record was lost. */
+	gone.exit.pid = 100;
+	gone.exit.start_ticks = proc.start_ticks;
+	world_step(&world, &gone);
 	world_step(&world, &event);
 	EXPECT(&world, "forget");
 	cr_assert_eq(state_agent_count(world.state), 0);
