@@ -333,12 +333,9 @@ static const struct trace_field restart_fields[] = {
 	RESTART("code", signed, exit_code),
 };
 static const struct trace_field fanout_fields[] = {
-	FIELD("owner", unsigned, fanout.owner),
-	FIELD("mark", unsigned, fanout.mark),
-	FIELD("births", unsigned, fanout.births),
-	FIELD("window_ns", unsigned, fanout.window_ns),
-	FIELD("pid", signed, fanout.pid),
-	FIELD("comm", chars, fanout.comm),
+	FIELD("owner", unsigned, fanout.owner),	  FIELD("mark", unsigned, fanout.mark),
+	FIELD("births", unsigned, fanout.births), FIELD("window_ns", unsigned, fanout.window_ns),
+	FIELD("pid", signed, fanout.pid),	  FIELD("comm", chars, fanout.comm),
 };
 static const struct trace_field freed_fields[] = {
 	FIELD("pid", signed, freed.pid),

@@ -86,7 +86,7 @@ struct bpf_sense {
 	struct gov_count *counts; /* one kind on all CPUs, for reading */
 	size_t n_cpus;
 	struct bpf_connect connect;
-	int fanout_link; /* -EBADF: nobody's births are counted */
+	int fanout_link;      /* -EBADF: nobody's births are counted */
 	uint64_t activity_ns; /* CLOCK_BOOTTIME of the last census of activity; 0: there was none */
 };
 
