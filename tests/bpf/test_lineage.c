@@ -426,10 +426,10 @@ Test(lineage, adopted_process_ends_as_a_root)
 	mark.id = OWN_MARK;
 	mark.root_pid = (uint32_t)pid;
 	cr_assert_eq(bpf_sense_set_mark(bench.sense, pidfd, &mark), 0);
-	kill(pid, SIGINT);
+	kill(pid, SIGTERM);
 	wait_for(pid);
 	cr_expect_eq(exit_of(&bench, pid)->head.mark, mark.id);
-	cr_expect_eq(exit_of(&bench, pid)->exit_code, SIGINT);
+	cr_expect_eq(exit_of(&bench, pid)->exit_code, SIGTERM);
 	cr_expect_eq(bpf_sense_set_mark(bench.sense, pidfd, &mark), -ESRCH);
 	bench_close(&bench);
 }
