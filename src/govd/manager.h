@@ -89,7 +89,8 @@ struct manager {
 	uint64_t left_us;      /* when the last census was due that a root asked for by leaving its group */
 	uint64_t handled_mark; /* the highest whose exec was dealt with */
 	uint64_t drained_mark; /* and that of when the ring was empty the last time */
-	struct idmap parents;  /* agent's handle -> struct parent, parents.c */
+	struct idmap parents;  /* agent's handle -> pidfd of who has started its root, parents.c */
+	sd_event_source *parents_source;
 	sd_event_source *restarts_source;
 	sd_event_source *drain_source; /* drain.c; NULL: govd isn't ending */
 	uint64_t restarts_saved;       /* state_restart_changes() of what is in the file */

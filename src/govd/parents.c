@@ -6,16 +6,17 @@
 
 /* Who has started an agent's root: a pidfd tells of its end at once, whoever adopts the root then. */
 
-struct parent {
-	struct manager *manager;
-	uint64_t agent; /* handle */
-	sd_event_source *source;
-};
+#define ENDS_MAX 16
 
-static void parent_free(struct parent *parent)
+/* The map keeps descriptors, which are never 0 here: three are open from the start. */
+static void *entry_of(int fd)
 {
-	sd_event_source_disable_unref(parent->source);
-	free(parent);
+	return (void *)(intptr_t)fd; // NOLINT(performance-no-int-to-ptr)
+}
+
+static int fd_of(const void *entry)
+{
+	return (int)(intptr_t)entry;
 }
 
 static void tell_orphaned(struct manager *manager, uint64_t agent)
@@ -26,15 +27,41 @@ static void tell_orphaned(struct manager *manager, uint64_t agent)
 	manager_dispatch(manager, &event);
 }
 
-static int on_end(_unused_ sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents, void *userdata)
+static int on_ends(_unused_ sd_event_source *source, int fd, _unused_ uint32_t revents, void *userdata)
 {
-	struct parent *parent = userdata;
-	struct manager *manager = parent->manager;
-	uint64_t agent = parent->agent;
+	struct manager *manager = userdata;
+	struct epoll_event ends[ENDS_MAX];
+	int n = epoll_wait(fd, ends, ELEMENTSOF(ends), 0);
 
-	parents_forget(manager, agent);
-	tell_orphaned(manager, agent);
+	for (int i = 0; i < n; i++) {
+		uint64_t agent = ends[i].data.u64;
+
+		/* The end of another may have ended this one. */
+		if (!idmap_get(&manager->parents, agent))
+			continue;
+		parents_forget(manager, agent);
+		tell_orphaned(manager, agent);
+	}
 	return 0;
+}
+
+/* One source of the loop for all of them: a source for each would take more memory than all else of an agent. */
+static int open_parents(struct manager *manager)
+{
+	_cleanup_close_ int fd = epoll_create1(EPOLL_CLOEXEC);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = sd_event_add_io(manager->event, &manager->parents_source, fd, EPOLLIN, on_ends, manager);
+	if (r < 0)
+		return r;
+	r = sd_event_source_set_io_fd_own(manager->parents_source, true);
+	if (r >= 0)
+		TAKE_FD(fd);
+	else
+		manager->parents_source = sd_event_source_disable_unref(manager->parents_source);
+	return r;
 }
 
 /*
@@ -54,23 +81,27 @@ static int is_parent(struct manager *manager, const struct action *action)
 	return proc.ppid == action->process.pid;
 }
 
-static int watch(struct parent *parent, int fd)
+/* Takes the descriptor. */
+static int watch(struct manager *manager, uint64_t agent, int pid_fd)
 {
-	int r = sd_event_add_io(parent->manager->event, &parent->source, fd, EPOLLIN, on_end, parent);
+	struct epoll_event event = {.events = EPOLLIN, .data.u64 = agent};
+	_cleanup_close_ int fd = pid_fd;
+	int r = manager->parents_source ? 0 : open_parents(manager);
 
-	if (r < 0) {
-		close(fd);
+	if (r < 0)
 		return r;
-	}
-	r = sd_event_source_set_io_fd_own(parent->source, true);
-	return r < 0 ? r : idmap_put(&parent->manager->parents, parent->agent, parent);
+	if (epoll_ctl(sd_event_source_get_io_fd(manager->parents_source), EPOLL_CTL_ADD, fd, &event) < 0)
+		return -errno;
+	r = idmap_put(&manager->parents, agent, entry_of(fd));
+	if (r >= 0)
+		TAKE_FD(fd);
+	return r;
 }
 
 void parents_watch(struct manager *manager, const struct action *action)
 {
 	_cleanup_close_ int fd = pidfd_open(action->process.pid, 0);
 	bool has_ended = fd < 0 && errno == ESRCH;
-	struct parent *parent;
 	int r;
 
 	parents_forget(manager, action->agent->handle);
@@ -82,35 +113,27 @@ void parents_watch(struct manager *manager, const struct action *action)
 		return;
 	}
 	/* Without descriptors, or memory, nothing is known of it: that makes nobody an orphan. */
-	parent = r == 1 && fd >= 0 ? calloc(1, sizeof(*parent)) : NULL;
-	if (!parent) {
+	if (r < 0 || fd < 0 || watch(manager, action->agent->handle, TAKE_FD(fd)) < 0)
 		manager->counts.actions_failed++;
-		return;
-	}
-	parent->manager = manager;
-	parent->agent = action->agent->handle;
-	if (watch(parent, TAKE_FD(fd)) < 0) {
-		parent_free(parent);
-		manager->counts.actions_failed++;
-	}
 }
 
 void parents_forget(struct manager *manager, uint64_t agent)
 {
-	struct parent *parent = idmap_get(&manager->parents, agent);
+	void *entry = idmap_get(&manager->parents, agent);
 
-	if (!parent)
+	if (!entry)
 		return;
 	idmap_remove(&manager->parents, agent);
-	parent_free(parent);
+	close(fd_of(entry));
 }
 
 void parents_done(struct manager *manager)
 {
-	struct parent *parent;
 	size_t cursor = 0;
+	void *entry;
 
-	while ((parent = idmap_next(&manager->parents, &cursor)))
-		parent_free(parent);
+	while ((entry = idmap_next(&manager->parents, &cursor)))
+		close(fd_of(entry));
 	idmap_done(&manager->parents);
+	manager->parents_source = sd_event_source_disable_unref(manager->parents_source);
 }
