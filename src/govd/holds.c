@@ -80,15 +80,10 @@ static void hold_ended(const char *why, void *userdata)
 	hold_retry_later(manager);
 }
 
-static int hold_attach(struct manager *manager)
+static int hold_join(struct manager *manager)
 {
-	int r = hold_start(manager->hold);
+	int r = manager_protect(manager, hold_pid(manager->hold));
 
-	if (r < 0)
-		return r;
-	manager->hold_is_down = false;
-	manager->hold_begun_ns = manager_now_ns();
-	r = manager_protect(manager, hold_pid(manager->hold));
 	if (r < 0)
 		return r;
 	if (manager->recorder_pid)
@@ -97,6 +92,23 @@ static int hold_attach(struct manager *manager)
 	if (r < 0)
 		return r;
 	return sd_event_source_set_priority(manager->hold_source, SD_EVENT_PRIORITY_IMPORTANT - 1);
+}
+
+static int hold_attach(struct manager *manager)
+{
+	int r = hold_start(manager->hold);
+
+	if (r < 0)
+		return r;
+	manager->hold_is_down = false;
+	manager->hold_begun_ns = manager_now_ns();
+	r = hold_join(manager);
+	if (r < 0) {
+		/* It has died already, perhaps: nobody would notice, and it would count as started. */
+		manager->hold_source = sd_event_source_disable_unref(manager->hold_source);
+		hold_stop(manager->hold);
+	}
+	return r;
 }
 
 static void hold_again(struct manager *manager)

@@ -236,6 +236,11 @@ struct hold *hold_free(struct hold *hold)
 	return NULL;
 }
 
+void hold_stop(struct hold *hold)
+{
+	hold_kill(hold);
+}
+
 pid_t hold_pid(const struct hold *hold)
 {
 	return hold->pid;

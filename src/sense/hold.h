@@ -28,6 +28,7 @@ DEFINE_CLEANUP(struct hold *, hold_free)
  * hold_free must not be called by a callback, hold_start may be by `ended`. A new govd-hold that ends at once should
  * not be started in a tight loop. */
 int hold_start(struct hold *hold) _must_check_;
+void hold_stop(struct hold *hold);	 /* at once, without `ended` */
 pid_t hold_pid(const struct hold *hold); /* 0: not running */
 /* Readable: call hold_dispatch. Changes with hold_start; -EBADF when it doesn't run. */
 int hold_fd(const struct hold *hold);
