@@ -87,6 +87,21 @@ class HelperTest(GovdTest):
         process = self.spawn(self.agent, "300")
         self.assertEqual(self.ctl_json("show", self.agent_of(process.pid)["id"])["how"], "hold")
 
+    def test_hold_that_is_killed_as_it_starts_comes_back(self):
+        self.start()
+        hold = wait_until(lambda: helper_of(self.govd, "govd-hold"), "govd-hold runs")
+        for _ in range(2):
+            others = set(children_of(self.govd.pid))
+            os.kill(hold, signal.SIGKILL)
+            deadline = time.monotonic() + 20
+            # Busy: between its start and govd's look at it is less than a millisecond.
+            while not (new := set(children_of(self.govd.pid)) - others) and time.monotonic() < deadline:
+                pass
+            hold = new.pop()
+        os.kill(hold, signal.SIGKILL)
+        wait_until(lambda: helper_of(self.govd, "govd-hold") not in (0, hold), "govd-hold is back")
+        wait_until(lambda: not self.ctl_json("status")["holds"]["down"], "it holds")
+
     def test_stopped_hold_holds_nobody(self):
         self.start()
         starter = self.starter()
