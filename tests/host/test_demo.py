@@ -17,11 +17,12 @@ NOTHING_LEFT = ["nothing left"] * 3
 
 class DemoTest(unittest.TestCase):
     def start(self):
+        # Whoever runs the tests in the background may have SIGINT ignored.
+        env = {**os.environ, "GOVD_BUILD": BUILD, "GOVD": os.path.join(BUILD, "govd"),
+               "GOVCTL": os.path.join(BUILD, "govctl"), "PYTHONIOENCODING": "utf-8"}
         demo = subprocess.Popen([os.path.join(ROOT, "scripts", "demo")], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, text=True, env={**os.environ, "GOVD_BUILD": BUILD,
-                                                                          "GOVD": os.path.join(BUILD, "govd"),
-                                                                          "GOVCTL": os.path.join(BUILD, "govctl"),
-                                                                          "PYTHONIOENCODING": "utf-8"})
+                                stderr=subprocess.STDOUT, text=True, env=env,
+                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         self.addCleanup(demo.communicate)
         self.addCleanup(demo.terminate)
         title = demo.stdout.readline()
