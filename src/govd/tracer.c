@@ -29,12 +29,17 @@ static void stop(struct tracer *tracer, const char *why)
 	tracer->buffer.length = 0;
 }
 
-/* Behind the last whole line; what can't be cut is told as broken when it is read. */
+/*
+ * Before the last event, whose decisions may be behind the end: its line begins with the time. What can't be cut is told
+ * as broken when it is read.
+ */
 static void cut_file(struct tracer *tracer, size_t done)
 {
-	const char *newline = done ? memrchr(tracer->buffer.bytes, '\n', done) : NULL;
-	size_t whole = newline ? (size_t)(newline - tracer->buffer.bytes) + 1 : 0;
+	const char *bytes = tracer->buffer.bytes;
+	size_t whole = done;
 
+	while (whole && !(bytes[whole - 1] == '\n' && whole < done && bytes[whole] >= '0' && bytes[whole] <= '9'))
+		whole--;
 	if (ftruncate(tracer->fd, (off_t)(tracer->bytes + whole)) < 0)
 		log_debug("can't cut %s: %m", tracer->file);
 }

@@ -202,15 +202,16 @@ class IdleTest(GovdTest):
             time.sleep(1)
         self.assertEqual(self.incidents("hung"), [])
         process.send_signal(signal.SIGUSR1)
-        self.knock(port)  # accepted still, as accept(2) is begun anew
+        self.knock(port)  # accepted still, as accept(2) is begun anew, or not, when the signal came before it
         time.sleep(0.2)
         for _ in range(2):
             self.knock(port)
         (told,) = wait_until(lambda: self.incidents("hung"), "it is told")
         self.assertEqual((told["rule"], told["action"], told["result"], told["by"]), ("hung", "alert", "done", "govd"),
                          told)
-        self.assertEqual({name: told["evidence"][name] for name in ("pid", "socket", "waiting", "unread")},
-                         {"pid": process.pid, "socket": f"127.0.0.1:{port}", "waiting": "connections", "unread": 2})
+        self.assertEqual({name: told["evidence"][name] for name in ("pid", "socket", "waiting")},
+                         {"pid": process.pid, "socket": f"127.0.0.1:{port}", "waiting": "connections"})
+        self.assertIn(told["evidence"]["unread"], (2, 3))
         self.assertGreaterEqual(told["evidence"]["waiting_s"], 3)
         time.sleep(3)
         self.assertEqual(len(self.incidents("hung")), 1)
