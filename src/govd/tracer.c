@@ -30,8 +30,8 @@ static void stop(struct tracer *tracer, const char *why)
 }
 
 /*
- * Before the last event, whose decisions may be behind the end: its line begins with the time. What can't be cut is told
- * as broken when it is read.
+ * Before the last event, whose decisions may be behind the end: its line begins with the time. What can't be cut is
+ * told as broken when it is read.
  */
 static void cut_file(struct tracer *tracer, size_t done)
 {
