@@ -18,6 +18,12 @@ void reply(struct actions *actions, uint64_t request, enum reply_code code, cons
 		text_copy(action->reply.id, sizeof(action->reply.id), agent->id);
 }
 
+static bool is_allowed(const struct policy *policy, const struct event *event)
+{
+	return event->command.uid == 0 || event->command.granted ||
+	       policy_allows(policy, event->command.uid, event->command.gids, event->command.n_gids);
+}
+
 /* The policy asked for by name, or found by match. */
 static enum reply_code choose_policy(const struct state *state, const struct event *event, struct policy **ret_policy)
 {
@@ -35,8 +41,7 @@ static enum reply_code choose_policy(const struct state *state, const struct eve
 		if (!policy)
 			return REPLY_NO_SUCH_POLICY;
 	}
-	if (event->command.uid != 0 &&
-	    !policy_allows(policy, event->command.uid, event->command.gids, event->command.n_gids))
+	if (!is_allowed(policy, event))
 		return REPLY_DENIED;
 	*ret_policy = policy;
 	return REPLY_OK;
@@ -298,9 +303,9 @@ void step_command(struct state *state, const struct event *event, struct actions
 	}
 	agent = state_get(state, event->command.agent);
 	code = agent ? check_command(agent, command) : REPLY_NO_SUCH_AGENT;
-	/* Root alone gets here with all commands, others with those that the policy's users may give. */
-	if (agent && event->command.uid != 0 &&
-	    !policy_allows(agent->policy, event->command.uid, event->command.gids, event->command.n_gids))
+	/* Root alone, and those whom it has granted that, get here with all commands, others with those that the
+	 * policy's users may give. */
+	if (agent && !is_allowed(agent->policy, event))
 		code = REPLY_DENIED;
 	if (code == REPLY_OK) {
 		agent->by_uid = event->command.uid;

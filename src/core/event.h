@@ -266,6 +266,7 @@ struct event {
 			uint64_t request;  /* to be answered by exactly one ACTION_REPLY */
 			uint64_t agent;	   /* handle; RUN, ADOPT, DRAIN, RESUME: 0 */
 			uint32_t uid;	   /* who asks */
+			bool granted;	   /* by the host's administrator, whatever `allow` says */
 			const gid_t *gids; /* and all groups of theirs */
 			size_t n_gids;
 			struct proc proc;	  /* RUN, ADOPT */

@@ -173,6 +173,7 @@ static const struct trace_field command_fields[] = {
 	FIELD("request", unsigned, command.request),
 	FIELD("agent", agent, command.agent),
 	FIELD("by", unsigned, command.uid),
+	FIELD("granted", flag, command.granted),
 	FIELD("gids", gids, kind),
 	FIELD("policy", string, command.policy),
 	FIELD("key", string, command.key),
