@@ -24,6 +24,9 @@ completiondir ?= $(datadir)/bash-completion/completions
 unitdir ?= $(prefix)/lib/systemd/system
 sysusersdir ?= $(prefix)/lib/sysusers.d
 tmpfilesdir ?= $(prefix)/lib/tmpfiles.d
+dbuspolicydir ?= $(datadir)/dbus-1/system.d
+dbusservicedir ?= $(datadir)/dbus-1/system-services
+polkitdir ?= $(datadir)/polkit-1/actions
 DESTDIR ?=
 
 CC := gcc
@@ -384,6 +387,9 @@ install: all $(COMPLETION)
 	$(Q)set -e; for unit in $(INSTALLED_UNITS); do $(INSTALL) -D -m 644 -t $(DESTDIR)$(unitdir) $$unit; done
 	$(call to,644,units/govd.sysusers,$(sysusersdir)/govd.conf)
 	$(call to,644,units/govd.tmpfiles,$(tmpfilesdir)/govd.conf)
+	$(call to,644,units/org.govd1.conf,$(dbuspolicydir)/org.govd1.conf)
+	$(call to,644,units/org.govd1.service,$(dbusservicedir)/org.govd1.service)
+	$(call to,644,units/org.govd1.policy,$(polkitdir)/org.govd1.policy)
 	$(Q)$(INSTALL) -d -m 755 $(DESTDIR)$(sysconfdir)/govd/policies
 	$(call tell_systemd,systemd-sysusers $(sysusersdir)/govd.conf; systemd-tmpfiles --create $(tmpfilesdir)/govd.conf; \
 		systemctl daemon-reload)
@@ -398,6 +404,8 @@ uninstall:
 	rm -f $(foreach p,$(notdir $(MAN_PAGES)),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(p)))/$(p))
 	rm -f $(foreach u,$(notdir $(INSTALLED_UNITS)),$(DESTDIR)$(unitdir)/$(u))
 	rm -f $(DESTDIR)$(sysusersdir)/govd.conf $(DESTDIR)$(tmpfilesdir)/govd.conf
+	rm -f $(DESTDIR)$(dbuspolicydir)/org.govd1.conf $(DESTDIR)$(dbusservicedir)/org.govd1.service
+	rm -f $(DESTDIR)$(polkitdir)/org.govd1.policy
 	$(call tell_systemd,systemctl daemon-reload)
 
 # A Debian package of this machine's release, made from a copy of the tree; make here hands nothing on to make there.

@@ -5,8 +5,10 @@
 /* clang-format off */
 /*
  * Names of the D-Bus API, version 1: service org.govd1, object /org/govd1, interface org.govd1.Manager; spoken on the
- * private socket RUNTIME_DIR/govd.sock without a bus daemon. Who may call: root all; members of group govd what is
- * marked r; Run, Touch and Lease also those whom the policy's `allow` lists; nobody else.
+ * private socket RUNTIME_DIR/govd.sock without a bus daemon and, by the govd of the default RUNTIME_DIR, on the system
+ * bus. Who may call: root all; members of group govd what is marked r; Run, Touch and Lease also those whom the policy's
+ * `allow` lists; nobody else. On the system bus, where it's not by these, polkit is asked: for org.govd1.look (what is
+ * marked r), org.govd1.run (Run, Touch, Lease) or org.govd1.act (the others), with the method's name as detail `method`.
  *
  * method          in      out      r  meaning
  * Status          -       a{sv}    r  the daemon at a glance

@@ -121,4 +121,5 @@ const struct bus_calls manager_calls = {
 	.lease = call_lease,
 	.may_connect = call_may_connect,
 	.refused = call_refused,
+	.named = call_named,
 };

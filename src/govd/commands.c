@@ -3,6 +3,7 @@
 
 #include <limits.h>
 
+#include "base/log.h"
 #include "base/text.h"
 
 /* The calls that change something: each becomes an EVENT_COMMAND, and the core answers it. */
@@ -72,6 +73,7 @@ int call_run(uint64_t request, const struct bus_peer *peer, const char *policy, 
 	event.command.command = COMMAND_RUN;
 	event.command.request = request;
 	event.command.uid = peer->uid;
+	event.command.granted = peer->is_granted;
 	event.command.gids = peer->groups;
 	event.command.n_gids = peer->n_groups;
 	event.command.policy = policy;
@@ -92,6 +94,7 @@ int call_adopt(uint64_t request, const struct bus_peer *peer, uint32_t pid, cons
 	event.command.command = COMMAND_ADOPT;
 	event.command.request = request;
 	event.command.uid = peer->uid;
+	event.command.granted = peer->is_granted;
 	event.command.policy = policy;
 	manager_dispatch(manager, &event);
 	return 0;
@@ -130,6 +133,7 @@ int call_command(uint64_t request, const struct bus_peer *peer, enum command com
 	event.command.command = command;
 	event.command.request = request;
 	event.command.uid = peer->uid;
+	event.command.granted = peer->is_granted;
 	manager_dispatch(manager, &event);
 	return 0;
 }
@@ -150,6 +154,7 @@ int call_lease(uint64_t request, const struct bus_peer *peer, const char *id, ui
 	event.command.request = request;
 	event.command.agent = agent->handle;
 	event.command.uid = peer->uid;
+	event.command.granted = peer->is_granted;
 	event.command.gids = peer->groups;
 	event.command.n_gids = peer->n_groups;
 	manager_dispatch(manager, &event);
@@ -177,4 +182,17 @@ void call_refused(const struct bus_peer *peer, const char *method, void *userdat
 	incident_add_text(&incident, "method", method);
 	incident_add_number(&incident, "pid", (uint64_t)peer->pid);
 	recorder_add(manager->recorder, manager_realtime_ms(), &incident);
+}
+
+void call_named(int error, _unused_ void *userdata)
+{
+	if (error == 0)
+		log_info("on the system bus as " GOV_BUS_SERVICE);
+	else if (error == -ENOTCONN)
+		log_info("the system bus has gone; govd is on it again when it comes back");
+	else if (error == -EEXIST)
+		log_warning("another process has the name " GOV_BUS_SERVICE " on the system bus");
+	else
+		log_warning("the policy of the system bus doesn't let govd have the name " GOV_BUS_SERVICE
+			    ": is " GOV_BUS_SERVICE ".conf in /usr/share/dbus-1/system.d?");
 }

@@ -12,7 +12,8 @@ static void (*const checks[])(struct doctor *doctor) = {
 	doctor_check_kernel,	  doctor_check_privileges,  doctor_check_pid_namespace, doctor_check_btf,
 	doctor_check_bpf,	  doctor_check_fanotify,    doctor_check_backend,	doctor_check_layout,
 	doctor_check_controllers, doctor_check_group_files, doctor_check_psi,		doctor_check_swap,
-	doctor_check_swap_limit,  doctor_check_descriptors, doctor_check_inotify,	doctor_check_others,
+	doctor_check_swap_limit,  doctor_check_descriptors, doctor_check_inotify,	doctor_check_bus,
+	doctor_check_others,
 };
 
 static const char *const status_names[] = {

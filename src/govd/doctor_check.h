@@ -53,6 +53,9 @@ void doctor_check_swap_limit(struct doctor *doctor);
 void doctor_check_descriptors(struct doctor *doctor);
 void doctor_check_inotify(struct doctor *doctor);
 
+/* doctor_bus.c */
+void doctor_check_bus(struct doctor *doctor);
+
 /* doctor_others.c */
 void doctor_check_others(struct doctor *doctor);
 

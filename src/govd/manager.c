@@ -282,6 +282,17 @@ struct manager *manager_free(struct manager *manager)
 	return NULL;
 }
 
+/* There is one such name on a host: it is for the govd that has the host's socket. */
+static void open_system_bus(struct manager *manager)
+{
+	int r = 0;
+
+	if (streq(manager->options.runtime_dir, GOV_DEFAULT_RUNTIME_DIR))
+		r = bus_system_open(manager->bus);
+	if (r < 0)
+		log_warning("not on the system bus: %s", strerror(-r));
+}
+
 int manager_run(struct manager *manager)
 {
 	int r;
@@ -292,6 +303,7 @@ int manager_run(struct manager *manager)
 	/* What runs already is looked at before govd says that it governs. */
 	manager_ask_census(manager, "policies");
 	manager_census(manager);
+	open_system_bus(manager);
 	malloc_trim(0);
 	emergency_lock_memory();
 	log_info("ready");

@@ -221,6 +221,7 @@ int call_lease(uint64_t request, const struct bus_peer *peer, const char *id, ui
 	       void *userdata);
 bool call_may_connect(uid_t uid, const gid_t *groups, size_t n_groups, void *userdata);
 void call_refused(const struct bus_peer *peer, const char *method, void *userdata);
+void call_named(int error, void *userdata);
 /* The agent of this name, or an error in words. */
 int call_find_agent(struct manager *manager, const char *name, const struct agent **ret_agent, sd_bus_error *error);
 /* The fields that list and show have in common, into the a{sv} that is open. */

@@ -82,6 +82,7 @@ static void write_clients_and_log(const struct manager *manager, struct bus_writ
 	bus_write_u64(writer, "connected", bus_client_count(manager->bus));
 	bus_write_u64(writer, "refused", bus.refused);
 	bus_write_u64(writer, "dropped", bus.dropped_slow + bus.dropped_large);
+	bus_write_bool(writer, "system_bus", bus_system_is_named(manager->bus));
 	bus_end(writer);
 	bus_begin_dict(writer, "log");
 	bus_write_u64(writer, "emitted", log.emitted);

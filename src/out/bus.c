@@ -7,17 +7,24 @@
 
 #include "out/bus_internal.h"
 
-/* Frees the clients that were cut off, now that none of their callbacks is on the stack. */
-static int on_reap(sd_event_source *source _unused_, void *userdata)
+static void reap(struct bus_clients *clients)
 {
-	struct bus *bus = userdata;
-	struct bus_client *client = TAILQ_FIRST(&bus->clients), *next;
+	struct bus_client *client = TAILQ_FIRST(clients), *next;
 
 	for (; client; client = next) {
 		next = TAILQ_NEXT(client, entry);
 		if (client->is_dead)
 			bus_client_free(client);
 	}
+}
+
+/* Frees the clients that were cut off, now that none of their callbacks is on the stack. */
+static int on_reap(sd_event_source *source _unused_, void *userdata)
+{
+	struct bus *bus = userdata;
+
+	reap(&bus->clients);
+	reap(&bus->system.senders);
 	return 0;
 }
 
@@ -72,6 +79,7 @@ int bus_new(sd_event *event, const char *runtime_dir, struct journal *journal, c
 	bus->calls = *calls;
 	bus->dir_fd = bus->fd = bus->reserve_fd = -EBADF;
 	TAILQ_INIT(&bus->clients);
+	TAILQ_INIT(&bus->system.senders);
 	TAILQ_INIT(&bus->requests);
 	bus->group = find_group(GOV_BUS_GROUP);
 	r = bus_sources(bus);
@@ -90,6 +98,7 @@ struct bus *bus_free(struct bus *bus)
 	if (!bus)
 		return NULL;
 	bus_listen_close(bus);
+	bus_system_close(bus);
 	while ((client = TAILQ_FIRST(&bus->clients)))
 		bus_client_free(client);
 	sd_event_source_disable_unref(bus->reaper);
@@ -115,7 +124,7 @@ static int client_publish(struct bus_client *client, const struct journal_line *
 	if (r >= 0)
 		r = bus_add_journal_line(m, line);
 	if (r >= 0)
-		r = sd_bus_send(client->connection, m, NULL);
+		r = sd_bus_send_to(client->connection, m, client->sender.name, NULL);
 	sd_bus_message_unref(m);
 	if (r >= 0)
 		r = sd_bus_get_n_queued_write(client->connection, &queued);
@@ -128,6 +137,9 @@ void bus_publish(struct bus *bus, const struct journal_line *line)
 {
 	struct bus_client *client;
 
+	for (client = TAILQ_FIRST(&bus->system.senders); client; client = TAILQ_NEXT(client, entry))
+		if (client->is_subscribed && !client->is_dead && client_publish(client, line) < 0)
+			bus_system_drop(bus);
 	for (client = TAILQ_FIRST(&bus->clients); client; client = TAILQ_NEXT(client, entry)) {
 		int r = client->is_subscribed && !client->is_dead ? client_publish(client, line) : 0;
 

@@ -24,6 +24,8 @@
 #define BUS_ANSWER_MS 25000	     /* a call that nobody has answered until then has failed */
 #define BUS_QUEUE_MAX 1024	     /* messages waiting for a slow reader; beyond it is cut off */
 
+#define BUS_SENDERS_MAX 64 /* on the system bus: whose credentials are kept, or calls wait */
+
 #define BUS_LEASE_RENEW UINT64_MAX
 #define BUS_LEASE_MAX_MS (UINT64_C(30) * 86400 * 1000) /* who forgets one doesn't keep an agent for ever */
 
@@ -34,6 +36,7 @@ struct bus_peer {
 	const gid_t *groups; /* primary and supplementary; borrowed for the call */
 	size_t n_groups;
 	bool is_root, may_read;
+	bool is_granted; /* this call, by polkit, whatever a policy's `allow` says */
 };
 
 /* A pending reply of a changing call: request ids for EVENT_COMMAND. */
@@ -63,6 +66,9 @@ struct bus_calls {
 	bool (*may_connect)(uid_t uid, const gid_t *groups, size_t n_groups, void *userdata);
 	/* A call was refused for want of rights. */
 	void (*refused)(const struct bus_peer *peer, const char *method, void *userdata);
+	/* The name on the system bus is govd's: 0. Not any more: -ENOTCONN (no bus); not: -EACCES (the bus's policy),
+	 * -EEXIST (another has it). Told when it changes; NULL: to nobody. */
+	void (*named)(int error, void *userdata);
 	void *userdata;
 };
 
@@ -75,6 +81,13 @@ int bus_new(sd_event *event, const char *runtime_dir, struct journal *journal, c
 struct bus *bus_free(struct bus *bus);
 DEFINE_CLEANUP(struct bus *, bus_free)
 
+/*
+ * The same calls on the system bus too, as GOV_BUS_SERVICE: as soon as there is one, and again whenever it comes back.
+ * Nothing is waited for.
+ */
+int bus_system_open(struct bus *bus) _must_check_;
+bool bus_system_is_named(const struct bus *bus);
+
 /* The group whose members may read, instead of GOV_BUS_GROUP; (gid_t)-1: none. For those who connect from now on. */
 void bus_set_group(struct bus *bus, gid_t group);
 
@@ -86,7 +99,7 @@ size_t bus_client_count(const struct bus *bus);
 /* Since the start. */
 struct bus_counts {
 	uint64_t clients;	/* connections accepted */
-	uint64_t refused;	/* connections: not their right, or too many */
+	uint64_t refused;	/* connections, on the system bus calls: not their right, or too many */
 	uint64_t dropped_slow;	/* didn't authenticate, complete a message or read in time */
 	uint64_t dropped_large; /* a message beyond BUS_MESSAGE_MAX, or no D-Bus at all */
 };

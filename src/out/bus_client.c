@@ -50,9 +50,11 @@ void bus_client_end(struct bus_client *client)
 		return;
 	client->is_dead = true;
 	client->is_subscribed = false;
-	sd_event_source_set_enabled(client->fd_source, SD_EVENT_OFF);
-	sd_event_source_set_enabled(client->feed_source, SD_EVENT_OFF);
-	sd_event_source_set_enabled(client->timer, SD_EVENT_OFF);
+	if (!client->sender.name) {
+		sd_event_source_set_enabled(client->fd_source, SD_EVENT_OFF);
+		sd_event_source_set_enabled(client->feed_source, SD_EVENT_OFF);
+		sd_event_source_set_enabled(client->timer, SD_EVENT_OFF);
+	}
 	bus_request_forget(client);
 	sd_event_source_set_enabled(client->bus->reaper, SD_EVENT_ONESHOT);
 }
@@ -271,7 +273,8 @@ int bus_client_new(struct bus *bus, int fd, const struct bus_peer *peer, gid_t *
 	client->groups = groups;
 	client->feed_fd = -EBADF;
 	client->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	TAILQ_INSERT_TAIL(&bus->clients, client, entry);
+	client->list = &bus->clients;
+	TAILQ_INSERT_TAIL(client->list, client, entry);
 	if (client->fd < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		r = -errno;
 	if (r == 0) {
@@ -292,12 +295,15 @@ int bus_client_new(struct bus *bus, int fd, const struct bus_peer *peer, gid_t *
 void bus_client_free(struct bus_client *client)
 {
 	bus_request_forget(client);
-	TAILQ_REMOVE(&client->bus->clients, client, entry);
+	TAILQ_REMOVE(client->list, client, entry);
 	sd_event_source_disable_unref(client->fd_source);
 	sd_event_source_disable_unref(client->feed_source);
 	sd_event_source_disable_unref(client->timer);
 	/* No flush: it would wait for the client. */
-	sd_bus_close_unref(client->connection);
+	if (!client->sender.name)
+		sd_bus_close(client->connection);
+	bus_sender_done(client);
+	sd_bus_unref(client->connection);
 	if (client->fd >= 0)
 		close(client->fd);
 	if (client->feed_fd >= 0)

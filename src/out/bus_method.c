@@ -2,14 +2,9 @@
 /* The methods of org.govd1.Manager: one table of rights and functions, and sd-bus's vtable. */
 #include "out/bus_internal.h"
 
-enum right {
-	RIGHT_READ,   /* root and members of the group */
-	RIGHT_CHANGE, /* root */
-	RIGHT_RUN,    /* whoever got in: the policy decides */
-};
-
 struct call {
 	struct bus_client *client;
+	struct bus_peer peer;
 	sd_bus_message *m;
 	sd_bus_message *reply; /* to be filled by methods that read */
 	uint64_t request;      /* of methods that change */
@@ -18,7 +13,7 @@ struct call {
 
 struct method {
 	const char *name;
-	enum right right;
+	enum access_class class;
 	bool is_pending; /* bus_reply() answers */
 	int (*call)(struct call *call);
 };
@@ -126,7 +121,7 @@ static int on_run(struct call *call)
 		return r;
 	if (!*executable || !argv || !argv[0])
 		return invalid(call, "Run needs an executable and its arguments, beginning with its name.");
-	return calls->run(call->request, &call->client->peer, policy, key, reuse, executable, argv, call->error,
+	return calls->run(call->request, &call->peer, policy, key, reuse, executable, argv, call->error,
 			  calls->userdata);
 }
 
@@ -141,7 +136,7 @@ static int on_adopt(struct call *call)
 		return r;
 	if (pid == 0 || pid > INT32_MAX)
 		return invalid(call, "A process id is a number from 1 on.");
-	return calls->adopt(call->request, &call->client->peer, pid, policy, call->error, calls->userdata);
+	return calls->adopt(call->request, &call->peer, pid, policy, call->error, calls->userdata);
 }
 
 static int on_command(struct call *call)
@@ -162,7 +157,7 @@ static int on_command(struct call *call)
 		return r;
 	for (size_t i = 0; i < ELEMENTSOF(commands); i++)
 		if (streq(commands[i].name, name))
-			return calls->command(call->request, &call->client->peer, commands[i].command, id, call->error,
+			return calls->command(call->request, &call->peer, commands[i].command, id, call->error,
 					      calls->userdata);
 	return invalid(
 		call,
@@ -177,7 +172,7 @@ static int on_touch(struct call *call)
 
 	if (r < 0)
 		return r;
-	return calls->lease(call->request, &call->client->peer, id, BUS_LEASE_RENEW, call->error, calls->userdata);
+	return calls->lease(call->request, &call->peer, id, BUS_LEASE_RENEW, call->error, calls->userdata);
 }
 
 static int on_lease(struct call *call)
@@ -191,30 +186,25 @@ static int on_lease(struct call *call)
 		return r;
 	if (ms > BUS_LEASE_MAX_MS)
 		return invalid(call, "A lease is for at most 30 days.");
-	return calls->lease(call->request, &call->client->peer, id, ms, call->error, calls->userdata);
+	return calls->lease(call->request, &call->peer, id, ms, call->error, calls->userdata);
 }
 
 static const struct method methods[] = {
-	{"Status", RIGHT_READ, false, on_status},
-	{"ListAgents", RIGHT_READ, false, on_list_agents},
-	{"ShowAgent", RIGHT_READ, false, on_show_agent},
-	{"ListPolicies", RIGHT_READ, false, on_list_policies},
-	{"ShowPolicy", RIGHT_READ, false, on_show_policy},
-	{"TestPolicy", RIGHT_READ, false, on_test_policy},
-	{"Explain", RIGHT_READ, false, on_explain},
-	{"Subscribe", RIGHT_READ, false, on_subscribe},
-	{"Reload", RIGHT_CHANGE, false, on_reload},
-	{"Run", RIGHT_RUN, true, on_run},
-	{"Adopt", RIGHT_CHANGE, true, on_adopt},
-	{"Command", RIGHT_CHANGE, true, on_command},
-	{"Touch", RIGHT_RUN, true, on_touch},
-	{"Lease", RIGHT_RUN, true, on_lease},
+	{"Status", ACCESS_LOOK, false, on_status},
+	{"ListAgents", ACCESS_LOOK, false, on_list_agents},
+	{"ShowAgent", ACCESS_LOOK, false, on_show_agent},
+	{"ListPolicies", ACCESS_LOOK, false, on_list_policies},
+	{"ShowPolicy", ACCESS_LOOK, false, on_show_policy},
+	{"TestPolicy", ACCESS_LOOK, false, on_test_policy},
+	{"Explain", ACCESS_LOOK, false, on_explain},
+	{"Subscribe", ACCESS_LOOK, false, on_subscribe},
+	{"Reload", ACCESS_ACT, false, on_reload},
+	{"Run", ACCESS_RUN, true, on_run},
+	{"Adopt", ACCESS_ACT, true, on_adopt},
+	{"Command", ACCESS_ACT, true, on_command},
+	{"Touch", ACCESS_RUN, true, on_touch},
+	{"Lease", ACCESS_RUN, true, on_lease},
 };
-
-static bool peer_has(const struct bus_peer *peer, enum right right)
-{
-	return peer->is_root || right == RIGHT_RUN || (right == RIGHT_READ && peer->may_read);
-}
 
 static int call_now(struct call *call, const struct method *method)
 {
@@ -228,18 +218,27 @@ static int call_now(struct call *call, const struct method *method)
 	return r;
 }
 
+static int busy(sd_bus_error *error)
+{
+	return sd_bus_error_setf(error, GOV_ERROR_BUSY,
+				 "%d calls of this client wait for their answers; wait for one of them.",
+				 BUS_CALLS_MAX);
+}
+
 static int call_later(struct call *call, const struct method *method)
 {
 	struct bus *bus = call->client->bus;
+	struct bus_request *request;
 	int r;
 
 	if (call->client->n_requests >= BUS_CALLS_MAX)
-		return sd_bus_error_setf(call->error, GOV_ERROR_BUSY,
-					 "%d calls of this client wait for their answers; wait for one of them.",
-					 BUS_CALLS_MAX);
-	r = bus_request_new(call->client, call->m, method->call == on_run, &call->request);
+		return busy(call->error);
+	r = bus_request_new(call->client, call->m, &request);
 	if (r < 0)
 		return r;
+	request->is_run = method->call == on_run;
+	request->is_granted = call->peer.is_granted;
+	call->request = request->id;
 	r = method->call(call);
 	if (r < 0 || sd_bus_error_is_set(call->error))
 		bus_request_cancel(bus, call->request);
@@ -254,52 +253,126 @@ static const struct method *method_find(const char *name)
 	return NULL;
 }
 
-/* All methods come here; one that isn't in the table is nobody's right. */
-static int on_method(sd_bus_message *m, void *userdata, sd_bus_error *error)
+/* ---- what polkit says ---- */
+
+void bus_method_deny(struct bus_client *client, sd_bus_message *m, bool is_challenge)
 {
-	struct call call = {.client = userdata, .m = m, .error = error};
 	const struct method *method = method_find(sd_bus_message_get_member(m));
-	const struct bus_calls *calls = &call.client->bus->calls;
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+
+	if (!method)
+		return;
+	if (is_challenge)
+		sd_bus_error_set(&error, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
+				 "polkit would grant it to who authenticates; allow it to ask.");
+	else
+		(void)!bus_right_refuse(client, method->class, method->name, &error);
+	(void)sd_bus_reply_method_error(m, &error);
+	sd_bus_error_free(&error);
+}
+
+bool bus_method_appeal(struct bus_client *client, sd_bus_message *m)
+{
+	const struct method *method = method_find(sd_bus_message_get_member(m));
+
+	return method && bus_right_decide(client, method->class, true) == ACCESS_ASK &&
+	       bus_polkit_ask(client, m, access_action(method->class)) >= 0;
+}
+
+/* ---- all methods come here; one that isn't in the table is nobody's right ---- */
+
+static int method_run(struct bus_client *client, sd_bus_message *m, bool is_granted, sd_bus_error *error)
+{
+	struct call call = {.client = client, .peer = client->peer, .m = m, .error = error};
+	const struct method *method = method_find(sd_bus_message_get_member(m));
+	enum access_verdict verdict;
 	int r;
 
 	if (!method)
 		return sd_bus_error_set(error, SD_BUS_ERROR_UNKNOWN_METHOD, "There is no such method.");
-	if (!peer_has(&call.client->peer, method->right)) {
-		calls->refused(&call.client->peer, method->name, calls->userdata);
-		return sd_bus_error_setf(error, GOV_ERROR_DENIED, "%s is for root%s only; use sudo.", method->name,
-					 method->right == RIGHT_READ ? " and members of group " GOV_BUS_GROUP : "");
-	}
-	r = method->is_pending ? call_later(&call, method) : call_now(&call, method);
+	verdict = is_granted ? ACCESS_GRANTED : bus_right_decide(client, method->class, false);
+	if (verdict == ACCESS_DENIED)
+		return bus_right_refuse(client, method->class, method->name, error);
+	call.peer.is_granted = is_granted;
+	if (verdict == ACCESS_ASK)
+		r = bus_polkit_ask(client, m, access_action(method->class));
+	else
+		r = method->is_pending ? call_later(&call, method) : call_now(&call, method);
 	if (sd_bus_error_is_set(error))
 		return -sd_bus_error_get_errno(error);
+	if (r == -EBUSY && verdict == ACCESS_ASK)
+		return busy(error);
 	if (r < 0)
 		return sd_bus_error_setf(error, GOV_ERROR_FAILED, "%s failed: %s.", method->name, strerror(-r));
 	return 1;
 }
 
-#define METHOD(name, in, out) SD_BUS_METHOD(name, in, out, on_method, SD_BUS_VTABLE_UNPRIVILEGED)
+void bus_method_resume(struct bus_client *client, sd_bus_message *m, bool is_granted)
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
 
-static const sd_bus_vtable vtable[] = {
-	SD_BUS_VTABLE_START(0),
-	METHOD("Status", "", "a{sv}"),
-	METHOD("ListAgents", "s", "aa{sv}"),
-	METHOD("ShowAgent", "s", "a{sv}"),
-	METHOD("Run", "ssbsas", "sb"),
-	METHOD("Adopt", "us", "s"),
-	METHOD("Command", "ss", "s"),
-	METHOD("Touch", "s", "s"),
-	METHOD("Lease", "st", "s"),
-	METHOD("ListPolicies", "", "aa{sv}"),
-	METHOD("ShowPolicy", "s", "s"),
-	METHOD("TestPolicy", "u", "a{sv}"),
-	METHOD("Explain", "s", "a{sv}"),
-	METHOD("Reload", "", "a{sv}"),
-	METHOD("Subscribe", "b", "aa{sv}"),
-	SD_BUS_SIGNAL("Event", "a{sv}", 0),
-	SD_BUS_VTABLE_END,
-};
+	(void)sd_bus_message_rewind(m, true);
+	if (method_run(client, m, is_granted, &error) < 0)
+		(void)sd_bus_reply_method_error(m, &error);
+	sd_bus_error_free(&error);
+}
+
+static int on_method(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	return method_run(userdata, m, false, error);
+}
+
+static int on_system_method(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	const char *sender = sd_bus_message_get_sender(m);
+	struct bus_client *client;
+	struct bus_ask *ask;
+	int r = sender ? bus_sender_get(userdata, sender, &client) : -ENODATA;
+
+	if (r >= 0 && client->sender.is_known && !bus_sender_has_room(client))
+		r = -EBUSY;
+	if (r >= 0 && client->sender.is_known)
+		return method_run(client, m, false, error);
+	if (r >= 0)
+		r = bus_sender_ask(client, m, &ask);
+	if (r == -EBUSY)
+		return sd_bus_error_set(error, GOV_ERROR_BUSY, BUS_SENDER_BUSY);
+	return r < 0 ? r : 1;
+}
+
+#define METHOD(name, in, out, handler) SD_BUS_METHOD(name, in, out, handler, SD_BUS_VTABLE_UNPRIVILEGED)
+
+/* clang-format off */
+#define METHODS(handler)                                 \
+	SD_BUS_VTABLE_START(0),                          \
+	METHOD("Status", "", "a{sv}", handler),          \
+	METHOD("ListAgents", "s", "aa{sv}", handler),    \
+	METHOD("ShowAgent", "s", "a{sv}", handler),      \
+	METHOD("Run", "ssbsas", "sb", handler),          \
+	METHOD("Adopt", "us", "s", handler),             \
+	METHOD("Command", "ss", "s", handler),           \
+	METHOD("Touch", "s", "s", handler),              \
+	METHOD("Lease", "st", "s", handler),             \
+	METHOD("ListPolicies", "", "aa{sv}", handler),   \
+	METHOD("ShowPolicy", "s", "s", handler),         \
+	METHOD("TestPolicy", "u", "a{sv}", handler),     \
+	METHOD("Explain", "s", "a{sv}", handler),        \
+	METHOD("Reload", "", "a{sv}", handler),          \
+	METHOD("Subscribe", "b", "aa{sv}", handler),     \
+	SD_BUS_SIGNAL("Event", "a{sv}", 0),              \
+	SD_BUS_VTABLE_END
+/* clang-format on */
+
+static const sd_bus_vtable vtable[] = {METHODS(on_method)};
+static const sd_bus_vtable system_vtable[] = {METHODS(on_system_method)};
 
 int bus_method_attach(struct bus_client *client)
 {
 	return sd_bus_add_object_vtable(client->connection, NULL, GOV_BUS_PATH, GOV_BUS_MANAGER, vtable, client);
+}
+
+int bus_method_attach_system(struct bus *bus)
+{
+	return sd_bus_add_object_vtable(bus->system.connection, NULL, GOV_BUS_PATH, GOV_BUS_MANAGER, system_vtable,
+					bus);
 }

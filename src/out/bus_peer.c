@@ -65,6 +65,35 @@ static int peer_groups(int fd, gid_t primary, gid_t **ret_groups, size_t *ret_n)
 	return 0;
 }
 
+void bus_peer_rate(struct bus_peer *peer, gid_t reading_group)
+{
+	peer->is_root = peer->may_read = peer->uid == 0;
+	for (size_t i = 0; i < peer->n_groups; i++)
+		if (reading_group != (gid_t)-1 && peer->groups[i] == reading_group)
+			peer->may_read = true;
+}
+
+/* The owner of /proc/PID is root for some: its line Uid, the effective one, proc_pid_status(5). */
+static bool is_of_user(pid_t pid, uid_t uid)
+{
+	char path[64], status[4096], *line;
+	unsigned effective;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	if (file_read(AT_FDCWD, path, status, sizeof(status)) < 0)
+		return false;
+	line = strstr(status, "\nUid:");
+	return line && sscanf(line, "\nUid: %*u %u", &effective) == 1 && effective == uid;
+}
+
+uint64_t bus_peer_start_ticks(pid_t pid, uid_t uid)
+{
+	uint64_t ticks = pid > 0 ? stat_start_ticks(pid) : 0;
+
+	/* Looked at in this order, both are of one process, or the ticks are of one that has ended. */
+	return ticks && is_of_user(pid, uid) ? ticks : 0;
+}
+
 int bus_peer_read(int fd, gid_t reading_group, struct bus_peer *ret_peer, gid_t **ret_groups)
 {
 	_cleanup_free_ gid_t *groups = NULL;
@@ -82,10 +111,7 @@ int bus_peer_read(int fd, gid_t reading_group, struct bus_peer *ret_peer, gid_t 
 	peer.uid = ucred.uid;
 	peer.groups = groups;
 	peer.start_ticks = peer_start_ticks(fd, ucred.pid);
-	peer.is_root = peer.may_read = ucred.uid == 0;
-	for (size_t i = 0; i < peer.n_groups; i++)
-		if (reading_group != (gid_t)-1 && groups[i] == reading_group)
-			peer.may_read = true;
+	bus_peer_rate(&peer, reading_group);
 	*ret_peer = peer;
 	*ret_groups = TAKE_PTR(groups);
 	return 0;

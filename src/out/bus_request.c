@@ -52,7 +52,7 @@ static void requests_arm(struct bus *bus)
 	sd_event_source_set_enabled(bus->timer, oldest ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
 }
 
-int bus_request_new(struct bus_client *client, sd_bus_message *call, bool is_run, uint64_t *ret_id)
+int bus_request_new(struct bus_client *client, sd_bus_message *call, struct bus_request **ret_request)
 {
 	struct bus *bus = client->bus;
 	struct bus_request *request = calloc(1, sizeof(*request));
@@ -69,11 +69,10 @@ int bus_request_new(struct bus_client *client, sd_bus_message *call, bool is_run
 	request->deadline_us = now_us() + BUS_ANSWER_MS * UINT64_C(1000);
 	request->client = client;
 	request->call = sd_bus_message_ref(call);
-	request->is_run = is_run;
 	client->n_requests++;
 	TAILQ_INSERT_TAIL(&bus->requests, request, by_age);
 	requests_arm(bus);
-	*ret_id = request->id;
+	*ret_request = request;
 	return 0;
 }
 
@@ -125,7 +124,9 @@ void bus_reply(struct bus *bus, uint64_t request, const struct action *reply)
 	if (!waiting)
 		return;
 	client = waiting->client;
-	if (reply->reply.code != REPLY_OK)
+	if (reply->reply.code == REPLY_DENIED && !waiting->is_granted && bus_method_appeal(client, waiting->call))
+		r = 0;
+	else if (reply->reply.code != REPLY_OK)
 		r = reply_error(waiting->call, reply->reply.code, reply->reply.error);
 	else if (waiting->is_run)
 		r = sd_bus_reply_method_return(waiting->call, "sb", reply->reply.id, (int)reply->reply.reused);

@@ -40,6 +40,7 @@ struct seen {
 	uint64_t lease_ms;
 	uint64_t pending; /* adopt calls that wait for 'a' */
 	uint64_t published;
+	bool is_named; /* on the system bus */
 };
 
 static struct seen unseen, *seen = &unseen; /* shared with the server from setup() on */
@@ -47,6 +48,7 @@ static char dir[] = "/tmp/govtest-bus-XXXXXX";
 static char socket_path[64];
 static pid_t server;
 static int control = -EBADF;
+static bool is_on_system_bus; /* set before setup() */
 
 /* ---- the server -------------------------------------------------------------------------------------------------- */
 
@@ -242,6 +244,7 @@ static int on_control(sd_event_source *source _unused_, int fd, uint32_t events 
 static int on_turn(sd_event_source *source _unused_, void *userdata _unused_)
 {
 	seen->clients = bus_client_count(bus);
+	seen->is_named = bus_system_is_named(bus);
 	bus_get_counts(bus, &seen->counts);
 	return 0;
 }
@@ -272,6 +275,8 @@ static void serve(int control_fd, int ready_fd)
 	if (sd_event_new(&event) < 0 || journal_init(&journal) < 0 || bus_new(event, dir, &journal, &calls, &bus) < 0)
 		_exit(1);
 	bus_set_group(bus, GROUP_READERS);
+	if (is_on_system_bus && bus_system_open(bus) < 0)
+		_exit(1);
 	sd_event_add_io(event, NULL, control_fd, EPOLLIN, on_control, NULL);
 	sd_event_add_post(event, &turn, on_turn, NULL);
 	if (write(ready_fd, "r", 1) != 1)

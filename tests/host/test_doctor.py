@@ -27,6 +27,13 @@ class DoctorTest(GovdTest):
         self.assertIn("systemctl disable --now earlyoom", row["detail"])
         self.assertIsNone(process.poll())
 
+    def test_how_others_reach_it_is_told(self):
+        row = self.rows()["system bus"]
+        if os.path.exists("/run/dbus/system_bus_socket"):
+            self.assertRegex(row["detail"], "org.govd1|it does$", row)
+        else:
+            self.assertEqual((row["status"], "by its socket alone" in row["detail"]), ("ok", True), row)
+
     def test_windows_of_pressure_are_told(self):
         if not os.path.exists("/proc/pressure/memory"):
             self.skipTest("this kernel measures no pressure")
