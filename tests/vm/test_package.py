@@ -227,7 +227,8 @@ class PackageTest(unittest.TestCase):
             self.assertNotIn("agents.slice", cgroups_of(pid)[""])
         self.assertEqual([path for path in self.files if os.path.lexists(path)], [])
         for path in ("/etc/govd", "/run/govd", "/var/lib/govd", "/var/log/govd", "/sys/fs/bpf/govd",
-                     v2_root() + "/agents.slice", "/etc/systemd/system/multi-user.target.wants/govd.service"):
+                     v2_root() + "/agents.slice", "/etc/systemd/system/multi-user.target.wants/govd.service",
+                     "/etc/systemd/system/dbus-org.govd1.service"):
             self.assertFalse(os.path.lexists(path), path)
         self.assertNotIn("govd", [group.gr_name for group in grp.getgrall()])
         self.assertNotIn("govd", [user.pw_name for user in pwd.getpwall()])
