@@ -12,6 +12,7 @@ import textwrap
 import time
 
 from demo_rows import CAP, MIB
+from pins import remove_pins_of
 from proc_files import cgroups_of, children_of, is_alive, mounts_of, read
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -222,6 +223,11 @@ class Govd:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+    def remove_rest(self):
+        """What a govd that had to be killed leaves."""
+        remove_pins_of(os.path.join(self.dir, "run"), self.slice)
+        self.remove_groups()
 
     def remove_groups(self):
         """Nobody is in them any more. Once more, because a group of the dead can stay busy for some milliseconds."""

@@ -15,6 +15,8 @@ import time
 
 sys.dont_write_bytecode = True
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.append(os.path.join(ROOT, "scripts"))
+from pins import remove_pins_of  # noqa: E402
 BUILD = os.path.abspath(os.environ.get("GOVD_BUILD") or os.path.join(ROOT, "build"))
 QUICK = os.environ.get("QUICK")
 DENSE_STARTS = 100 if QUICK else 500
@@ -76,7 +78,8 @@ class Bench:
                 os.rmdir(path)
             except OSError as error:
                 print(f"bench: {path}: {error.strerror}", file=sys.stderr)
-        shutil.rmtree(self.dir, ignore_errors=True)
+        self.remove_govd()
+        shutil.rmtree(self.dir)
 
     # ---- who places
 
@@ -103,8 +106,14 @@ class Bench:
                 sys.exit(f"bench: {what}: not within {READY_S} s\n{self.log()}")
             time.sleep(0.02)
 
+    def remove_govd(self):
+        """What the one before has left: its files, and what paces connects."""
+        remove_pins_of(self.path("govd", "run"), NAME + ".slice")
+        if os.path.exists(self.path("govd")):
+            shutil.rmtree(self.path("govd"))
+
     def govd(self, policies):
-        shutil.rmtree(self.path("govd"), ignore_errors=True)
+        self.remove_govd()
         os.makedirs(self.path("govd", "policies"))
         for name, text in policies.items():
             with open(self.path("govd", "policies", name + ".yaml"), "w", encoding="utf-8") as file:

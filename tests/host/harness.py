@@ -13,6 +13,7 @@ import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.append(os.path.join(ROOT, "scripts"))
+from pins import pin_dirs_of, remove_pins_of  # noqa: E402
 from proc_files import cgroups_of, children_of, comm_of, is_alive, mounts_of  # noqa: E402,F401
 BUILD = os.path.abspath(os.environ.get("GOVD_BUILD") or os.path.join(ROOT, "build"))
 BACKEND = os.environ.get("GOVD_TEST_BACKEND", "auto")  # what each govd of a test is told
@@ -120,7 +121,7 @@ class GovdTest(unittest.TestCase):
             self.govd.wait()
         if os.path.exists(self.path("log")):
             self.assertNotRegex(self.log_text(), SANITIZER_FOUND)
-        self.remove_pins()
+        remove_pins_of(self.path("run"), self.slice)
         if os.path.isdir("/run/systemd/system"):
             stop_slice(self.slice)  # what systemd has made ends by its word
         for path in self.leftovers():
@@ -128,17 +129,7 @@ class GovdTest(unittest.TestCase):
                            stderr=subprocess.DEVNULL)
 
     def pin_dirs(self):
-        """Where this govd pins what paces connects: on the host's bpffs or on its own."""
-        own, host = self.path("run", "bpf"), "/sys/fs/bpf/govd/" + self.slice.removesuffix(".slice")
-        return [path for path in (own, host) if os.path.ismount(path) or path == host and os.path.exists(path)]
-
-    def remove_pins(self):
-        """What a govd that was killed has left."""
-        for path in self.pin_dirs():
-            if os.path.ismount(path):
-                subprocess.run(["umount", path], check=True, timeout=DEADLINE)
-            else:
-                shutil.rmtree(path)
+        return pin_dirs_of(self.path("run"), self.slice)
 
     def leftovers(self):
         """Directories of this test's slice, in any hierarchy."""
