@@ -109,7 +109,7 @@ ssize_t groups_pids(struct groups *groups, uint64_t agent, pid_t *pids, size_t m
 
 /* Who traces (ptrace(2)) one of its processes and isn't one of them: a debugger; 0: nobody. Of the first 512. -1: it
  * can't be told, as for want of descriptors. */
-pid_t groups_tracer(struct groups *groups, uint64_t agent);
+pid_t groups_debugger(struct groups *groups, uint64_t agent);
 
 /* What an agent's memory is, bytes; UINT64_MAX: not known. */
 struct group_memory {

@@ -200,7 +200,7 @@ static uint64_t look_for_debuggers(struct manager *manager)
 
 	while ((agent = state_endangered_next(manager->state, now_ns, &cursor))) {
 		event.traced.agent = agent->handle;
-		event.traced.tracer_pid = groups_tracer(manager->groups, agent->handle);
+		event.traced.tracer_pid = groups_debugger(manager->groups, agent->handle);
 		manager_dispatch(manager, &event);
 	}
 	return now_ns;

@@ -128,14 +128,14 @@ Test(group_spare, a_debugger_is_seen_and_what_the_agent_traces_itself_is_not)
 	child = fixture_spawn_idle(&f);
 	cr_assert_eq(place(&f, root), 0);
 	cr_assert_eq(act_on(&f, ACTION_MOVE, child, 0, 0), 0);
-	cr_expect_eq(groups_tracer(f.groups, f.agent.handle), 0);
+	cr_expect_eq(groups_debugger(f.groups, f.agent.handle), 0);
 	debugger.pid = child;
 	tracer = fixture_spawn(&f, debug, &debugger);
 	cr_assert_eq(read(debugger.ready[0], &byte, 1), 1);
-	cr_expect_eq(groups_tracer(f.groups, f.agent.handle), tracer);
+	cr_expect_eq(groups_debugger(f.groups, f.agent.handle), tracer);
 	/* Its own. */
 	cr_assert_eq(act_on(&f, ACTION_MOVE, tracer, 0, 0), 0);
-	cr_expect_eq(groups_tracer(f.groups, f.agent.handle), 0);
-	cr_expect_eq(groups_tracer(f.groups, 4711), 0);
+	cr_expect_eq(groups_debugger(f.groups, f.agent.handle), 0);
+	cr_expect_eq(groups_debugger(f.groups, 4711), 0);
 	fixture_close(&f);
 }

@@ -47,7 +47,7 @@ static int look_at(pid_t pid, void *userdata)
 	return 1;
 }
 
-pid_t groups_tracer(struct groups *groups, uint64_t agent)
+pid_t groups_debugger(struct groups *groups, uint64_t agent)
 {
 	const struct group *group = idmap_get(&groups->by_agent, agent);
 	struct search search = {.groups = groups, .group = group};
