@@ -5,8 +5,9 @@
 #
 # tests/vm/RELEASE is a link to this: builds govd and its package for RELEASE without a warning, runs the unit tests with its
 # libraries, and the suites that depend on kernel, systemd, control groups and the package in a guest of it; then those that
-# need little memory in one of 1 GiB. The last line counts, as scripts/run-tests expects, or says why there is no guest. With
-# `quick`: only a few of the suites. With `bench`: measurements, in a guest of 1 GiB, and no tests.
+# need little memory in one of 1 GiB. The last line counts, as scripts/run-tests expects, or says why there is no guest: that
+# what QEMU needs isn't installed, or Debian's archive isn't to be reached. With `quick`: only a few of the suites. With `bench`:
+# measurements, in a guest of 1 GiB, and no tests.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "$0")/../.." && pwd)
@@ -28,7 +29,11 @@ no_guest() {
 }
 
 missing=$("$ROOT/scripts/setup" --check vm) || no_guest "$missing (scripts/setup vm installs it)"
-"$ROOT/scripts/vm-image" "$release" || no_guest "its image can't be made, for which Debian's archive is needed"
+"$ROOT/scripts/vm-image" "$release" || {
+	[ $? = "$EXIT_SKIPPED" ] && no_guest "its image is made from Debian's archive, which can't be reached"
+	echo "the image of $release can't be made: see above"
+	exit 1
+}
 directory=$("$ROOT/scripts/vm-image" "$release" --build "${targets[@]}")
 stage=$(mktemp -d "${TMPDIR:-/tmp}/govd-vm-XXXXXX")
 trap 'rm -rf "$stage"' EXIT

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """scripts/vm-run: what comes out of a guest that does as it is told, panics, hangs, or ends its payload; and one that was
-saved and can't go on. Runs on the host."""
+saved and can't go on. And what tests/vm/RELEASE says when there is none. Runs on the host."""
 
 import os
 import shutil
@@ -13,17 +13,66 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 RELEASE = "bookworm"
 PATIENCE = 600  # seconds; a guest is up in 2 to 15 where nothing else runs
 DIED, TIME_UP = 125, 124  # of vm-run
+SKIPPED = 77  # of vm-image and tests/vm/RELEASE
+
+
+def run_script(*words):
+    return subprocess.run([os.path.join(ROOT, "scripts", words[0]), *words[1:]], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, text=True, check=False)
 
 
 def setUpModule():
-    for words in (["setup", "--check", "vm"], ["vm-image", RELEASE]):
-        done = subprocess.run([os.path.join(ROOT, "scripts", words[0]), *words[1:]], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, text=True, check=False)
-        if done.returncode:
-            raise unittest.SkipTest(f"no guest can be made: scripts/{' '.join(words)}: {done.stdout.strip() or 'failed'}")
+    done = run_script("setup", "--check", "vm")
+    if done.returncode:
+        raise unittest.SkipTest(f"no guest can be made: {done.stdout.strip()}")
+
+
+class ImageTest(unittest.TestCase):
+    """With an archive, and programs to make an image from it, of the test's own."""
+
+    def setUp(self):
+        self.dir = tempfile.mkdtemp(prefix="govd-test-")
+        self.addCleanup(shutil.rmtree, self.dir)
+        for name in ("bin", "dists", "cache"):
+            os.mkdir(os.path.join(self.dir, name))
+        self.program("apt-get", f"echo file:{self.dir} Debian")
+        self.program("mmdebstrap", "echo no such package >&2; exit 25")
+
+    def program(self, name, text):
+        path = os.path.join(self.dir, "bin", name)
+        with open(path, "w", encoding="ascii") as file:
+            file.write(f"#!/bin/sh\n{text}\n")
+        os.chmod(path, 0o755)
+
+    def check(self):
+        environment = {**os.environ, "PATH": f"{self.dir}/bin:{os.environ['PATH']}", "GOVD_VM_CACHE": f"{self.dir}/cache"}
+        return subprocess.run([os.path.join(ROOT, "tests", "vm", RELEASE)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, check=False, timeout=PATIENCE, env=environment)
+
+    def test_an_image_that_cant_be_made_is_a_failure(self):
+        os.mkdir(os.path.join(self.dir, "dists", RELEASE))
+        with open(os.path.join(self.dir, "dists", RELEASE, "InRelease"), "w", encoding="ascii") as file:
+            file.write("Suite: stable\n")
+        done = self.check()
+        self.assertEqual((done.returncode, done.stdout), (1, f"the image of {RELEASE} can't be made: see above\n"), done.stderr)
+        self.assertIn("no such package", done.stderr)
+
+    def test_no_archive_is_a_skip(self):
+        done = self.check()
+        self.assertEqual(done.returncode, SKIPPED, done.stdout + done.stderr)
+        self.assertIn("Debian's archive, which can't be reached", done.stdout)
+        self.assertNotIn("no such package", done.stderr)
 
 
 class RunTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        status = run_script("vm-image", RELEASE).returncode
+        if status == SKIPPED:
+            raise unittest.SkipTest("an image is made from Debian's archive, which can't be reached")
+        if status:
+            raise AssertionError(f"scripts/vm-image {RELEASE} has failed: see above")
+
     def setUp(self):
         self.dir = tempfile.mkdtemp(prefix="govd-test-")
         self.addCleanup(shutil.rmtree, self.dir)
@@ -67,8 +116,7 @@ class RunTest(unittest.TestCase):
         self.assertEqual(self.out("word"), "kept\n")
 
     def test_what_was_saved_and_is_broken_starts_anew(self):
-        directory = subprocess.run([os.path.join(ROOT, "scripts", "vm-image"), RELEASE, "--save", "2G"], check=True,
-                                   stdout=subprocess.PIPE, text=True).stdout.strip()
+        directory = run_script("vm-image", RELEASE, "--save", "2G").stdout.strip()
         cache = os.path.join(self.dir, RELEASE)
         os.mkdir(cache)
         for name in os.listdir(directory):
