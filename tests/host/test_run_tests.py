@@ -16,6 +16,9 @@ class ATest(unittest.TestCase):
     def test_bad(self): self.fail()
     def test_other(self): pass
 """
+SKIPPED = """import unittest
+def setUpModule(): raise unittest.SkipTest("no QEMU")
+""" + SUITE.partition("\n")[2]
 # Counts on for as long as others take.
 COUNTS = """#!/bin/sh
 trap 'echo "skipped:"; echo "  a::b: because"; echo "$1 passed, 0 failed, 1 skipped"; exit' TERM
@@ -75,6 +78,11 @@ class RunTestsTest(unittest.TestCase):
         told = self.run_tests("unit:", f"{path}@test_good,test_misspelled", code=1)
         self.assertIn("has no test test_misspelled", told)
         self.assertTrue(told.endswith("1 passed, 1 failed, 0 skipped\n"), told)
+
+    def test_some_of_a_suite_that_is_skipped_as_a_whole(self):
+        told = self.run_tests("unit:", self.suite("test_none.py", SKIPPED) + "@test_good,test_other")
+        self.assertIn("setUpModule (test_none): no QEMU", told)
+        self.assertTrue(told.endswith("0 passed, 0 failed, 1 skipped\n"), told)
 
     def test_beside_the_others(self):
         """In the time that they leave, and not at all while one of them measures."""
