@@ -29,6 +29,10 @@ class Life(Row):
             self.begun_s = time.monotonic()
         return None if self.begun_s is None else time.monotonic() - self.begun_s
 
+    def is_decided(self, run, past_s, is_done, alone_s):
+        """Without govd nothing will be done: alone_s are long enough to see it."""
+        return is_done or past_s > self.DEADLINE_S or (not run.side.is_governed and past_s > alone_s)
+
     def is_told(self, incidents):
         return any(incident["kind"] == self.kind for incident in incidents)
 
@@ -119,7 +123,7 @@ class Forgotten(Life):
             return False
         past_s = time.monotonic() - self.begun_s
         run.survivors, run.past_s = [pid for pid in run.tools() if is_alive(pid)], past_s
-        return past_s > self.DEADLINE_S or not run.survivors or (not run.side.is_governed and past_s > 1.5)
+        return self.is_decided(run, past_s, not run.survivors, 1.5)
 
     def is_governed(self, run):
         return [agent for agent in self.agents(run) if agent["state"] == "active"]
@@ -159,7 +163,7 @@ class Twice(Life):
             return False
         facts = run.facts()
         run.lives = {name: is_alive(int(facts["tool-" + name][0])) for name in ("first", "second")}
-        return past_s > self.DEADLINE_S or not run.lives["first"] or (not run.side.is_governed and past_s > 0.5)
+        return self.is_decided(run, past_s, not run.lives["first"], 0.5)
 
     def lines(self, run):
         words = {(True, True): ("2, both at work", "bad"), (False, True): ("1, the newer one", "good")}
@@ -198,7 +202,7 @@ class Hung(Life):
         if past_s is None:
             return False
         run.past_s, run.hangs = past_s, is_alive(run.tools()[0])
-        return past_s > self.DEADLINE_S or not run.hangs or (not run.side.is_governed and past_s > 1.5)
+        return self.is_decided(run, past_s, not run.hangs, 1.5)
 
     def lines(self, run):
         words = ("wait, for ever", "bad") if run.hangs else (f"are let go after {run.past_s:.1f} s", "good")

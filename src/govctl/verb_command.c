@@ -110,6 +110,12 @@ static void command_print(const struct context *context, const char *id, bool is
 		printf("%s: %s\n", name, context->verb->name);
 }
 
+/* The full id, as govd answers it: a prefix or POLICY/KEY may come to mean another agent. */
+static const char *full_id(const json_t *answer, const char *id)
+{
+	return json_is_string(answer) ? json_string_value(answer) : id;
+}
+
 int verb_touch(const struct context *context)
 {
 	_cleanup_(client_closep) struct client *client = NULL;
@@ -118,7 +124,7 @@ int verb_touch(const struct context *context)
 
 	if (client_open(context->socket, &client) < 0 || client_ask(client, &answer, "Touch", "s", id) < 0)
 		return EXIT_FAILURE;
-	command_print(context, json_is_string(answer) ? json_string_value(answer) : id, false);
+	command_print(context, full_id(answer, id), false);
 	return EXIT_SUCCESS;
 }
 
@@ -137,7 +143,7 @@ int verb_lease(const struct context *context)
 	if (client_open(context->socket, &client) < 0 ||
 	    client_ask(client, &answer, "Lease", "st", id, (uint64_t)(ns / NSEC_PER_MSEC)) < 0)
 		return EXIT_FAILURE;
-	command_print(context, json_is_string(answer) ? json_string_value(answer) : id, false);
+	command_print(context, full_id(answer, id), false);
 	return EXIT_SUCCESS;
 }
 
@@ -151,10 +157,7 @@ int verb_command(const struct context *context)
 	if (client_open(context->socket, &client) < 0 ||
 	    client_ask(client, &answer, "Command", "ss", context->verb->name, context->args[0]) < 0)
 		return EXIT_FAILURE;
-	/* The full id: a prefix or POLICY/KEY may come to mean another agent while we wait. */
-	id = json_string_value(answer);
-	if (!id)
-		id = context->args[0];
+	id = full_id(answer, context->args[0]);
 	if (waits && wait_gone(client, id) != EXIT_SUCCESS)
 		return EXIT_FAILURE;
 	command_print(context, id, waits);

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "base/macro.h"
+#include "median.h"
 
 #define WARM_EXECS 50
 #define BATCH 20
@@ -51,19 +52,6 @@ static double exec_once(char **argv)
 	if (posix_spawn(&pid, argv[0], NULL, NULL, argv, environ) != 0 || waitpid(pid, NULL, 0) != pid)
 		abort();
 	return clock_ns(CLOCK_MONOTONIC) - begin;
-}
-
-static int compare(const void *a, const void *b)
-{
-	const double *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
-static double median(double *values, size_t n)
-{
-	qsort(values, n, sizeof(*values), compare);
-	return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
 /* Run time and runs of the programs of one govd. */

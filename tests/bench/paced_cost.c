@@ -4,6 +4,7 @@
  * measures all conditions once, in an order of its own, by one and the same process, which goes from group to group. A
  * line for each round: a time in ns for each condition.
  */
+#include "median.h"
 #include "paced.h"
 
 #include <arpa/inet.h>
@@ -48,19 +49,6 @@ static double now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
-static int compare(const void *a, const void *b)
-{
-	const double *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
-static double median(double *values, size_t n)
-{
-	qsort(values, n, sizeof(*values), compare);
-	return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
 static void buffers_widen(const struct bench *bench, int fd)

@@ -65,6 +65,16 @@ Test(hold_watch, both_names_of_a_linked_directory)
 	expect_held(play, "releases/1/agent", "releases/1/agent");
 }
 
+/* Until govd-hold has seen that the link leads elsewhere. */
+static void repoint_link(struct play *play, const char *target, const char *name)
+{
+	make_link(play, target, "new");
+	play->hold->stats.marks = UINT32_MAX;
+	cr_assert_eq(rename(play_path(play, "new"), play_path(play, name)), 0);
+	while (play->hold->stats.marks == UINT32_MAX)
+		play_for(play, 10);
+}
+
 Test(hold_watch, linked_executable)
 {
 	OPEN_PLAY;
@@ -79,11 +89,7 @@ Test(hold_watch, linked_executable)
 	expect_held(play, "versions/1.0 [x]", "versions/1.0 [x]");
 	expect_free(play, "versions/2.0");
 	/* An update repoints the link. */
-	make_link(play, "../versions/2.0", "bin/new");
-	play->hold->stats.marks = UINT32_MAX;
-	cr_assert_eq(rename(play_path(play, "bin/new"), play_path(play, "bin/agent")), 0);
-	while (play->hold->stats.marks == UINT32_MAX)
-		play_for(play, 10);
+	repoint_link(play, "../versions/2.0", "bin/agent");
 	expect_held(play, "bin/agent", "versions/2.0");
 	expect_free(play, "versions/1.0 [x]");
 }
@@ -99,11 +105,7 @@ Test(hold_watch, linked_directory_is_repointed)
 	make_link(play, "1", "current");
 	play_watch(play, "current/agent", "");
 	expect_free(play, "2/agent");
-	make_link(play, "2", "new");
-	play->hold->stats.marks = UINT32_MAX;
-	cr_assert_eq(rename(play_path(play, "new"), play_path(play, "current")), 0);
-	while (play->hold->stats.marks == UINT32_MAX)
-		play_for(play, 10);
+	repoint_link(play, "2", "current");
 	expect_held(play, "current/agent", "2/agent");
 	expect_free(play, "1/agent");
 }
