@@ -118,4 +118,10 @@ struct agent {
 	uint64_t request;	   /* of the command that is to be answered; 0: none */
 };
 
+/* Nothing is decided about it any more but how it ends. */
+static inline bool agent_is_ending(const struct agent *agent)
+{
+	return agent->state == AGENT_STOPPING || agent->state == AGENT_GONE;
+}
+
 #endif

@@ -50,8 +50,7 @@ size_t state_count_living(const struct state *state, const char *policy)
 
 	/* Mostly it is the name of the same policy. */
 	while ((agent = idmap_next(&state->by_handle, &cursor)))
-		n += agent->state != AGENT_STOPPING && agent->state != AGENT_GONE &&
-		     (agent->policy->name == policy || streq(agent->policy->name, policy));
+		n += !agent_is_ending(agent) && (agent->policy->name == policy || streq(agent->policy->name, policy));
 	return n;
 }
 

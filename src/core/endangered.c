@@ -16,7 +16,7 @@ static bool is_endangered(const struct state *state, const struct agent *agent, 
 	const struct agent *other;
 	size_t cursor = 0;
 
-	if (agent->state == AGENT_STOPPING || agent->state == AGENT_GONE || !agent->is_placed)
+	if (agent_is_ending(agent) || !agent->is_placed)
 		return false;
 	if (lifecycle_due(state, agent) <= at_ns)
 		return true;

@@ -65,7 +65,7 @@ static void plan(const struct state *state, struct agent *agent)
 
 uint64_t idle_due(const struct agent *agent)
 {
-	if (!agent->activity || agent->state == AGENT_STOPPING || agent->state == AGENT_GONE || agent->is_releasing)
+	if (!agent->activity || agent_is_ending(agent) || agent->is_releasing)
 		return NEVER;
 	return agent->activity->look_ns;
 }
@@ -247,8 +247,7 @@ void step_activity(struct state *state, const struct event *event, struct action
 
 bool agent_is_idle_at(const struct agent *agent, uint64_t *ret_at_ns)
 {
-	if (!agent->activity || !agent->policy->idle.after_ns || agent->state == AGENT_STOPPING ||
-	    agent->state == AGENT_GONE || agent->state == AGENT_FROZEN)
+	if (!agent->activity || !agent->policy->idle.after_ns || agent_is_ending(agent) || agent->state == AGENT_FROZEN)
 		return false;
 	*ret_at_ns = agent->active_ns + agent->policy->idle.after_ns;
 	return true;

@@ -46,8 +46,7 @@ struct agent *state_living_key(const struct state *state, const char *policy, co
 	size_t cursor = 0;
 
 	while ((agent = idmap_next(&state->by_handle, &cursor)))
-		if (agent->state != AGENT_STOPPING && agent->state != AGENT_GONE &&
-		    streq(agent->policy->name, policy) && streq(agent->key, key))
+		if (!agent_is_ending(agent) && streq(agent->policy->name, policy) && streq(agent->key, key))
 			return agent;
 	return NULL;
 }

@@ -68,8 +68,8 @@ const char *ladder_next(const struct agent *agent, uint64_t *ret_at_ns)
 
 static bool is_watched(const struct agent *agent)
 {
-	return agent->is_placed && !agent->is_observed && !agent->is_releasing && agent->state != AGENT_STOPPING &&
-	       agent->state != AGENT_GONE && ladder_is_limited(agent->policy);
+	return agent->is_placed && !agent->is_observed && !agent->is_releasing && !agent_is_ending(agent) &&
+	       ladder_is_limited(agent->policy);
 }
 
 void ladder_begin(struct agent *agent, struct actions *actions)

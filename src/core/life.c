@@ -277,7 +277,7 @@ static void result_freeze(struct state *state, struct agent *agent, const struct
 {
 	bool is_freeze = event->result.action == ACTION_FREEZE;
 
-	if (!event->result.error && agent->state != AGENT_STOPPING && agent->state != AGENT_GONE)
+	if (!event->result.error && !agent_is_ending(agent))
 		agent->state = is_freeze ? AGENT_FROZEN : AGENT_ACTIVE;
 	if (!event->result.error && !is_freeze) {
 		lifecycle_thawed(state, agent, actions);

@@ -70,11 +70,6 @@ static const struct law laws[] = {
 
 /* ---- who may be ended -------------------------------------------------------------------------------------------- */
 
-static bool is_ending(const struct agent *agent)
-{
-	return agent->state == AGENT_STOPPING || agent->state == AGENT_GONE;
-}
-
 /* Who has frozen it wants it as it is. In a delay of its restart it doesn't run, and yet its parent may end. */
 static bool law_waits(const struct law *law, const struct agent *agent)
 {
@@ -189,7 +184,7 @@ static struct agent *oldest_of_key(const struct state *state, const struct agent
 	size_t n = 0;
 
 	for (struct agent *agent = state_first_of_key(state, newest); agent; agent = agent->next_of_key) {
-		if (is_ending(agent) || !is_same_key(agent, newest) || is_older(newest, agent))
+		if (agent_is_ending(agent) || !is_same_key(agent, newest) || is_older(newest, agent))
 			continue;
 		n++;
 		if (agent != newest && !(agent->laws_done & 1U << LAW_DUPLICATE) &&
@@ -221,7 +216,7 @@ static void end_duplicates(struct state *state, struct agent *agent, const struc
 
 static bool is_under_laws(const struct state *state, const struct agent *agent)
 {
-	return !is_ending(agent) && (agent->is_placed || agent->is_observed) && !agent->is_releasing &&
+	return !agent_is_ending(agent) && (agent->is_placed || agent->is_observed) && !agent->is_releasing &&
 	       !lifecycle_is_suspended(state, agent->policy);
 }
 
@@ -239,7 +234,7 @@ uint64_t lifecycle_due(const struct state *state, const struct agent *agent)
 
 void lifecycle_tick(struct state *state, struct agent *agent, uint64_t law_ns, struct actions *actions)
 {
-	for (size_t i = 0; i < ELEMENTSOF(laws) && !is_ending(agent); i++)
+	for (size_t i = 0; i < ELEMENTSOF(laws) && !agent_is_ending(agent); i++)
 		if (!(agent->laws_done & 1U << i) && law_due(&laws[i], agent) <= law_ns)
 			laws[i].act(state, agent, &laws[i], actions);
 }
@@ -305,7 +300,7 @@ static void check_key(struct state *state, struct agent *agent, struct actions *
 	if (!agent->policy->lifecycle.per_key)
 		return;
 	for (struct agent *other = state_first_of_key(state, agent); other; other = other->next_of_key)
-		if (!is_ending(other) && is_same_key(other, agent) && (other == agent || is_older(agent, other)))
+		if (!agent_is_ending(other) && is_same_key(other, agent) && (other == agent || is_older(agent, other)))
 			check_one(state, other, actions);
 }
 
@@ -314,7 +309,7 @@ static void check_count(struct state *state, struct agent *agent, struct actions
 	const struct policy_lifecycle *lifecycle = &agent->policy->lifecycle;
 	static const struct law law = {.rule = "lifecycle.max_agents", .kind = INCIDENT_DUPLICATE};
 
-	if (!lifecycle->max_agents || is_ending(agent) ||
+	if (!lifecycle->max_agents || agent_is_ending(agent) ||
 	    state_count_living(state, agent->policy->name) <= lifecycle->max_agents)
 		return;
 	if (lifecycle->on_duplicate == POLICY_DUPLICATE_STOP_NEW)
@@ -364,7 +359,7 @@ void step_traced(struct state *state, const struct event *event, struct actions 
 {
 	struct agent *agent = state_get(state, event->traced.agent);
 
-	if (!agent || agent->is_observed || agent->policy->protect || is_ending(agent))
+	if (!agent || agent->is_observed || agent->policy->protect || agent_is_ending(agent))
 		return;
 	agent->tracer_pid = event->traced.tracer_pid;
 	agent->traced_ns = state->now_ns;

@@ -132,7 +132,7 @@ static void record_oom(const struct oom_view *oom, struct agent *agent, const st
 /* What memory.oom.group does where there is one; elsewhere the rest of the agent ends by this. */
 static void end_whole(struct state *state, struct agent *agent, struct actions *actions)
 {
-	if (!agent->is_placed || agent->state == AGENT_STOPPING || agent->state == AGENT_GONE)
+	if (!agent->is_placed || agent_is_ending(agent))
 		return;
 	agent->state = AGENT_STOPPING;
 	agent->stop_rule = "oom";

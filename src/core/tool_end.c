@@ -52,7 +52,7 @@ uint64_t tools_tick(struct state *state, struct agent *agent, struct actions *ac
 	uint64_t next_ns = UINT64_MAX;
 
 	/* With the agent its tools end, too. */
-	if (!agent->tools || agent->state == AGENT_STOPPING || agent->state == AGENT_GONE)
+	if (!agent->tools || agent_is_ending(agent))
 		return next_ns;
 	for (size_t i = 0; i < agent->tools->n; i++) {
 		struct tool *tool = &agent->tools->items[i];
@@ -78,7 +78,7 @@ bool tool_end_grown(_unused_ struct state *state, struct agent *agent, const cha
 	bool has_any = false;
 
 	if (!agent->tools || agent->policy->protect || agent->is_observed || agent->is_releasing ||
-	    agent->state == AGENT_STOPPING || agent->state == AGENT_GONE)
+	    agent_is_ending(agent))
 		return false;
 	for (size_t i = 0; i < agent->tools->n; i++) {
 		const struct tool *tool = &agent->tools->items[i];
