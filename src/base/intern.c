@@ -10,6 +10,9 @@ struct interned {
 	char text[];
 };
 
+/* Of no length: nobody's, and as all others the same whoever asks. */
+static const char no_text[] = "";
+
 /* FNV-1a, 64 bits (Fowler, Noll, Vo). */
 static uint64_t hash_of(const char *text, size_t length)
 {
@@ -33,24 +36,48 @@ void intern_done(struct intern *intern)
 	idmap_done(&intern->by_hash);
 }
 
+static size_t length_of(const char *text, size_t max)
+{
+	return text ? strnlen(text, MIN2(max, (size_t)UINT32_MAX)) : 0;
+}
+
+static struct interned *item_find(const struct intern *intern, uint64_t hash, const char *text, size_t length)
+{
+	struct interned *item = idmap_get(&intern->by_hash, hash);
+
+	while (item && (item->length != length || memcmp(item->text, text, length) != 0))
+		item = item->next;
+	return item;
+}
+
+const char *intern_find(const struct intern *intern, const char *text, size_t max)
+{
+	size_t length = length_of(text, max);
+	const struct interned *item = length ? item_find(intern, hash_of(text, length), text, length) : NULL;
+
+	if (!length)
+		return no_text;
+	return item ? item->text : NULL;
+}
+
 const char *intern_get(struct intern *intern, const char *text, size_t max)
 {
-	size_t length = text ? strnlen(text, MIN2(max, (size_t)UINT32_MAX)) : 0;
+	size_t length = length_of(text, max);
 	uint64_t hash = hash_of(text, length);
-	struct interned *first = idmap_get(&intern->by_hash, hash), *item;
+	struct interned *item;
 
-	/* Which is nobody's. */
 	if (!length)
-		return "";
-	for (item = first; item; item = item->next)
-		if (item->length == length && memcmp(item->text, text, length) == 0) {
-			item->references++;
-			return item->text;
-		}
+		return no_text;
+	item = item_find(intern, hash, text, length);
+	if (item) {
+		item->references++;
+		return item->text;
+	}
 	item = malloc(sizeof(*item) + length + 1);
 	if (!item)
 		return NULL;
-	*item = (struct interned){.next = first, .references = 1, .length = (uint32_t)length};
+	*item = (struct interned){
+		.next = idmap_get(&intern->by_hash, hash), .references = 1, .length = (uint32_t)length};
 	memcpy(item->text, text, length);
 	item->text[length] = '\0';
 	if (idmap_put(&intern->by_hash, hash, item) == 0)

@@ -13,6 +13,8 @@ struct intern {
 void intern_done(struct intern *intern);
 /* A reference to an equal text, cut to max bytes; NULL: no memory. NULL counts as "". */
 const char *intern_get(struct intern *intern, const char *text, size_t max) _must_check_;
+/* The equal text that is kept already, cut to max bytes, without a reference; NULL: none is. */
+const char *intern_find(const struct intern *intern, const char *text, size_t max);
 /* Gives a reference back; NULL-safe. */
 void intern_put(struct intern *intern, const char *text);
 /* How many texts there are. */

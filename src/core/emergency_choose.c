@@ -28,20 +28,11 @@ struct ranking {
 
 /* ---- what is true of an agent ---- */
 
-/* The same key of the same policy, and a younger one has it too. */
+/* A younger one has the same key of the same policy. */
 static bool is_duplicate(const struct state *state, const struct agent *agent)
 {
-	const struct agent *other;
-	size_t cursor = 0;
-
-	if (!*agent->key)
-		return false;
-	while ((other = idmap_next(&state->by_handle, &cursor)))
-		if (other != agent && streq(other->key, agent->key) &&
-		    streq(other->policy->name, agent->policy->name) && other->state != AGENT_STOPPING &&
-		    other->state != AGENT_GONE &&
-		    (other->since_ns > agent->since_ns ||
-		     (other->since_ns == agent->since_ns && other->handle > agent->handle)))
+	for (const struct agent *other = state_first_of_key(state, agent); other; other = other->next_of_key)
+		if (key_is_same(other, agent) && !agent_is_ending(other) && agent_is_older(agent, other))
 			return true;
 	return false;
 }

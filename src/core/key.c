@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "core/state.h"
 
+#include "base/text.h"
+
 /* Agents by key. The state has each text once, so that the address of a key's stands for it. */
 
-static uint64_t key_id(const struct agent *agent)
+static uint64_t key_id(const char *key)
 {
-	return (uint64_t)(uintptr_t)agent->key;
+	return (uint64_t)(uintptr_t)key;
 }
 
 struct agent *state_first_of_key(const struct state *state, const struct agent *agent)
 {
-	return *agent->key ? idmap_get(&state->by_key, key_id(agent)) : NULL;
+	return *agent->key ? idmap_get(&state->by_key, key_id(agent->key)) : NULL;
 }
 
 int key_add(struct state *state, struct agent *agent)
@@ -18,7 +20,7 @@ int key_add(struct state *state, struct agent *agent)
 	if (!*agent->key)
 		return 0;
 	agent->next_of_key = state_first_of_key(state, agent);
-	return idmap_put(&state->by_key, key_id(agent), agent);
+	return idmap_put(&state->by_key, key_id(agent->key), agent);
 }
 
 void key_remove(struct state *state, const struct agent *agent)
@@ -34,26 +36,34 @@ void key_remove(struct state *state, const struct agent *agent)
 			previous->next_of_key = agent->next_of_key;
 		return;
 	}
-	idmap_remove(&state->by_key, key_id(agent));
+	idmap_remove(&state->by_key, key_id(agent->key));
 	/* There is room for it in the map: that of the one that has just left. */
 	if (agent->next_of_key)
-		(void)!idmap_put(&state->by_key, key_id(agent), agent->next_of_key);
+		(void)!idmap_put(&state->by_key, key_id(agent->key), agent->next_of_key);
+}
+
+bool key_is_same(const struct agent *a, const struct agent *b)
+{
+	return a->key == b->key && (a->policy == b->policy || streq(a->policy->name, b->policy->name));
+}
+
+bool agent_is_older(const struct agent *a, const struct agent *b)
+{
+	return a->since_ns != b->since_ns ? a->since_ns < b->since_ns : a->handle < b->handle;
 }
 
 struct agent *state_living_key(const struct state *state, const char *policy, const char *key)
 {
+	const char *text = intern_find(&state->texts, key, POLICY_KEY_MAX - 1);
+	bool has_key = !str_empty(text);
 	struct agent *agent;
 	size_t cursor = 0;
 
-	while ((agent = idmap_next(&state->by_handle, &cursor)))
-		if (!agent_is_ending(agent) && streq(agent->policy->name, policy) && streq(agent->key, key))
-			return agent;
-	return NULL;
-}
-
-int state_set_key(struct state *state, struct agent *agent, const char *key)
-{
-	key_remove(state, agent);
-	state_set_text(state, &agent->key, key, POLICY_KEY_MAX);
-	return key_add(state, agent);
+	if (!text)
+		return NULL;
+	/* Those without a key aren't in the index, and one of them does as well as another. */
+	agent = has_key ? idmap_get(&state->by_key, key_id(text)) : idmap_next(&state->by_handle, &cursor);
+	while (agent && (agent->key != text || agent_is_ending(agent) || !streq(agent->policy->name, policy)))
+		agent = has_key ? agent->next_of_key : idmap_next(&state->by_handle, &cursor);
+	return agent;
 }

@@ -166,17 +166,6 @@ void lifecycle_forget(struct agent *agent, enum incident_kind kind)
 			agent->laws_done &= ~(1U << i);
 }
 
-/* The state has each text once: equal ones are the same. */
-static bool is_same_key(const struct agent *a, const struct agent *b)
-{
-	return a->key == b->key && (a->policy == b->policy || streq(a->policy->name, b->policy->name));
-}
-
-static bool is_older(const struct agent *a, const struct agent *b)
-{
-	return a->since_ns != b->since_ns ? a->since_ns < b->since_ns : a->handle < b->handle;
-}
-
 /* Of the same policy and key, those that are no younger: who comes later decides about this one. */
 static struct agent *oldest_of_key(const struct state *state, const struct agent *newest, size_t *ret_n)
 {
@@ -184,11 +173,11 @@ static struct agent *oldest_of_key(const struct state *state, const struct agent
 	size_t n = 0;
 
 	for (struct agent *agent = state_first_of_key(state, newest); agent; agent = agent->next_of_key) {
-		if (agent_is_ending(agent) || !is_same_key(agent, newest) || is_older(newest, agent))
+		if (agent_is_ending(agent) || !key_is_same(agent, newest) || agent_is_older(newest, agent))
 			continue;
 		n++;
 		if (agent != newest && !(agent->laws_done & 1U << LAW_DUPLICATE) &&
-		    (!oldest || is_older(agent, oldest)))
+		    (!oldest || agent_is_older(agent, oldest)))
 			oldest = agent;
 	}
 	*ret_n = n;
@@ -300,7 +289,8 @@ static void check_key(struct state *state, struct agent *agent, struct actions *
 	if (!agent->policy->lifecycle.per_key)
 		return;
 	for (struct agent *other = state_first_of_key(state, agent); other; other = other->next_of_key)
-		if (!agent_is_ending(other) && is_same_key(other, agent) && (other == agent || is_older(agent, other)))
+		if (!agent_is_ending(other) && key_is_same(other, agent) &&
+		    (other == agent || agent_is_older(agent, other)))
 			check_one(state, other, actions);
 }
 

@@ -92,11 +92,13 @@ struct agent *state_by_root(const struct state *state, pid_t pid, uint64_t start
 /* key.c: in and out of the index of keys, by state_add_agent() and state_end_agent(). */
 int key_add(struct state *state, struct agent *agent);
 void key_remove(struct state *state, const struct agent *agent);
-/* Another key than that of its birth; 0 or -ENOMEM. */
-int state_set_key(struct state *state, struct agent *agent, const char *key);
 /* The first of those that have the same key, under whichever policies; agent->next_of_key is the next. */
 struct agent *state_first_of_key(const struct state *state, const struct agent *agent);
+/* The same policy's, too. */
+bool key_is_same(const struct agent *a, const struct agent *b);
+/* One that isn't ending; NULL: there is none. */
 struct agent *state_living_key(const struct state *state, const char *policy, const char *key);
+bool agent_is_older(const struct agent *a, const struct agent *b);
 bool state_has_verdict(const struct state *state, uint64_t id);
 void state_add_verdict(struct state *state, uint64_t id, uint64_t alias);
 /* For good: only a command takes it again. */

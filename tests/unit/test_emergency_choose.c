@@ -36,11 +36,6 @@ static const char *text_of(const struct incident *incident, const char *name)
 
 /* ---- the order ---- */
 
-static void set_key(struct emergency_case *c, struct agent *agent, const char *key)
-{
-	cr_assert_eq(state_set_key(c->world.state, agent, key), 0);
-}
-
 static void make_stopping(struct emergency_case *c, struct agent *agent)
 {
 	world_command(&c->world, COMMAND_STOP, agent->handle);
@@ -135,9 +130,9 @@ Test(emergency_choose, of_duplicates_all_but_the_youngest_come_first)
 	emergency_case_init(&c, 4);
 	other = add_agent(&c, "/opt/watched");
 	for (size_t i = 1; i < 4; i++)
-		set_key(&c, c.agents[i], "blue");
-	set_key(&c, other, "red");
-	set_key(&c, c.agents[0], "red"); /* of another policy: no duplicate */
+		world_set_key(&c.world, c.agents[i], "blue");
+	world_set_key(&c.world, other, "red");
+	world_set_key(&c.world, c.agents[0], "red"); /* of another policy: no duplicate */
 	c.agents[2]->since_ns = c.agents[1]->since_ns;
 	c.agents[3]->since_ns = c.agents[1]->since_ns + 1;
 	cr_expect_eq(choose(&c), c.agents[2]);
@@ -338,7 +333,7 @@ Test(emergency_choose, five_are_told_with_all_that_is_true_of_them)
 	char line[128];
 
 	emergency_case_init(&c, 7);
-	set_key(&c, c.agents[6], "blue room");
+	world_set_key(&c.world, c.agents[6], "blue room");
 	c.weights[6].bytes = 152 * MIB + 400 * 1024;
 	make_orphan(&c, c.agents[6]);
 	make_orphan(&c, c.agents[5]);
@@ -369,7 +364,7 @@ Test(emergency_choose, the_longest_ranking_fits)
 	c.host.full_ns = 0;
 	memset(key, 'k', sizeof(key) - 1);
 	for (size_t i = 0; i < 6; i++) {
-		set_key(&c, c.agents[i], key);
+		world_set_key(&c.world, c.agents[i], key);
 		make_orphan(&c, c.agents[i]);
 		make_idle(&c, c.agents[i]);
 	}

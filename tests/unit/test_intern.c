@@ -42,6 +42,21 @@ Test(intern, nothing_is_no_text_and_long_ones_are_cut)
 	intern_done(&intern);
 }
 
+Test(intern, what_is_looked_for_isnt_kept_by_that)
+{
+	struct intern intern = {0};
+	const char *kept = intern_get(&intern, "/opt/agents", 256);
+
+	cr_expect_eq(intern_find(&intern, "/opt/agents", 256), kept);
+	cr_expect_eq(intern_find(&intern, "/opt/agents/a", 11), kept, "cut as when it is kept");
+	cr_expect_null(intern_find(&intern, "/opt/bots", 256));
+	cr_expect_eq(intern_find(&intern, NULL, 256), intern_get(&intern, "", 256));
+	cr_expect_eq(intern_count(&intern), 1);
+	intern_put(&intern, kept);
+	cr_expect_null(intern_find(&intern, "/opt/agents", 256));
+	intern_done(&intern);
+}
+
 Test(intern, many_come_and_go)
 {
 	struct intern intern = {0};

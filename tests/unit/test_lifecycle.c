@@ -25,7 +25,7 @@ static struct agent *start(struct world *world, pid_t pid, const char *key)
 
 	world_hold(world, &proc, (uint64_t)pid);
 	agent = state_by_root(world->state, pid, proc.start_ticks);
-	cr_assert_eq(state_set_key(world->state, agent, key), 0);
+	world_set_key(world, agent, key);
 	world_placed(world, 0);
 	return agent;
 }

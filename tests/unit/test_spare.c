@@ -26,7 +26,7 @@ static struct agent *place(struct world *world, const struct proc *proc, const c
 
 	world_hold(world, proc, (uint64_t)proc->pid);
 	agent = state_by_root(world->state, proc->pid, proc->start_ticks);
-	cr_assert_eq(state_set_key(world->state, agent, key), 0);
+	world_set_key(world, agent, key);
 	world_placed(world, 0);
 	return agent;
 }

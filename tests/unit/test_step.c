@@ -681,6 +681,20 @@ Test(step, fifty_callers_of_one_key_get_one_agent)
 	world_done(&world);
 }
 
+Test(step, callers_without_a_key_get_one_agent_without_one)
+{
+	struct world world;
+
+	init(&world);
+	run(&world, 100, "room", 0, true);
+	run(&world, 101, NULL, 0, true);
+	EXPECT(&world, "mark place");
+	run(&world, 102, NULL, 0, true);
+	cr_assert(world_action(&world, ACTION_REPLY, 0)->reply.reused);
+	cr_assert_str_eq(world_action(&world, ACTION_REPLY, 0)->reply.id, state_agent_of(world.state, 0, 101)->id);
+	world_done(&world);
+}
+
 Test(step, run_is_for_root_and_those_who_are_listed)
 {
 	static const struct {

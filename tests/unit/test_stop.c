@@ -19,7 +19,7 @@ static struct agent *start(struct world *world, pid_t pid)
 
 	world_exec(world, &proc, 0);
 	agent = state_by_root(world->state, pid, proc.start_ticks);
-	cr_assert_eq(state_set_key(world->state, agent, KEY), 0);
+	world_set_key(world, agent, KEY);
 	world_placed(world, 0);
 	return agent;
 }

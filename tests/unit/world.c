@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include "base/text.h"
+#include "core/state.h"
 
 static struct policy *make_policy(const struct world_policy *from)
 {
@@ -169,6 +170,13 @@ void world_removed(struct world *world, uint64_t agent, int error)
 	event.result.agent = agent;
 	event.result.error = error;
 	world_step(world, &event);
+}
+
+void world_set_key(struct world *world, struct agent *agent, const char *key)
+{
+	key_remove(world->state, agent);
+	state_set_text(world->state, &agent->key, key, POLICY_KEY_MAX);
+	cr_assert_eq(key_add(world->state, agent), 0);
 }
 
 uint64_t world_command(struct world *world, enum command command, uint64_t agent)

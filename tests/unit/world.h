@@ -37,6 +37,8 @@ void world_hold(struct world *world, const struct proc *proc, uint64_t token);
 void world_placed(struct world *world, int error);
 void world_empty(struct world *world, uint64_t agent);
 void world_removed(struct world *world, uint64_t agent, int error);
+/* As if its key were this one since its birth. */
+void world_set_key(struct world *world, struct agent *agent, const char *key);
 uint64_t world_command(struct world *world, enum command command, uint64_t agent);
 
 /* The i-th action of this kind in the last step's, or NULL. */
