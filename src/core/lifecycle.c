@@ -68,6 +68,11 @@ static const struct law laws[] = {
 	[LAW_HUNG] = {"hung", INCIDENT_HUNG, due_hung, tell_hung, false},
 };
 
+static unsigned bit_of(const struct law *law)
+{
+	return 1U << (law - laws);
+}
+
 /* ---- who may be ended -------------------------------------------------------------------------------------------- */
 
 /* Who has frozen it wants it as it is. In a delay of its restart it doesn't run, and yet its parent may end. */
@@ -78,15 +83,19 @@ static bool law_waits(const struct law *law, const struct agent *agent)
 	return agent->state == AGENT_FROZEN && !ladder_of(agent)->has_frozen;
 }
 
-static uint64_t law_due(const struct law *law, const struct agent *agent)
+/* When it comes to this agent, debugged or not; NEVER also when it has. */
+static uint64_t law_comes(const struct law *law, const struct agent *agent)
 {
 	uint64_t due_ns = law->due(agent);
 
-	if (law_waits(law, agent))
+	if (agent->laws_done & bit_of(law) || law_waits(law, agent))
 		return NEVER;
-	if (law->heeds_lease)
-		due_ns = MAX2(due_ns, agent->lease_until_ns);
-	return MAX2(due_ns, agent->tracer_pid ? agent->traced_ns + SPARE_NS : 0);
+	return law->heeds_lease ? MAX2(due_ns, agent->lease_until_ns) : due_ns;
+}
+
+static uint64_t law_due(const struct law *law, const struct agent *agent)
+{
+	return MAX2(law_comes(law, agent), agent->tracer_pid ? agent->traced_ns + SPARE_NS : 0);
 }
 
 /* ---- the laws ---------------------------------------------------------------------------------------------------- */
@@ -111,12 +120,11 @@ static struct incident *record_end(struct state *state, struct agent *agent, con
 /* Whoever debugs it has it stopped: it looks idle, or hung, and is neither to be ended nor without need. */
 static void spare_traced(struct state *state, struct agent *agent, const struct law *law, struct actions *actions)
 {
-	unsigned bit = 1U << (law - laws);
 	struct incident *incident;
 
-	if (agent->laws_spared & bit || agent->tracer_pid < 0)
+	if (agent->laws_spared & bit_of(law) || agent->tracer_pid < 0)
 		return;
-	agent->laws_spared |= bit;
+	agent->laws_spared |= bit_of(law);
 	incident = record_end(state, agent, law, (struct record_words){law->rule, "stop", "refused"}, actions);
 	if (incident)
 		incident_add_number(incident, "traced_by_pid", (uint64_t)agent->tracer_pid);
@@ -125,9 +133,8 @@ static void spare_traced(struct state *state, struct agent *agent, const struct 
 static void end_by_law(struct state *state, struct agent *agent, const struct law *law, struct actions *actions)
 {
 	struct record_words words = {law->rule, "stop", "done"};
-	unsigned bit = 1U << (law - laws);
 
-	if (agent->laws_done & bit)
+	if (agent->laws_done & bit_of(law))
 		return;
 	if (agent->is_observed)
 		words = (struct record_words){law->rule, "would-stop", "observed"};
@@ -138,7 +145,7 @@ static void end_by_law(struct state *state, struct agent *agent, const struct la
 		return;
 	} else if (!cull_may_end(state, agent, actions))
 		return;
-	agent->laws_done |= bit;
+	agent->laws_done |= bit_of(law);
 	record_end(state, agent, law, words, actions);
 	if (agent->is_observed || agent->policy->protect)
 		return;
@@ -155,7 +162,7 @@ static void tell_hung(struct state *state, struct agent *agent, const struct law
 			end_by_law(state, agent, law, actions);
 		return;
 	}
-	agent->laws_done |= 1U << LAW_HUNG;
+	agent->laws_done |= bit_of(law);
 	record_end(state, agent, law, (struct record_words){law->rule, "alert", "done"}, actions);
 }
 
@@ -163,7 +170,7 @@ void lifecycle_forget(struct agent *agent, enum incident_kind kind)
 {
 	for (size_t i = 0; i < ELEMENTSOF(laws); i++)
 		if (laws[i].kind == kind)
-			agent->laws_done &= ~(1U << i);
+			agent->laws_done &= ~bit_of(&laws[i]);
 }
 
 /* Of the same policy and key, those that are no younger: who comes later decides about this one. */
@@ -176,7 +183,7 @@ static struct agent *oldest_of_key(const struct state *state, const struct agent
 		if (agent_is_ending(agent) || !key_is_same(agent, newest) || agent_is_older(newest, agent))
 			continue;
 		n++;
-		if (agent != newest && !(agent->laws_done & 1U << LAW_DUPLICATE) &&
+		if (agent != newest && !(agent->laws_done & bit_of(&laws[LAW_DUPLICATE])) &&
 		    (!oldest || agent_is_older(agent, oldest)))
 			oldest = agent;
 	}
@@ -216,22 +223,21 @@ uint64_t lifecycle_due(const struct state *state, const struct agent *agent)
 	if (!is_under_laws(state, agent))
 		return NEVER;
 	for (size_t i = 0; i < ELEMENTSOF(laws); i++)
-		if (!(agent->laws_done & 1U << i))
-			due_ns = MIN2(due_ns, law_due(&laws[i], agent));
+		due_ns = MIN2(due_ns, law_due(&laws[i], agent));
 	return due_ns;
 }
 
 void lifecycle_tick(struct state *state, struct agent *agent, uint64_t law_ns, struct actions *actions)
 {
 	for (size_t i = 0; i < ELEMENTSOF(laws) && !agent_is_ending(agent); i++)
-		if (!(agent->laws_done & 1U << i) && law_due(&laws[i], agent) <= law_ns)
+		if (law_due(&laws[i], agent) <= law_ns)
 			laws[i].act(state, agent, &laws[i], actions);
 }
 
 void lifecycle_judged(struct state *state, struct agent *agent, struct actions *actions)
 {
 	for (size_t i = LAW_IDLE; i <= LAW_HUNG && is_under_laws(state, agent); i++)
-		if (!(agent->laws_done & 1U << i) && law_due(&laws[i], agent) <= state->now_ns)
+		if (law_due(&laws[i], agent) <= state->now_ns)
 			laws[i].act(state, agent, &laws[i], actions);
 }
 
@@ -358,9 +364,7 @@ void step_traced(struct state *state, const struct event *event, struct actions 
 		return;
 	}
 	for (size_t i = 0; i < ELEMENTSOF(laws); i++)
-		if (laws[i].act == end_by_law && !(agent->laws_done & 1U << i) && !law_waits(&laws[i], agent) &&
-		    laws[i].due(agent) <= state->now_ns &&
-		    (!laws[i].heeds_lease || agent->lease_until_ns <= state->now_ns))
+		if (laws[i].act == end_by_law && law_comes(&laws[i], agent) <= state->now_ns)
 			spare_traced(state, agent, &laws[i], actions);
 }
 
