@@ -54,11 +54,17 @@ static uint64_t due_hung(const struct agent *agent)
 	return agent->activity && agent->activity->is_hung ? 0 : NEVER;
 }
 
+/* Not by time: when an agent begins, check_count() sees it. */
+static uint64_t due_count(_unused_ const struct agent *agent)
+{
+	return NEVER;
+}
+
 static void end_by_law(struct state *state, struct agent *agent, const struct law *law, struct actions *actions);
 static void tell_hung(struct state *state, struct agent *agent, const struct law *law, struct actions *actions);
 static void end_duplicates(struct state *state, struct agent *agent, const struct law *law, struct actions *actions);
 
-enum { LAW_RUNTIME, LAW_ORPHAN, LAW_DUPLICATE, LAW_IDLE, LAW_HUNG };
+enum { LAW_RUNTIME, LAW_ORPHAN, LAW_DUPLICATE, LAW_IDLE, LAW_HUNG, LAW_COUNT };
 
 static const struct law laws[] = {
 	[LAW_RUNTIME] = {"lifecycle.max_runtime", INCIDENT_EXPIRED, due_runtime, end_by_law, false},
@@ -66,6 +72,7 @@ static const struct law laws[] = {
 	[LAW_DUPLICATE] = {"lifecycle.per_key", INCIDENT_DUPLICATE, due_probation, end_duplicates, false},
 	[LAW_IDLE] = {"lifecycle.idle", INCIDENT_IDLE, due_idle, end_by_law, true},
 	[LAW_HUNG] = {"hung", INCIDENT_HUNG, due_hung, tell_hung, false},
+	[LAW_COUNT] = {"lifecycle.max_agents", INCIDENT_DUPLICATE, due_count, end_by_law, false},
 };
 
 static unsigned bit_of(const struct law *law)
@@ -154,6 +161,11 @@ static void end_by_law(struct state *state, struct agent *agent, const struct la
 	stop_agent(state, agent, actions);
 }
 
+static void tell(struct state *state, struct agent *agent, const struct law *law, struct actions *actions)
+{
+	record_end(state, agent, law, (struct record_words){law->rule, "alert", "done"}, actions);
+}
+
 static void tell_hung(struct state *state, struct agent *agent, const struct law *law, struct actions *actions)
 {
 	if (agent->policy->hung.action == POLICY_HUNG_STOP) {
@@ -163,7 +175,7 @@ static void tell_hung(struct state *state, struct agent *agent, const struct law
 		return;
 	}
 	agent->laws_done |= bit_of(law);
-	record_end(state, agent, law, (struct record_words){law->rule, "alert", "done"}, actions);
+	tell(state, agent, law, actions);
 }
 
 void lifecycle_forget(struct agent *agent, enum incident_kind kind)
@@ -251,14 +263,6 @@ static void rearm(struct state *state, const struct agent *agent, struct actions
 		set_timer(state, due_ns, actions);
 }
 
-static void duplicate_alert(struct state *state, struct agent *agent, const char *rule, struct actions *actions)
-{
-	const struct law *law = &laws[LAW_DUPLICATE];
-
-	record_end(state, agent, &(struct law){.rule = rule, .kind = law->kind},
-		   (struct record_words){rule, "alert", "done"}, actions);
-}
-
 /* For how long one must have run to take another's place. */
 static uint64_t probation_of(const struct agent *agent)
 {
@@ -277,7 +281,7 @@ static void check_one(struct state *state, struct agent *agent, struct actions *
 		return;
 	switch (lifecycle->on_duplicate) {
 	case POLICY_DUPLICATE_ALERT:
-		duplicate_alert(state, agent, laws[LAW_DUPLICATE].rule, actions);
+		tell(state, agent, &laws[LAW_DUPLICATE], actions);
 		break;
 	case POLICY_DUPLICATE_STOP_NEW:
 		end_by_law(state, agent, &laws[LAW_DUPLICATE], actions);
@@ -303,15 +307,14 @@ static void check_key(struct state *state, struct agent *agent, struct actions *
 static void check_count(struct state *state, struct agent *agent, struct actions *actions)
 {
 	const struct policy_lifecycle *lifecycle = &agent->policy->lifecycle;
-	static const struct law law = {.rule = "lifecycle.max_agents", .kind = INCIDENT_DUPLICATE};
 
 	if (!lifecycle->max_agents || agent_is_ending(agent) ||
 	    state_count_living(state, agent->policy->name) <= lifecycle->max_agents)
 		return;
 	if (lifecycle->on_duplicate == POLICY_DUPLICATE_STOP_NEW)
-		end_by_law(state, agent, &laws[LAW_DUPLICATE], actions);
+		end_by_law(state, agent, &laws[LAW_COUNT], actions);
 	else
-		duplicate_alert(state, agent, law.rule, actions);
+		tell(state, agent, &laws[LAW_COUNT], actions);
 }
 
 /* PID 1 is nobody's parent by choice, and doesn't end. */

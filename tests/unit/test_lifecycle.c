@@ -191,6 +191,7 @@ Test(lifecycle, beyond_max_agents_the_new_one_is_stopped_or_told_of)
 {
 	struct policy_lifecycle *lifecycle;
 	struct world world;
+	struct agent *agent;
 
 	lifecycle = begin(&world, false, false);
 	lifecycle->max_agents = 3;
@@ -200,7 +201,10 @@ Test(lifecycle, beyond_max_agents_the_new_one_is_stopped_or_told_of)
 	cr_expect_eq(start(&world, 103, "")->state, AGENT_ACTIVE);
 	cr_expect_str_eq(find_incident(&world, INCIDENT_DUPLICATE)->rule, "lifecycle.max_agents");
 	lifecycle->on_duplicate = POLICY_DUPLICATE_STOP_NEW;
-	cr_expect_eq(start(&world, 104, "")->state, AGENT_STOPPING);
+	agent = start(&world, 104, "");
+	cr_expect_eq(agent->state, AGENT_STOPPING);
+	cr_expect_str_eq(find_incident(&world, INCIDENT_DUPLICATE)->rule, "lifecycle.max_agents");
+	cr_expect_str_eq(agent->stop_rule, "lifecycle.max_agents");
 	world_done(&world);
 }
 
