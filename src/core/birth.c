@@ -150,6 +150,13 @@ static struct agent *observed_parent(const struct state *state, const struct pro
 	return agent && agent->is_observed && agent->root_start_ticks <= proc->start_ticks ? agent : NULL;
 }
 
+/* Somebody has released it, or this govd couldn't place it. */
+static bool is_left_alone(const struct state *state, const struct proc *proc)
+{
+	return state_is_released(state, proc->pid, proc->start_ticks) ||
+	       state_has_verdict(state, process_id(proc->pid, proc->start_ticks));
+}
+
 static struct kin find_kin(struct state *state, const struct proc *proc, uint64_t lineage)
 {
 	struct kin kin = {.agent = proc->cgroup_id ? idmap_get(&state->by_cgroup, proc->cgroup_id) : NULL};
@@ -164,8 +171,7 @@ static struct kin find_kin(struct state *state, const struct proc *proc, uint64_
 	if (kin.agent && kin.agent->is_explicit && kin.agent->root_pid == proc->pid &&
 	    kin.agent->root_start_ticks == proc->start_ticks)
 		return kin;
-	if (state_is_released(state, proc->pid, proc->start_ticks) ||
-	    state_has_verdict(state, released_id(proc->pid, proc->start_ticks)))
+	if (is_left_alone(state, proc))
 		return kin;
 	/* What was released isn't a part of its lineage any more, either. */
 	if (!kin.agent)

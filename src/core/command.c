@@ -274,7 +274,7 @@ static void command_resume(struct state *state, const struct event *event, struc
 	const struct policy *policy = str_empty(name) ? NULL : policy_set_find(state->set, name);
 	struct incident *incident;
 
-	if (policy && lifecycle_resume(state, policy, actions)) {
+	if (policy && cull_resume(state, policy, actions)) {
 		incident = record_agent(actions, INCIDENT_ALERT, NULL, (struct record_words){"bulk", "resume", "done"});
 		if (incident) {
 			text_copy(incident->policy, sizeof(incident->policy), policy->name);

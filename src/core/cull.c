@@ -7,20 +7,25 @@
 
 #define CULL_MIN 4 /* ends in a minute that are too few to be worth an alarm */
 
-static struct cull *find_cull(const struct state *state, const char *policy)
+static uint64_t cull_id(const char *policy)
 {
-	return idmap_get(&state->culls, restart_id(&(struct restart_name){.policy = policy}));
+	return restart_id(&(struct restart_name){.policy = policy});
 }
 
+static struct cull *find_cull(const struct state *state, const char *policy)
+{
+	return idmap_get(&state->culls, cull_id(policy));
+}
+
+/* There, or new; NULL: no memory. */
 static struct cull *get_cull(struct state *state, const char *policy)
 {
-	uint64_t id = restart_id(&(struct restart_name){.policy = policy});
-	struct cull *cull = idmap_get(&state->culls, id);
+	struct cull *cull = find_cull(state, policy);
 
 	if (cull)
 		return cull;
 	cull = calloc(1, sizeof(*cull));
-	if (cull && idmap_put(&state->culls, id, cull) < 0) {
+	if (cull && idmap_put(&state->culls, cull_id(policy), cull) < 0) {
 		free(cull);
 		return NULL;
 	}
@@ -66,7 +71,6 @@ static void record_suspended(const struct agent *agent, size_t ended, size_t liv
 	incident_add_number(incident, "living", living);
 }
 
-/* Counts it as ended when it may be. */
 bool cull_may_end(struct state *state, const struct agent *agent, struct actions *actions)
 {
 	struct cull *cull = get_cull(state, agent->policy->name);
@@ -87,14 +91,14 @@ bool cull_may_end(struct state *state, const struct agent *agent, struct actions
 	return true;
 }
 
-bool lifecycle_is_suspended(const struct state *state, const struct policy *policy)
+bool cull_is_suspended(const struct state *state, const struct policy *policy)
 {
 	const struct cull *cull = state->n_suspended ? find_cull(state, policy->name) : NULL;
 
 	return cull && cull->is_suspended;
 }
 
-bool lifecycle_resume(struct state *state, const struct policy *policy, struct actions *actions)
+bool cull_resume(struct state *state, const struct policy *policy, struct actions *actions)
 {
 	struct cull *cull = find_cull(state, policy->name);
 

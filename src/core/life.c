@@ -191,7 +191,8 @@ static void result_place(struct state *state, struct agent *agent, const struct 
 	}
 	if (error) {
 		answer_request(agent, REPLY_FAILED, error, actions);
-		state_add_verdict(state, released_id(agent->root_pid, agent->root_start_ticks), 0);
+		/* The next govd may do better: it isn't released for good. */
+		state_add_verdict(state, process_id(agent->root_pid, agent->root_start_ticks), 0);
 		end_agent(state, agent, actions);
 		return;
 	}

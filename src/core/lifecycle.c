@@ -225,7 +225,7 @@ static void end_duplicates(struct state *state, struct agent *agent, const struc
 static bool is_under_laws(const struct state *state, const struct agent *agent)
 {
 	return !agent_is_ending(agent) && (agent->is_placed || agent->is_observed) && !agent->is_releasing &&
-	       !lifecycle_is_suspended(state, agent->policy);
+	       !cull_is_suspended(state, agent->policy);
 }
 
 uint64_t lifecycle_due(const struct state *state, const struct agent *agent)

@@ -123,7 +123,7 @@ void state_add_verdict(struct state *state, uint64_t id, uint64_t alias)
 void state_set_released(struct state *state, pid_t pid, uint64_t start_ticks)
 {
 	uint64_t *slot = &state->released[state->n_released % STATE_RELEASED_MAX];
-	uint64_t id = released_id(pid, start_ticks);
+	uint64_t id = process_id(pid, start_ticks);
 
 	if (idmap_get(&state->released_at, id))
 		return;
@@ -145,8 +145,8 @@ bool state_released_next(const struct state *state, size_t *cursor, pid_t *ret_p
 		id = state->released[(*cursor)++];
 		if (!id)
 			continue;
-		*ret_pid = (pid_t)(id >> RELEASED_TICKS_BITS & RELEASED_PID_MASK);
-		*ret_start_ticks = id & RELEASED_TICKS_MASK;
+		*ret_pid = (pid_t)(id >> PROCESS_TICKS_BITS & PROCESS_PID_MASK);
+		*ret_start_ticks = id & PROCESS_TICKS_MASK;
 		return true;
 	}
 	return false;
@@ -154,7 +154,7 @@ bool state_released_next(const struct state *state, size_t *cursor, pid_t *ret_p
 
 bool state_is_released(const struct state *state, pid_t pid, uint64_t start_ticks)
 {
-	return idmap_get(&state->released_at, released_id(pid, start_ticks));
+	return idmap_get(&state->released_at, process_id(pid, start_ticks));
 }
 
 struct agent *state_by_mark(const struct state *state, uint64_t mark)

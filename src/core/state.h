@@ -12,9 +12,9 @@
 
 /* What step() remembers; private to core's step*.c and state.c. */
 
-/* A mark that isn't an agent's own: the lineage that it stands for. */
+/* A mark that isn't an agent's own: the lineage that it stands for. Or a process that couldn't be placed. */
 struct verdict {
-	uint64_t id;	/* of the mark, or released_id() of a process */
+	uint64_t id;	/* of the mark, or process_id() */
 	uint64_t alias; /* the mark to look at instead; 0: nobody's */
 };
 
@@ -42,7 +42,7 @@ struct state {
 	struct verdict *verdicts;
 	uint64_t n_verdicts; /* ever made */
 	struct idmap verdict_of;
-	/* released_id() of the newest STATE_RELEASED_MAX that were let go for good, oldest overwritten: apart from the
+	/* process_id() of the newest STATE_RELEASED_MAX that were let go for good, oldest overwritten: apart from the
 	 * verdicts, as any number of execs must not make them forgotten. */
 	uint64_t *released;
 	uint64_t n_released; /* ever */
@@ -73,13 +73,13 @@ struct state {
 
 /* The identity of a process as one number, apart from marks by its highest bit: 22 bits of pid (PID_MAX_LIMIT) and 40
  * of ticks, which are 348 years. */
-#define RELEASED_TICKS_BITS 40
-#define RELEASED_TICKS_MASK ((UINT64_C(1) << RELEASED_TICKS_BITS) - 1)
-#define RELEASED_PID_MASK ((UINT64_C(1) << 22) - 1)
-static inline uint64_t released_id(pid_t pid, uint64_t start_ticks)
+#define PROCESS_TICKS_BITS 40
+#define PROCESS_TICKS_MASK ((UINT64_C(1) << PROCESS_TICKS_BITS) - 1)
+#define PROCESS_PID_MASK ((UINT64_C(1) << 22) - 1)
+static inline uint64_t process_id(pid_t pid, uint64_t start_ticks)
 {
-	return UINT64_C(1) << 63 | ((uint64_t)pid & RELEASED_PID_MASK) << RELEASED_TICKS_BITS |
-	       (start_ticks & RELEASED_TICKS_MASK);
+	return UINT64_C(1) << 63 | ((uint64_t)pid & PROCESS_PID_MASK) << PROCESS_TICKS_BITS |
+	       (start_ticks & PROCESS_TICKS_MASK);
 }
 
 uint64_t state_random(struct state *state);
@@ -146,9 +146,11 @@ void step_fork(struct state *state, const struct event *event, struct actions *a
 void step_hold(struct state *state, const struct event *event, struct actions *actions);
 void step_seen(struct state *state, const struct event *event, struct actions *actions);
 void step_swept(struct state *state, const struct event *event, struct actions *actions);
+
 /* found.c: agents of an earlier govd */
 void step_found(struct state *state, const struct event *event, struct actions *actions);
-/* census.c */
+
+/* census.c: everything is looked at again */
 void step_lost(struct state *state, const struct event *event, struct actions *actions);
 void step_census_end(struct state *state, const struct event *event, struct actions *actions);
 /* reason: `policies` asks for a look at every process, not only at marked ones; `left` (a root has left its group) may
@@ -194,28 +196,29 @@ uint64_t lifecycle_due(const struct state *state, const struct agent *agent);
 void lifecycle_tick(struct state *state, struct agent *agent, uint64_t law_ns, struct actions *actions);
 /* It has been frozen, and runs now. */
 void lifecycle_thawed(struct state *state, struct agent *agent, struct actions *actions);
+/* A census says whether it is idle, or hangs. */
+void lifecycle_judged(struct state *state, struct agent *agent, struct actions *actions);
+/* What was told of it by this kind of incident is over: it may be told again. */
+void lifecycle_forget(struct agent *agent, enum incident_kind kind);
 void step_traced(struct state *state, const struct event *event, struct actions *actions);
-/* cull.c: counts it as ended when it may be; else its policy is suspended. */
+void step_orphaned(struct state *state, const struct event *event, struct actions *actions);
+
+/* cull.c: policies that end too many of their agents */
+/* Counts it as ended when it may be; else its policy is suspended. */
 bool cull_may_end(struct state *state, const struct agent *agent, struct actions *actions);
 /* Agents of a policy that aren't being ended. */
 size_t state_count_living(const struct state *state, const char *policy);
 void step_suspended(struct state *state, const struct event *event, struct actions *actions);
 /* False: it wasn't suspended. */
-bool lifecycle_resume(struct state *state, const struct policy *policy, struct actions *actions);
-void step_orphaned(struct state *state, const struct event *event, struct actions *actions);
+bool cull_resume(struct state *state, const struct policy *policy, struct actions *actions);
 
-/* lease.c */
+/* lease.c: somebody says that it is in use */
 /* Writes to its group what the next govd is to know, where it has one. */
 void agent_save(const struct agent *agent, struct actions *actions);
-/* Somebody says that it is in use: its lease, if it has one, begins anew. */
+/* For a moment: its lease, if it has one, begins anew. */
 void lease_touch(const struct state *state, struct agent *agent, struct actions *actions);
 /* 0: it is given back. */
 void lease_set(struct state *state, struct agent *agent, uint64_t lease_ns, struct actions *actions);
-
-/* A census says whether it is idle, or hangs. */
-void lifecycle_judged(struct state *state, struct agent *agent, struct actions *actions);
-/* What was told of it by this kind of incident is over: it may be told again. */
-void lifecycle_forget(struct agent *agent, enum incident_kind kind);
 
 /* idle.c: who does nothing, or hangs */
 /* Its policy is new, or has changed. */
@@ -230,10 +233,10 @@ void step_activity(struct state *state, const struct event *event, struct action
 /* Of an incident IDLE or HUNG. */
 void idle_evidence(const struct state *state, const struct agent *agent, struct incident *incident);
 
-/* fanout.c */
+/* fanout.c: who begins processes without end */
 void step_fanout(struct state *state, const struct event *event, struct actions *actions);
 
-/* command.c */
+/* command.c: what people ask for */
 void step_command(struct state *state, const struct event *event, struct actions *actions);
 void step_ending(struct state *state, const struct event *event, struct actions *actions);
 void reply(struct actions *actions, uint64_t request, enum reply_code code, const struct agent *agent, int error);
@@ -289,7 +292,7 @@ void step_weighed(struct state *state, const struct event *event, struct actions
 void step_pressure(struct state *state, const struct event *event, struct actions *actions);
 /* It has been placed or found, or its policy has limits now: from here on the kernel tells. */
 void ladder_begin(struct agent *agent, struct actions *actions);
-/* Its time to be looked at has come; whether that needs a sample. */
+/* Its time to be looked at has come. */
 void ladder_look(struct agent *agent, struct actions *actions);
 /* Takes back what the ladder has done to it. */
 void ladder_leave(struct agent *agent, struct actions *actions);
@@ -339,17 +342,18 @@ uint64_t new_rate_milli(const struct policy_sockets *sockets);
 uint64_t leak_cap(const struct policy *policy);
 /* Before agent->memory_bytes is set. */
 void leak_sample(struct state *state, struct agent *agent, const struct event *event, struct actions *actions);
-/* Its time to be looked at has come. */
+/* Its time to be looked at has come; whether that needs a sample. */
 bool leak_look(struct state *state, struct agent *agent, struct actions *actions);
 /* Its memory was taken from it: what was there before says nothing of what comes. */
 void leak_forget(struct agent *agent);
 
-/* record.c. The words are static. NULL for want of memory. */
+/* record.c: incidents; the words are static */
 struct record_words {
 	const char *rule, *action, *result;
 };
 /* That it is only watched. */
 void record_observed(const struct agent *agent, struct actions *actions);
+/* agent: NULL: it is of none. NULL for want of memory. */
 struct incident *record_agent(struct actions *actions, enum incident_kind kind, const struct agent *agent,
 			      struct record_words words);
 

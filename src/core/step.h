@@ -43,7 +43,7 @@ bool state_released_next(const struct state *state, size_t *cursor, pid_t *ret_p
 const struct restart *state_restart_next(const struct state *state, size_t *cursor);
 uint64_t state_restart_changes(const struct state *state);
 /* Whether it would have ended too many of its agents, and ends none until somebody resumes it. */
-bool lifecycle_is_suspended(const struct state *state, const struct policy *policy);
+bool cull_is_suspended(const struct state *state, const struct policy *policy);
 /* The agent whose group has this id, or whose root it is (0 and -1: not asked); NULL: none. */
 const struct agent *state_agent_of(const struct state *state, uint64_t cgroup_id, pid_t root_pid);
 /* Whose a process is: the agent of this group, or else of this mark; NULL: nobody's. */

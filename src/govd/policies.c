@@ -24,7 +24,7 @@ static void write_policy(struct manager *manager, struct bus_writer *writer, con
 	bus_write_string(writer, "file", policy->file);
 	bus_write_string(writer, "mode", observes ? "observe" : "enforce");
 	bus_write_u64(writer, "agents", count_agents(manager, policy->name));
-	bus_write_string(writer, "state", lifecycle_is_suspended(manager->state, policy) ? "suspended" : "loaded");
+	bus_write_string(writer, "state", cull_is_suspended(manager->state, policy) ? "suspended" : "loaded");
 	bus_end(writer);
 }
 

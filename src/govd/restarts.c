@@ -36,7 +36,7 @@ static int write_all(const struct manager *manager, FILE *file)
 	while (state_released_next(manager->state, &cursor, &pid, &start_ticks))
 		restarts_write_released(file, pid, start_ticks);
 	for (size_t i = 0; i < manager->policies->n; i++)
-		if (lifecycle_is_suspended(manager->state, manager->policies->policies[i]))
+		if (cull_is_suspended(manager->state, manager->policies->policies[i]))
 			restarts_write_suspended(file, manager->policies->policies[i]->name);
 	return fflush(file) != 0 || ferror(file) ? -EIO : 0;
 }

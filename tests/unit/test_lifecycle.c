@@ -271,8 +271,8 @@ Test(lifecycle, a_suspension_outlives_govd)
 	agent = start(&world, 100, "");
 	wait_for(&world, 61 * S);
 	cr_expect_eq(agent->state, AGENT_ACTIVE);
-	cr_expect(lifecycle_is_suspended(world.state, agent->policy));
-	cr_expect(lifecycle_resume(world.state, agent->policy, &world.actions));
+	cr_expect(cull_is_suspended(world.state, agent->policy));
+	cr_expect(cull_resume(world.state, agent->policy, &world.actions));
 	wait_for(&world, S);
 	cr_expect_eq(agent->state, AGENT_STOPPING);
 	world_done(&world);

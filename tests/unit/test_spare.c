@@ -353,7 +353,7 @@ Test(spare, a_suspended_policy_ends_no_newcomers_either)
 	for (pid_t pid = 100; pid < 110; pid++)
 		start(&world, pid, "");
 	wait_for(&world, 61 * S);
-	cr_assert(lifecycle_is_suspended(world.state, policy));
+	cr_assert(cull_is_suspended(world.state, policy));
 	policy->lifecycle.max_agents = 1;
 	policy->lifecycle.on_duplicate = POLICY_DUPLICATE_STOP_NEW;
 	wait_for(&world, 3600 * S);
