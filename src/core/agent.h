@@ -97,10 +97,7 @@ struct agent {
 	bool has_exit_code;
 	const char *root_rule; /* static: what has ended the root, when it was known before its end: oom, sigkill */
 	uint32_t root_by;      /* and who, as incident.by_uid */
-	uint64_t oom_told_ns, kill_told_ns; /* the last that was recorded; 0: none */
-	unsigned ooms_untold, kills_untold; /* since then */
-	uint64_t fanout_told_ns;
-	unsigned fanouts_untold;
+	struct told ooms_told, kills_told, fanouts_told;
 	uint64_t would_end_ns; /* when an emergency would have ended it, were it not observed; 0: never */
 	const char *how;       /* static: how govd came by it: hold, exec, scan, run, adopt, lineage, found */
 	enum cgroup_owner owner;

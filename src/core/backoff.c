@@ -5,8 +5,7 @@
 
 /* Lives of the same agent that come too often: core/restart.h decides, here it is done to agents. */
 
-#define HOLD_WAIT_NS NSEC_PER_SEC	  /* an interpreter opens its script some ms after its exec */
-#define TOLD_EVERY_NS (60 * NSEC_PER_SEC) /* an incident of one kind for the same agent at most this often */
+#define HOLD_WAIT_NS NSEC_PER_SEC /* an interpreter opens its script some ms after its exec */
 
 static bool has_rule(const struct policy *policy)
 {
@@ -18,27 +17,8 @@ static void add_life(struct incident *incident, const struct restart *restart, c
 {
 	incident_add_number(incident, "crashes", restart_count(restart, rule, now_ns));
 	incident_add_number(incident, "starts", restart->starts);
-	if (restart->has_exit_code) {
-		incident_add_number(incident, "exit_code", (uint64_t)(restart->exit_code >> 8 & 0xff));
-		incident_add_number(incident, "exit_signal", (uint64_t)(restart->exit_code & 0x7f));
-	}
-}
-
-static bool may_tell(struct restart_told *told, uint64_t now_ns)
-{
-	if (told->at_ns && now_ns - told->at_ns < TOLD_EVERY_NS) {
-		told->untold++;
-		return false;
-	}
-	told->at_ns = now_ns;
-	return true;
-}
-
-static void add_untold(struct incident *incident, struct restart_told *told)
-{
-	if (told->untold)
-		incident_add_number(incident, "untold", told->untold);
-	told->untold = 0;
+	if (restart->has_exit_code)
+		incident_add_exit(incident, restart->exit_code);
 }
 
 static void record_limit(struct state *state, struct restart *restart, const struct agent *agent,
@@ -47,7 +27,7 @@ static void record_limit(struct state *state, struct restart *restart, const str
 	const struct policy_restart *rule = &agent->policy->restart;
 	struct incident *incident;
 
-	if (!may_tell(&restart->limit_told, state->now_ns))
+	if (!told_may(&restart->limit_told, TOLD_EVERY_NS, state->now_ns))
 		return;
 	incident = record_agent(actions, INCIDENT_RESTART_LIMIT, agent, words);
 	if (!incident)
@@ -55,14 +35,14 @@ static void record_limit(struct state *state, struct restart *restart, const str
 	incident_add_number(incident, "limit", rule->limit);
 	incident_add_number(incident, "window_s", rule->window_ns / NSEC_PER_SEC);
 	add_life(incident, restart, rule, state->now_ns);
-	add_untold(incident, &restart->limit_told);
+	told_add(&restart->limit_told, incident);
 }
 
 static void record_delay(struct state *state, struct agent *agent, struct actions *actions)
 {
 	struct incident *incident;
 
-	if (!may_tell(&agent->restart->delay_told, state->now_ns))
+	if (!told_may(&agent->restart->delay_told, TOLD_EVERY_NS, state->now_ns))
 		return;
 	incident = record_agent(actions, INCIDENT_RESTART_DELAY, agent,
 				(struct record_words){"restart", agent->is_observed ? "would-freeze" : "freeze",
@@ -71,7 +51,7 @@ static void record_delay(struct state *state, struct agent *agent, struct action
 		return;
 	incident_add_milli(incident, "delay_s", agent->delay_ns / NSEC_PER_MSEC);
 	add_life(incident, agent->restart, &agent->policy->restart, state->now_ns);
-	add_untold(incident, &agent->restart->delay_told);
+	told_add(&agent->restart->delay_told, incident);
 }
 
 bool backoff_refuses(struct state *state, const struct birth *birth, struct actions *actions)

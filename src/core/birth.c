@@ -7,8 +7,6 @@
 
 /* Is this process an agent, a part of one, or nobody's? */
 
-#define FULL_TOLD_EVERY_NS (60 * NSEC_PER_SEC)
-
 static const char *const how_names[] = {
 	[BIRTH_EXEC] = "exec", [BIRTH_HOLD] = "hold",	[BIRTH_SCAN] = "scan",
 	[BIRTH_RUN] = "run",   [BIRTH_ADOPT] = "adopt", [BIRTH_LINEAGE] = "lineage",
@@ -18,9 +16,8 @@ void tell_full(struct state *state, struct actions *actions)
 {
 	struct incident *incident;
 
-	if (state->full_told_ns && state->now_ns - state->full_told_ns < FULL_TOLD_EVERY_NS)
+	if (!may_tell(&state->full_told_ns, TOLD_EVERY_NS, state->now_ns))
 		return;
-	state->full_told_ns = state->now_ns;
 	incident = record_agent(actions, INCIDENT_ALERT, NULL, (struct record_words){"agents", "place", "refused"});
 	if (incident)
 		incident_add_number(incident, "agents", state->by_handle.used);

@@ -169,12 +169,10 @@ static void command_stop(struct state *state, struct agent *agent, const struct 
 {
 	agent->stop_rule = command_name(event->command.command);
 	reply(actions, event->command.request, REPLY_OK, agent, 0);
-	if (event->command.command == COMMAND_KILL) {
-		agent->state = AGENT_STOPPING;
+	if (event->command.command == COMMAND_KILL)
 		kill_agent(state, agent, actions);
-	} else {
+	else
 		stop_agent(state, agent, actions);
-	}
 }
 
 static const struct {

@@ -4,15 +4,15 @@
 
 /* Storms, breakers and sockets: what becomes an incident, and what is looked at again. */
 
-#define TOLD_EVERY_NS (60 * NSEC_PER_SEC) /* begins of the same that are recorded */
-#define LOOK_EVERY_NS (5 * NSEC_PER_SEC)  /* while there is trouble; the kernel's window of bursts */
-#define CALM_PCT 90			  /* of a limit: below it an alert may come again */
+#define LOOK_EVERY_NS (5 * NSEC_PER_SEC) /* while there is trouble; the kernel's window of bursts */
+#define CALM_PCT 90			 /* of a limit: below it an alert may come again */
 
 /* ---- episodes ---- */
 
-static bool may_tell(uint64_t told_ns, uint64_t now_ns)
+/* The next would be recorded. */
+static bool may_begin(const struct episode *episode, uint64_t now_ns)
 {
-	return !told_ns || now_ns - told_ns >= TOLD_EVERY_NS;
+	return told_is_due(episode->told_ns, TOLD_EVERY_NS, now_ns);
 }
 
 /* It goes on, since now or since before: true when that is to be recorded. One that began too soon after the one before
@@ -25,10 +25,9 @@ static bool episode_goes_on(struct episode *episode, uint64_t now_ns)
 		episode->since_ns = now_ns;
 		episode->untold++;
 	}
-	if (episode->is_told || !may_tell(episode->told_ns, now_ns))
+	if (episode->is_told || !may_tell(&episode->told_ns, TOLD_EVERY_NS, now_ns))
 		return false;
 	episode->is_told = true;
-	episode->told_ns = now_ns;
 	episode->untold--;
 	return true;
 }
@@ -52,8 +51,8 @@ static bool is_active(const struct trouble *trouble)
 /* Nothing would be told too often if it were forgotten. */
 static bool is_forgettable(const struct trouble *trouble, uint64_t now_ns)
 {
-	return !is_active(trouble) && may_tell(trouble->storm.told_ns, now_ns) &&
-	       may_tell(trouble->breaker.told_ns, now_ns) && may_tell(trouble->rate.told_ns, now_ns);
+	return !is_active(trouble) && may_begin(&trouble->storm, now_ns) && may_begin(&trouble->breaker, now_ns) &&
+	       may_begin(&trouble->rate, now_ns);
 }
 
 static bool view_is_trouble(const struct connect_view *view)
@@ -75,9 +74,8 @@ static void miss(struct state *state, struct agent *agent, struct actions *actio
 
 	troubles->missed++;
 	troubles->has_missed = true;
-	if (!may_tell(troubles->missed_told_ns, state->now_ns))
+	if (!may_tell(&troubles->missed_told_ns, TOLD_EVERY_NS, state->now_ns))
 		return;
-	troubles->missed_told_ns = state->now_ns;
 	record_missed(agent, actions);
 	troubles->missed = 0;
 }
@@ -87,7 +85,7 @@ static struct trouble *find_trouble(struct state *state, struct agent *agent, co
 				    struct actions *actions)
 {
 	struct troubles *troubles = view_is_trouble(view) ? troubles_of(agent) : agent->troubles;
-	struct trouble *free = NULL;
+	struct trouble *spare = NULL;
 
 	if (!troubles)
 		return NULL;
@@ -97,17 +95,17 @@ static struct trouble *find_trouble(struct state *state, struct agent *agent, co
 		if (trouble->view.is_udp == view->is_udp && streq(trouble->view.destination, view->destination))
 			return trouble;
 		if (is_forgettable(trouble, state->now_ns))
-			free = trouble;
+			spare = trouble;
 	}
 	if (!view_is_trouble(view))
 		return NULL;
 	if (troubles->n < TROUBLES_MAX)
-		free = &troubles->items[troubles->n++];
-	if (free)
-		*free = (struct trouble){0};
+		spare = &troubles->items[troubles->n++];
+	if (spare)
+		*spare = (struct trouble){0};
 	else
 		miss(state, agent, actions);
-	return free;
+	return spare;
 }
 
 /* What of a counter belongs to the storm that has just been told: of the last attempts at most all. */
@@ -208,22 +206,22 @@ void look_at_agent(struct agent *agent, struct actions *actions)
 
 static struct stranger *find_stranger(struct state *state, pid_t pid, const char *destination)
 {
-	struct stranger *free = NULL;
+	struct stranger *spare = NULL;
 
 	for (size_t i = 0; i < STRANGERS_MAX; i++) {
 		struct stranger *stranger = &state->strangers[i];
 
 		if (stranger->pid == pid && streq(stranger->destination, destination))
 			return stranger;
-		if (may_tell(stranger->storm.told_ns, state->now_ns) &&
-		    (!free || stranger->storm.told_ns < free->storm.told_ns))
-			free = stranger;
+		if (may_begin(&stranger->storm, state->now_ns) &&
+		    (!spare || stranger->storm.told_ns < spare->storm.told_ns))
+			spare = stranger;
 	}
-	if (!free)
+	if (!spare)
 		return NULL;
-	*free = (struct stranger){.pid = pid};
-	text_copy(free->destination, sizeof(free->destination), destination);
-	return free;
+	*spare = (struct stranger){.pid = pid};
+	text_copy(spare->destination, sizeof(spare->destination), destination);
+	return spare;
 }
 
 /* The kernel tells of each begin; nobody looks for the end. */

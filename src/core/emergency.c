@@ -241,9 +241,8 @@ static void record_limit(struct state *state, unsigned kills, struct actions *ac
 	struct emergency *emergency = &state->emergency;
 	struct incident *incident;
 
-	if (emergency->told_ns && state->now_ns - emergency->told_ns < EMERGENCY_TOLD_EVERY_NS)
+	if (!may_tell(&emergency->told_ns, TOLD_EVERY_NS, state->now_ns))
 		return;
-	emergency->told_ns = state->now_ns;
 	incident = record_agent(actions, INCIDENT_ALERT, NULL,
 				(struct record_words){"emergency.kills_per_min", "kill", "refused"});
 	if (!incident)

@@ -26,7 +26,6 @@
 #define EMERGENCY_KILL_WAIT_NS (5 * NSEC_PER_SEC)
 /* After its end, until memory that hasn't come back isn't expected any more: somebody else has it. */
 #define EMERGENCY_SETTLE_NS (200 * NSEC_PER_MSEC)
-#define EMERGENCY_TOLD_EVERY_NS (60 * NSEC_PER_SEC)
 #define EMERGENCY_WINDOW_NS (60 * NSEC_PER_SEC) /* of kills_per_min */
 
 struct emergency_look {

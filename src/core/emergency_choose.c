@@ -265,7 +265,6 @@ static struct incident *end_chosen(struct state *state, const struct candidate *
 	struct incident *incident;
 
 	if (agent->state != AGENT_STOPPING) {
-		agent->state = AGENT_STOPPING;
 		agent->stop_rule = "emergency";
 		agent->by_uid = INCIDENT_BY_GOVD;
 	}
@@ -290,11 +289,8 @@ static struct incident *tell_observed(struct state *state, const struct candidat
 
 static struct incident *tell_nobody(struct state *state, struct actions *actions)
 {
-	struct emergency *emergency = &state->emergency;
-
-	if (emergency->told_ns && state->now_ns - emergency->told_ns < EMERGENCY_TOLD_EVERY_NS)
+	if (!may_tell(&state->emergency.told_ns, TOLD_EVERY_NS, state->now_ns))
 		return NULL;
-	emergency->told_ns = state->now_ns;
 	return record(state, NULL, (struct record_words){NULL, "none", "failed"}, actions);
 }
 

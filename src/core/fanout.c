@@ -6,8 +6,6 @@
 
 /* Agents that begin processes without end: they are told of. What limits them is tasks.max. */
 
-#define TOLD_EVERY_NS (60 * NSEC_PER_SEC)
-
 bool fanout_rule(const struct policy *policy, uint64_t *ret_length_ns, uint64_t *ret_limit)
 {
 	const struct policy_spawn *spawn = &policy->spawn;
@@ -34,11 +32,8 @@ void step_fanout(struct state *state, const struct event *event, struct actions 
 	/* The policy is another since. */
 	if (!spawn->count)
 		return;
-	if (agent->fanout_told_ns && state->now_ns - agent->fanout_told_ns < TOLD_EVERY_NS) {
-		agent->fanouts_untold++;
+	if (!told_may(&agent->fanouts_told, TOLD_EVERY_NS, state->now_ns))
 		return;
-	}
-	agent->fanout_told_ns = state->now_ns;
 	incident = record_agent(actions, INCIDENT_FAN_OUT, agent,
 				(struct record_words){"tasks.spawn_rate", "alert", "done"});
 	if (!incident)
@@ -49,7 +44,5 @@ void step_fanout(struct state *state, const struct event *event, struct actions 
 	incident_add_milli(incident, "max_per_s", spawn->count * 1000 * NSEC_PER_SEC / spawn->per_ns);
 	incident_add_number(incident, "by_pid", (uint64_t)event->fanout.pid);
 	incident_add_text(incident, "by_name", event->fanout.comm);
-	if (agent->fanouts_untold)
-		incident_add_number(incident, "untold", agent->fanouts_untold);
-	agent->fanouts_untold = 0;
+	told_add(&agent->fanouts_told, incident);
 }

@@ -74,6 +74,19 @@ void incident_add_text(struct incident *incident, const char *name, const char *
 	incident->texts_used += strlen(to) + 1;
 }
 
+void incident_add_exit(struct incident *incident, int32_t exit_code)
+{
+	incident_add_number(incident, "exit_code", (uint64_t)(exit_code >> 8 & 0xff));
+	incident_add_number(incident, "exit_signal", (uint64_t)(exit_code & 0x7f));
+}
+
+void told_add(struct told *told, struct incident *incident)
+{
+	if (told->untold)
+		incident_add_number(incident, "untold", told->untold);
+	told->untold = 0;
+}
+
 const char *incident_text(const struct incident *incident, const struct fact *fact)
 {
 	return fact->is_number ? "" : incident->texts + fact->text_at;

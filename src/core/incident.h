@@ -3,6 +3,7 @@
 #define GOV_CORE_INCIDENT_H
 
 #include "core/policy.h"
+#include "core/told.h"
 
 /* Something that was decided or that happened, with its evidence. */
 
@@ -70,6 +71,8 @@ struct incident {
 void incident_add_number(struct incident *incident, const char *name, uint64_t number);
 void incident_add_milli(struct incident *incident, const char *name, uint64_t milli);
 void incident_add_text(struct incident *incident, const char *name, const char *text);
+/* `exit_code` and `exit_signal`, of what wait(2) has. */
+void incident_add_exit(struct incident *incident, int32_t exit_code);
 /* "" of a number. */
 const char *incident_text(const struct incident *incident, const struct fact *fact);
 

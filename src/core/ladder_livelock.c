@@ -52,18 +52,17 @@ static const char *end_whole(struct state *state, struct agent *agent, struct ac
 {
 	if (agent->policy->protect)
 		return raise_high(state, agent, actions);
-	agent->state = AGENT_STOPPING;
 	agent->stop_rule = "livelock";
 	agent->by_uid = INCIDENT_BY_GOVD;
-	ladder_leave(agent, actions);
 	kill_agent(state, agent, actions);
+	ladder_leave(agent, actions);
 	return "kill-agent";
 }
 
 /* One after the other, as long as it lasts. */
 static const char *end_tool(struct state *state, struct agent *agent, struct actions *actions)
 {
-	return tool_end_grown(state, agent, "livelock", actions) ? "kill-tool" : end_whole(state, agent, actions);
+	return tool_end_grown(agent, "livelock", actions) ? "kill-tool" : end_whole(state, agent, actions);
 }
 
 static void resolve_livelock(struct state *state, struct agent *agent, struct actions *actions)

@@ -3,16 +3,6 @@
 
 /* The incidents of memory pressure, with their evidence. */
 
-#define TOLD_EVERY_NS (60 * NSEC_PER_SEC) /* of the same rung of the same agent */
-
-static bool may_tell(uint64_t *told_ns, uint64_t now_ns)
-{
-	if (*told_ns && now_ns - *told_ns < TOLD_EVERY_NS)
-		return false;
-	*told_ns = now_ns;
-	return true;
-}
-
 /* Without what record_agent() tells of its executable: the evidence needs the room. */
 static struct incident *record_ladder(const struct agent *agent, struct record_words words, struct actions *actions)
 {
@@ -68,7 +58,7 @@ void record_pressure(const struct state *state, struct agent *agent, enum ladder
 	/* Where nothing can be reclaimed the rung is but a wait. */
 	if (rung == LADDER_RECLAIM && !ladder->view.can_reclaim)
 		return;
-	if (!may_tell(&ladder->told_ns[rung], state->now_ns))
+	if (!may_tell(&ladder->told_ns[rung], TOLD_EVERY_NS, state->now_ns))
 		return;
 	ladder->is_told = true;
 	incident = record_ladder(agent,
@@ -112,7 +102,7 @@ void record_livelock(const struct state *state, struct agent *agent, const char 
 {
 	struct incident *incident;
 
-	if (!may_tell(&agent->ladder->livelock_told_ns, state->now_ns))
+	if (!may_tell(&agent->ladder->livelock_told_ns, TOLD_EVERY_NS, state->now_ns))
 		return;
 	incident = record_ladder(agent, (struct record_words){"livelock", action, "done"}, actions);
 	if (!incident)

@@ -49,10 +49,8 @@ void end_agent(struct state *state, struct agent *agent, struct actions *actions
 		incident = record_agent(actions, INCIDENT_STOPPED, agent, words);
 		if (incident && !agent->stop_rule && agent->root_rule)
 			incident->by_uid = agent->root_by;
-		if (incident && agent->has_exit_code) {
-			incident_add_number(incident, "exit_code", (uint64_t)(agent->exit_code >> 8 & 0xff));
-			incident_add_number(incident, "exit_signal", (uint64_t)(agent->exit_code & 0x7f));
-		}
+		if (incident && agent->has_exit_code)
+			incident_add_exit(incident, agent->exit_code);
 		if (incident)
 			incident_add_number(incident, "lived_s", (state->now_ns - agent->since_ns) / NSEC_PER_SEC);
 	}

@@ -16,17 +16,6 @@ static bool is_root(const struct agent *agent, const struct victim *victim)
 	return agent->has_root && agent->root_pid == victim->pid && agent->root_start_ticks == victim->start_ticks;
 }
 
-/* Whether this one is recorded; those between are only counted. */
-static bool may_tell(uint64_t *told_ns, unsigned *untold, uint64_t now_ns)
-{
-	if (*told_ns && now_ns - *told_ns < DEATH_TOLD_EVERY_NS) {
-		++*untold;
-		return false;
-	}
-	*told_ns = now_ns;
-	return true;
-}
-
 /* The evidence begins with the agent's root; what it is the agent's own incident tells. */
 static struct incident *record_death(struct actions *actions, enum incident_kind kind, const struct agent *agent,
 				     struct record_words words)
@@ -49,13 +38,6 @@ static void add_bytes(struct incident *incident, const char *name, uint64_t byte
 {
 	if (bytes != UINT64_MAX)
 		incident_add_number(incident, name, bytes);
-}
-
-static void add_untold(struct incident *incident, unsigned *untold)
-{
-	if (*untold)
-		incident_add_number(incident, "untold", *untold);
-	*untold = 0;
 }
 
 /* ---- out of memory ---- */
@@ -126,7 +108,7 @@ static void record_oom(const struct oom_view *oom, struct agent *agent, const st
 	add_bytes(incident, "kernel_bytes", oom->agent_kernel_bytes);
 	if (*oom->largest)
 		incident_add_text(incident, "largest", oom->largest);
-	add_untold(incident, &agent->ooms_untold);
+	told_add(&agent->ooms_told, incident);
 }
 
 /* What memory.oom.group does where there is one; elsewhere the rest of the agent ends by this. */
@@ -134,7 +116,6 @@ static void end_whole(struct state *state, struct agent *agent, struct actions *
 {
 	if (!agent->is_placed || agent_is_ending(agent))
 		return;
-	agent->state = AGENT_STOPPING;
 	agent->stop_rule = "oom";
 	agent->by_uid = INCIDENT_BY_GOVD;
 	kill_agent(state, agent, actions);
@@ -163,7 +144,7 @@ void step_oom(struct state *state, const struct event *event, struct actions *ac
 		agent->root_by = INCIDENT_BY_KERNEL;
 	}
 	leak_forget(agent);
-	if (may_tell(&agent->oom_told_ns, &agent->ooms_untold, state->now_ns))
+	if (told_may(&agent->ooms_told, DEATH_TOLD_EVERY_NS, state->now_ns))
 		record_oom(oom, agent, tool, actions);
 	if (part_of(oom, agent, tool) == OOM_AGENT)
 		end_whole(state, agent, actions);
@@ -195,7 +176,7 @@ void step_killed(struct state *state, const struct event *event, struct actions 
 		agent->root_rule = is_oomd ? "oom" : "sigkill";
 		agent->root_by = by_uid;
 	}
-	if (!may_tell(&agent->kill_told_ns, &agent->kills_untold, state->now_ns))
+	if (!told_may(&agent->kills_told, DEATH_TOLD_EVERY_NS, state->now_ns))
 		return;
 	if (is_oomd)
 		incident = record_death(actions, INCIDENT_OOM, agent,
@@ -208,5 +189,5 @@ void step_killed(struct state *state, const struct event *event, struct actions 
 	incident->by_uid = by_uid;
 	add_victim(incident, agent, victim);
 	add_sender(incident, event);
-	add_untold(incident, &agent->kills_untold);
+	told_add(&agent->kills_told, incident);
 }

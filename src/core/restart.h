@@ -3,6 +3,7 @@
 #define GOV_CORE_RESTART_H
 
 #include "core/policy.h"
+#include "core/told.h"
 
 /*
  * How often the same agent was started and has crashed, whoever starts it: a supervisor, a shell loop, an SDK. The same
@@ -29,10 +30,7 @@ struct restart {
 	uint64_t delay_since_ns; /* one is now, since then */
 	unsigned delays;	 /* lives that are delayed now */
 	unsigned lives;		 /* that refer to this */
-	struct restart_told {
-		uint64_t at_ns;	 /* the last incident; 0: none */
-		uint64_t untold; /* decisions since then that were not recorded */
-	} delay_told, limit_told;
+	struct told delay_told, limit_told;
 	int32_t exit_code; /* of the last end, as wait(2) has it */
 	bool has_exit_code;
 };

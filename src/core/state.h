@@ -262,6 +262,8 @@ void end_agent(struct state *state, struct agent *agent, struct actions *actions
 
 /* stop.c */
 #define KILL_RETRY_NS NSEC_PER_SEC /* doubled with each try */
+/* After which what has failed so often is tried again. */
+uint64_t retry_ns(unsigned tries);
 /* Gently, and at once. */
 void stop_agent(struct state *state, struct agent *agent, struct actions *actions);
 void kill_agent(struct state *state, struct agent *agent, struct actions *actions);

@@ -6,7 +6,7 @@
 #define RETRY_MAX_NS (32 * NSEC_PER_SEC)
 #define CLEAN_UP_TRIES_ALERT 3 /* failed tries after which an alert is recorded */
 
-static uint64_t retry_ns(unsigned tries)
+uint64_t retry_ns(unsigned tries)
 {
 	return MIN2(KILL_RETRY_NS << MIN2(tries, 5U), RETRY_MAX_NS);
 }
@@ -15,6 +15,7 @@ void kill_agent(struct state *state, struct agent *agent, struct actions *action
 {
 	struct action *action = actions_add(actions, ACTION_KILL, agent);
 
+	agent->state = AGENT_STOPPING;
 	if (action)
 		action->is_again = agent->stop_tries;
 	set_deadline(state, agent, state->now_ns + retry_ns(agent->stop_tries), actions);

@@ -13,7 +13,7 @@ bool agent_has_tools(const struct agent *agent)
 	return policy_has_tools(agent->policy) && !agent->is_observed && agent->placement != POLICY_PLACEMENT_NESTED;
 }
 
-static struct tool *tool_find(const struct agent *agent, const struct tool_id *id)
+struct tool *tool_find(const struct agent *agent, const struct tool_id *id)
 {
 	for (size_t i = 0; agent->tools && i < agent->tools->n; i++)
 		if (agent->tools->items[i].id.pid == id->pid &&
@@ -34,14 +34,6 @@ struct tool *tool_of_group(const struct agent *agent, uint64_t cgroup_id)
 {
 	for (size_t i = 0; cgroup_id && agent->tools && i < agent->tools->n; i++)
 		if (agent->tools->items[i].cgroup_id == cgroup_id)
-			return &agent->tools->items[i];
-	return NULL;
-}
-
-const struct tool *tool_of_limit(const struct agent *agent, uint64_t memory_id)
-{
-	for (size_t i = 0; memory_id && agent->tools && i < agent->tools->n; i++)
-		if (agent->tools->items[i].memory_id == memory_id)
 			return &agent->tools->items[i];
 	return NULL;
 }
@@ -235,10 +227,8 @@ static void record_end(const struct state *state, const struct agent *agent, con
 	incident_add_number(incident, "runtime_s", (state->now_ns - tool->since_ns) / NSEC_PER_SEC);
 	if (tool->memory_bytes != UINT64_MAX)
 		incident_add_number(incident, "tool_bytes", tool->memory_bytes);
-	if (!tool->has_exit_code)
-		return;
-	incident_add_number(incident, "exit_code", (uint64_t)(tool->exit_code >> 8 & 0xff));
-	incident_add_number(incident, "exit_signal", (uint64_t)(tool->exit_code & 0x7f));
+	if (tool->has_exit_code)
+		incident_add_exit(incident, tool->exit_code);
 }
 
 void step_tool_empty(struct state *state, const struct event *event, struct actions *actions)

@@ -49,10 +49,10 @@ void tools_free(struct tools *tools);
 /* Whether its tools are put into groups: as its policy says, and where its own group is in the slice. */
 bool agent_has_tools(const struct agent *agent);
 
-/* For the edges; borrowed until the next step(). NULL: none. */
+/* Borrowed until the next step(). NULL: none. */
+struct tool *tool_find(const struct agent *agent, const struct tool_id *id);
 struct tool *tool_of_group(const struct agent *agent, uint64_t cgroup_id);
 struct tool *tool_by_number(const struct agent *agent, uint64_t number);
-const struct tool *tool_of_limit(const struct agent *agent, uint64_t memory_id);
 
 /* ---- for the parts of step() ---- */
 
@@ -79,7 +79,7 @@ void tool_kill(struct state *state, const struct agent *agent, struct tool *tool
  * `pressure` with that rule when it has ended. True also while the last one that was chosen is still ending; false: the
  * agent has no tool to end.
  */
-bool tool_end_grown(struct state *state, struct agent *agent, const char *rule, struct actions *actions);
+bool tool_end_grown(struct agent *agent, const char *rule, struct actions *actions);
 
 void step_tool_found(struct state *state, const struct event *event, struct actions *actions);
 void step_tool_result(struct state *state, const struct event *event, struct actions *actions);

@@ -4,8 +4,6 @@
 
 /* How tools are ended: by their runtime, and for memory. */
 
-#define KILL_RETRY_NS NSEC_PER_SEC /* doubled with each try */
-#define KILL_RETRY_MAX_NS (32 * NSEC_PER_SEC)
 #define KILL_TRIES_WAITED 2	     /* as long a killed tool is waited for before another is chosen */
 #define FROZEN_AGAIN_NS NSEC_PER_SEC /* a frozen tool can't act on a signal: it is looked at again */
 
@@ -21,11 +19,9 @@ static void act(const struct agent *agent, const struct tool *tool, enum action_
 
 void tool_kill(struct state *state, const struct agent *agent, struct tool *tool, struct actions *actions)
 {
-	uint64_t wait_ns = KILL_RETRY_NS << MIN2(tool->tries, 5U);
-
+	tool->deadline_ns = state->now_ns + retry_ns(tool->tries);
 	tool->tries++;
 	tool->state = TOOL_STOPPING;
-	tool->deadline_ns = state->now_ns + MIN2(wait_ns, KILL_RETRY_MAX_NS);
 	set_timer(state, tool->deadline_ns, actions);
 	act(agent, tool, ACTION_TOOL_KILL, actions);
 }
@@ -73,7 +69,7 @@ static bool may_end(const struct tool *tool)
 	return tool->state == TOOL_ACTIVE || (tool->state == TOOL_STOPPING && !tool->tries);
 }
 
-bool tool_end_grown(_unused_ struct state *state, struct agent *agent, const char *rule, struct actions *actions)
+bool tool_end_grown(struct agent *agent, const char *rule, struct actions *actions)
 {
 	bool has_any = false;
 
@@ -95,20 +91,10 @@ bool tool_end_grown(_unused_ struct state *state, struct agent *agent, const cha
 	return actions_add(actions, ACTION_TOOL_WEIGH, agent);
 }
 
-static struct tool *tool_sampled(const struct state *state, const struct event *event)
-{
-	struct agent *agent = state_get(state, event->tool.agent);
-
-	for (size_t i = 0; agent && agent->tools && i < agent->tools->n; i++)
-		if (agent->tools->items[i].id.pid == event->tool.id.pid &&
-		    agent->tools->items[i].id.start_ticks == event->tool.id.start_ticks)
-			return &agent->tools->items[i];
-	return NULL;
-}
-
 void step_tool_sample(struct state *state, const struct event *event, _unused_ struct actions *actions)
 {
-	struct tool *tool = tool_sampled(state, event);
+	const struct agent *agent = state_get(state, event->tool.agent);
+	struct tool *tool = agent ? tool_find(agent, &event->tool.id) : NULL;
 
 	if (tool)
 		tool->memory_bytes = event->tool.memory_bytes;

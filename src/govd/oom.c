@@ -108,7 +108,7 @@ void oom_got_record(struct manager *manager, const struct gov_record_oom *record
 	fill_tool(manager, agent, record, oom);
 	oom->agent_anon_bytes = oom->agent_file_bytes = oom->agent_shmem_bytes = oom->agent_kernel_bytes = UINT64_MAX;
 	/* One that isn't recorded needs no evidence. */
-	if (!agent->oom_told_ns || manager_now_ns() - agent->oom_told_ns >= DEATH_TOLD_EVERY_NS) {
+	if (told_is_due(agent->ooms_told.at_ns, DEATH_TOLD_EVERY_NS, manager_now_ns())) {
 		fill_agent(manager, agent, record, oom);
 		fill_largest(manager, agent, oom);
 	}

@@ -320,11 +320,11 @@ Test(tool, the_one_that_has_grown_most_is_ended)
 
 	agent = (struct agent *)born(&world);
 	world.actions.n = 0;
-	cr_expect_not(tool_end_grown(world.state, agent, "memory.high", &world.actions));
+	cr_expect_not(tool_end_grown(agent, "memory.high", &world.actions));
 	for (pid_t pid = 101; pid < 104; pid++)
 		begun(&world, agent, pid);
 	world.actions.n = 0;
-	cr_expect(tool_end_grown(world.state, agent, "memory.high", &world.actions));
+	cr_expect(tool_end_grown(agent, "memory.high", &world.actions));
 	EXPECT(&world, "tool-weigh");
 	event.tool.agent = agent->handle;
 	for (pid_t pid = 101; pid < 104; pid++) {
@@ -337,7 +337,7 @@ Test(tool, the_one_that_has_grown_most_is_ended)
 	cr_expect_eq(world_action(&world, ACTION_TOOL_KILL, 0)->tool.id.pid, 102);
 	/* As long as it ends no other is. */
 	world.actions.n = 0;
-	cr_expect(tool_end_grown(world.state, agent, "memory.high", &world.actions));
+	cr_expect(tool_end_grown(agent, "memory.high", &world.actions));
 	EXPECT(&world, "");
 	empty(&world, agent, 102);
 	result(&world, agent, 102, ACTION_TOOL_REMOVE, 0);
