@@ -115,6 +115,12 @@ struct agent {
 	uint64_t request;	   /* of the command that is to be answered; 0: none */
 };
 
+/* Or was: pids come again, with another start. */
+static inline bool agent_is_root(const struct agent *agent, pid_t pid, uint64_t start_ticks)
+{
+	return agent->root_pid == pid && agent->root_start_ticks == start_ticks;
+}
+
 /* Nothing is decided about it any more but how it ends. */
 static inline bool agent_is_ending(const struct agent *agent)
 {

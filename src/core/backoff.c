@@ -176,8 +176,8 @@ void backoff_placed(struct state *state, struct agent *agent, struct actions *ac
 
 bool backoff_takes_back(struct state *state, struct agent *agent, const struct proc *proc, struct actions *actions)
 {
-	if (agent->policy->restart.on_limit != POLICY_LIMIT_REFUSE || agent->root_pid != proc->pid ||
-	    agent->root_start_ticks != proc->start_ticks)
+	if (agent->policy->restart.on_limit != POLICY_LIMIT_REFUSE ||
+	    !agent_is_root(agent, proc->pid, proc->start_ticks))
 		return false;
 	if (agent->delay_ns != DELAY_BY_HAND && agent->thaw_ns != DELAY_BY_HAND)
 		return false;

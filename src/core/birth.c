@@ -165,8 +165,7 @@ static struct kin find_kin(struct state *state, const struct proc *proc, uint64_
 	if (!kin.is_inside)
 		kin.agent = own;
 	/* Who asked for it by name has the last word on its root. */
-	if (kin.agent && kin.agent->is_explicit && kin.agent->root_pid == proc->pid &&
-	    kin.agent->root_start_ticks == proc->start_ticks)
+	if (kin.agent && kin.agent->is_explicit && agent_is_root(kin.agent, proc->pid, proc->start_ticks))
 		return kin;
 	if (is_left_alone(state, proc))
 		return kin;
@@ -213,7 +212,7 @@ static void join_agent(struct state *state, struct agent *agent, pid_t pid, uint
 /* A mark that isn't the birth of an agent: whose lineage does it stand for? */
 static void note_mark(struct state *state, struct agent *agent, const struct proc *proc, uint64_t mark)
 {
-	bool is_root = agent && agent->root_pid == proc->pid && agent->root_start_ticks == proc->start_ticks;
+	bool is_root = agent && agent_is_root(agent, proc->pid, proc->start_ticks);
 
 	if (is_root && !agent->mark && state_set_mark(state, agent, mark) == 0)
 		return;

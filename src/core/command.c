@@ -5,17 +5,17 @@
 
 /* What people ask for. Each command is answered by exactly one ACTION_REPLY, at once or with a result. */
 
-void reply(struct actions *actions, uint64_t request, enum reply_code code, const struct agent *agent, int error)
+struct action *reply(struct actions *actions, uint64_t request, enum reply_code code, const struct agent *agent)
 {
 	struct action *action = actions_add(actions, ACTION_REPLY, agent);
 
 	if (!action)
-		return;
+		return NULL;
 	action->reply.request = request;
 	action->reply.code = code;
-	action->reply.error = error;
 	if (agent)
 		text_copy(action->reply.id, sizeof(action->reply.id), agent->id);
+	return action;
 }
 
 static bool is_allowed(const struct policy *policy, const struct event *event)
@@ -73,9 +73,9 @@ static void begin_agent(struct state *state, const struct event *event, struct p
 
 	agent = birth_agent(state, &birth, actions);
 	if (!agent)
-		reply(actions, event->command.request, REPLY_FULL, NULL, 0);
+		reply(actions, event->command.request, REPLY_FULL, NULL);
 	else if (agent->is_observed)
-		reply(actions, event->command.request, REPLY_OK, agent, 0);
+		reply(actions, event->command.request, REPLY_OK, agent);
 }
 
 static void command_run(struct state *state, const struct event *event, struct actions *actions)
@@ -89,7 +89,7 @@ static void command_run(struct state *state, const struct event *event, struct a
 	if (code != REPLY_OK) {
 		if (code == REPLY_PROTECTED)
 			record_refused(actions, event, "protect");
-		reply(actions, event->command.request, code, NULL, 0);
+		reply(actions, event->command.request, code, NULL);
 		return;
 	}
 	if (str_empty(event->command.key))
@@ -101,9 +101,8 @@ static void command_run(struct state *state, const struct event *event, struct a
 		struct action *action;
 
 		lease_touch(state, agent, actions);
-		reply(actions, event->command.request, REPLY_OK, agent, 0);
-		action = actions->n ? &actions->items[actions->n - 1] : NULL;
-		if (action && action->kind == ACTION_REPLY)
+		action = reply(actions, event->command.request, REPLY_OK, agent);
+		if (action)
 			action->reply.reused = true;
 		return;
 	}
@@ -123,7 +122,7 @@ static void command_adopt(struct state *state, const struct event *event, struct
 				 (proc->cgroup_id && idmap_get(&state->by_cgroup, proc->cgroup_id))))
 		code = REPLY_ALREADY;
 	if (code != REPLY_OK) {
-		reply(actions, event->command.request, code, NULL, 0);
+		reply(actions, event->command.request, code, NULL);
 		return;
 	}
 	begin_agent(state, event, policy, actions);
@@ -137,7 +136,7 @@ static void command_touch(struct state *state, struct agent *agent, const struct
 		lease_set(state, agent, event->command.lease_ns, actions);
 	else
 		lease_touch(state, agent, actions);
-	reply(actions, event->command.request, REPLY_OK, agent, 0);
+	reply(actions, event->command.request, REPLY_OK, agent);
 }
 
 static void command_release(struct state *state, struct agent *agent, const struct event *event,
@@ -146,7 +145,7 @@ static void command_release(struct state *state, struct agent *agent, const stru
 	if (agent->is_observed) {
 		actions_add(actions, ACTION_UNPACE, agent);
 		record_agent(actions, INCIDENT_RELEASED, agent, (struct record_words){"release", "release", "done"});
-		reply(actions, event->command.request, REPLY_OK, agent, 0);
+		reply(actions, event->command.request, REPLY_OK, agent);
 		actions_add(actions, ACTION_FORGET, agent);
 		state_end_agent(state, agent);
 		free_process(state, agent->root_pid, agent->root_start_ticks, actions);
@@ -168,7 +167,7 @@ static void command_freeze(struct state *state, struct agent *agent, const struc
 static void command_stop(struct state *state, struct agent *agent, const struct event *event, struct actions *actions)
 {
 	agent->stop_rule = command_name(event->command.command);
-	reply(actions, event->command.request, REPLY_OK, agent, 0);
+	reply(actions, event->command.request, REPLY_OK, agent);
 	if (event->command.command == COMMAND_KILL)
 		kill_agent(state, agent, actions);
 	else
@@ -178,7 +177,7 @@ static void command_stop(struct state *state, struct agent *agent, const struct 
 static const struct {
 	void (*run)(struct state *, struct agent *, const struct event *, struct actions *);
 	bool needs_placed;   /* an observed agent has no group to do it to */
-	bool is_ending;	     /* refused by `protect: true` */
+	bool ends_agent;     /* refused by `protect: true` */
 	bool while_stopping; /* allowed when it is being stopped already */
 	bool at_once;	     /* nothing is waited for: also allowed while another is under way */
 } agent_commands[COMMANDS] = {
@@ -187,15 +186,15 @@ static const struct {
 	[COMMAND_RELEASE] = {.run = command_release},
 	[COMMAND_FREEZE] = {.run = command_freeze, .needs_placed = true},
 	[COMMAND_THAW] = {.run = command_freeze, .needs_placed = true},
-	[COMMAND_STOP] = {.run = command_stop, .needs_placed = true, .is_ending = true},
-	[COMMAND_KILL] = {.run = command_stop, .needs_placed = true, .is_ending = true, .while_stopping = true},
+	[COMMAND_STOP] = {.run = command_stop, .needs_placed = true, .ends_agent = true},
+	[COMMAND_KILL] = {.run = command_stop, .needs_placed = true, .ends_agent = true, .while_stopping = true},
 };
 
 static enum reply_code check_command(const struct agent *agent, enum command command)
 {
 	if (agent->is_observed && agent_commands[command].needs_placed)
 		return REPLY_OBSERVED;
-	if (agent->policy->protect && agent_commands[command].is_ending)
+	if (agent->policy->protect && agent_commands[command].ends_agent)
 		return REPLY_PROTECTED;
 	if (agent->state == AGENT_GONE)
 		return REPLY_NO_SUCH_AGENT;
@@ -232,7 +231,7 @@ static void command_drain(struct state *state, const struct event *event, struct
 {
 	drain_agents(state, str_empty(event->command.policy) ? "" : event->command.policy, command_name(COMMAND_DRAIN),
 		     event->command.uid, actions);
-	reply(actions, event->command.request, REPLY_OK, NULL, 0);
+	reply(actions, event->command.request, REPLY_OK, NULL);
 }
 
 static const char drain_rule[] = "drain_on_stop";
@@ -279,7 +278,7 @@ static void command_resume(struct state *state, const struct event *event, struc
 			incident->by_uid = event->command.uid;
 		}
 	}
-	reply(actions, event->command.request, policy ? REPLY_OK : REPLY_NO_SUCH_POLICY, NULL, 0);
+	reply(actions, event->command.request, policy ? REPLY_OK : REPLY_NO_SUCH_POLICY, NULL);
 }
 
 void step_command(struct state *state, const struct event *event, struct actions *actions)
@@ -316,5 +315,5 @@ void step_command(struct state *state, const struct event *event, struct actions
 		if (incident)
 			incident->by_uid = event->command.uid;
 	}
-	reply(actions, event->command.request, code, agent, 0);
+	reply(actions, event->command.request, code, agent);
 }

@@ -54,6 +54,13 @@ static const char *const state_names[AGENT_STATES] = {
 	[AGENT_FROZEN] = "frozen",     [AGENT_STOPPING] = "stopping", [AGENT_GONE] = "gone",
 };
 
+static const char *const oom_limit_names[OOM_LIMITS] = {
+	[OOM_LIMIT_HOST] = "host",
+	[OOM_LIMIT_AGENT] = "agent",
+	[OOM_LIMIT_TOOL] = "tool",
+	[OOM_LIMIT_OTHER] = "other",
+};
+
 const char *event_kind_name(enum event_kind kind)
 {
 	return event_names[kind];
@@ -62,6 +69,11 @@ const char *event_kind_name(enum event_kind kind)
 const char *command_name(enum command command)
 {
 	return command_names[command];
+}
+
+const char *oom_limit_name(enum oom_limit limit)
+{
+	return oom_limit_names[limit];
 }
 
 const char *agent_state_name(enum agent_state state)

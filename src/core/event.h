@@ -81,6 +81,7 @@ enum oom_limit {
 	OOM_LIMIT_AGENT, /* its own memory.max */
 	OOM_LIMIT_TOOL,	 /* tools.memory_max, of one of its tools */
 	OOM_LIMIT_OTHER, /* of a group that holds the agent, or is in it */
+	OOM_LIMITS,
 };
 
 /* What a kill has left of a group, looked at before the next one. */
@@ -290,5 +291,6 @@ struct event {
 
 const char *event_kind_name(enum event_kind kind);
 const char *command_name(enum command command);
+const char *oom_limit_name(enum oom_limit limit);
 
 #endif

@@ -14,7 +14,9 @@
 #define LATE_PART 4	/* of a window: what is due so soon after a look waits for no other */
 #define GAP 2		/* windows: nobody has looked for so long that a mean says nothing */
 #define QUIET_PART 1000 /* of a window: less CPU time than that is none; an idle claude uses 1.8 ms a second */
-#define SHOWN_IDLE_NS (60 * NSEC_PER_SEC) /* without a sign of life an agent is shown as idle */
+#define SHOWN_IDLE_NS (60 * NSEC_PER_SEC)	 /* without a sign of life an agent is shown as idle */
+#define CPU_SIGN_OF_LIFE_NS (10 * NSEC_PER_MSEC) /* within CPU_OVER_NS; an idle claude uses 1.8 ms a second */
+#define CPU_OVER_NS (20 * NSEC_PER_SEC)		 /* a sample comes twice a minute, and whenever somebody looks */
 #define NEVER UINT64_MAX
 
 static const char *const signal_names[ACTIVITY_SIGNALS] = {
@@ -106,6 +108,23 @@ void idle_sign(const struct state *state, struct agent *agent, enum activity_sig
 		return;
 	agent->activity->signal = signal;
 	lifecycle_forget(agent, INCIDENT_IDLE);
+}
+
+void idle_sample(const struct state *state, struct agent *agent, uint64_t cpu_ns)
+{
+	bool is_alive = !agent->activity && cpu_ns > agent->cpu_ns + CPU_SIGN_OF_LIFE_NS;
+
+	if (is_alive)
+		agent->active_ns = state->now_ns;
+	/* Between two looks of somebody who looks often nobody does much. */
+	if (is_alive || state->now_ns - agent->cpu_look_ns >= CPU_OVER_NS) {
+		agent->cpu_ns = cpu_ns;
+		agent->cpu_look_ns = state->now_ns;
+	}
+	if (agent->state == AGENT_ACTIVE && state->now_ns - agent->active_ns > SHOWN_IDLE_NS)
+		agent->state = AGENT_IDLE;
+	else if (agent->state == AGENT_IDLE && state->now_ns - agent->active_ns <= SHOWN_IDLE_NS)
+		agent->state = AGENT_ACTIVE;
 }
 
 static uint64_t difference(uint64_t now, uint64_t *last, bool *has_gone_back)

@@ -8,10 +8,6 @@
 
 /* What becomes of agents: results of actions, ends. */
 
-#define IDLE_AFTER_NS (60 * NSEC_PER_SEC)	 /* without a sign of life an agent is shown as idle */
-#define CPU_SIGN_OF_LIFE_NS (10 * NSEC_PER_MSEC) /* within CPU_OVER_NS; an idle claude uses 1.8 ms a second */
-#define CPU_OVER_NS (20 * NSEC_PER_SEC)		 /* a sample comes twice a minute, and whenever somebody looks */
-
 static void answer_waiters(struct agent *agent, struct actions *actions)
 {
 	for (size_t i = 0; i < agent->n_hold_tokens; i++) {
@@ -25,11 +21,11 @@ static void answer_waiters(struct agent *agent, struct actions *actions)
 
 static void answer_request(struct agent *agent, enum reply_code code, int error, struct actions *actions)
 {
-	uint64_t request = agent->request;
+	struct action *action = agent->request ? reply(actions, agent->request, code, agent) : NULL;
 
 	agent->request = 0;
-	if (request)
-		reply(actions, request, code, agent, error);
+	if (action)
+		action->reply.error = error;
 }
 
 void end_agent(struct state *state, struct agent *agent, struct actions *actions)
@@ -107,26 +103,13 @@ void step_empty(struct state *state, const struct event *event, struct actions *
 void step_sample(struct state *state, const struct event *event, struct actions *actions)
 {
 	struct agent *agent = state_get(state, event->sample.agent);
-	bool is_alive;
 
 	if (!agent)
 		return;
 	leak_sample(state, agent, event, actions);
 	agent->memory_bytes = event->sample.memory_bytes;
-	if (event->sample.cpu_ns == UINT64_MAX)
-		return;
-	is_alive = !agent->activity && event->sample.cpu_ns > agent->cpu_ns + CPU_SIGN_OF_LIFE_NS;
-	if (is_alive)
-		agent->active_ns = state->now_ns;
-	/* Between two looks of somebody who looks often nobody does much. */
-	if (is_alive || state->now_ns - agent->cpu_look_ns >= CPU_OVER_NS) {
-		agent->cpu_ns = event->sample.cpu_ns;
-		agent->cpu_look_ns = state->now_ns;
-	}
-	if (agent->state == AGENT_ACTIVE && state->now_ns - agent->active_ns > IDLE_AFTER_NS)
-		agent->state = AGENT_IDLE;
-	else if (agent->state == AGENT_IDLE && state->now_ns - agent->active_ns <= IDLE_AFTER_NS)
-		agent->state = AGENT_ACTIVE;
+	if (event->sample.cpu_ns != UINT64_MAX)
+		idle_sample(state, agent, event->sample.cpu_ns);
 }
 
 /* ---- results of actions ---- */

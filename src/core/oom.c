@@ -13,7 +13,7 @@ static struct agent *agent_of(const struct state *state, const struct victim *vi
 
 static bool is_root(const struct agent *agent, const struct victim *victim)
 {
-	return agent->has_root && agent->root_pid == victim->pid && agent->root_start_ticks == victim->start_ticks;
+	return agent->has_root && agent_is_root(agent, victim->pid, victim->start_ticks);
 }
 
 /* The evidence begins with the agent's root; what it is the agent's own incident tells. */
@@ -74,19 +74,17 @@ static void add_tool(struct incident *incident, const struct oom_view *oom, cons
 static void record_oom(const struct oom_view *oom, struct agent *agent, const struct tool *tool,
 		       struct actions *actions)
 {
-	static const struct {
-		const char *rule, *limit;
-	} words[] = {
-		[OOM_LIMIT_HOST] = {"host", "host"},
-		[OOM_LIMIT_AGENT] = {"memory.max", "agent"},
-		[OOM_LIMIT_TOOL] = {"tools.memory_max", "tool"},
-		[OOM_LIMIT_OTHER] = {"memory", "other"},
+	static const char *const rules[OOM_LIMITS] = {
+		[OOM_LIMIT_HOST] = "host",
+		[OOM_LIMIT_AGENT] = "memory.max",
+		[OOM_LIMIT_TOOL] = "tools.memory_max",
+		[OOM_LIMIT_OTHER] = "memory",
 	};
 	static const char *const ended[] = {
 		[OOM_VICTIM] = "kill", [OOM_TOOL] = "kill-tool", [OOM_AGENT] = "kill-agent"};
 	struct incident *incident =
 		record_death(actions, INCIDENT_OOM, agent,
-			     (struct record_words){words[oom->limit].rule, ended[part_of(oom, agent, tool)], "done"});
+			     (struct record_words){rules[oom->limit], ended[part_of(oom, agent, tool)], "done"});
 
 	if (!incident)
 		return;
@@ -94,7 +92,7 @@ static void record_oom(const struct oom_view *oom, struct agent *agent, const st
 	add_victim(incident, agent, &oom->victim);
 	if (tool)
 		add_tool(incident, oom, tool);
-	incident_add_text(incident, "limit", words[oom->limit].limit);
+	incident_add_text(incident, "limit", oom_limit_name(oom->limit));
 	if (oom->limit != OOM_LIMIT_HOST) {
 		add_bytes(incident, "limit_bytes", oom->limit_bytes);
 		add_bytes(incident, "usage_bytes", oom->usage_bytes);

@@ -176,7 +176,7 @@ struct agent *state_by_root(const struct state *state, pid_t pid, uint64_t start
 {
 	struct agent *agent = idmap_get(&state->by_root, (uint64_t)pid);
 
-	return agent && agent->root_start_ticks == start_ticks ? agent : NULL;
+	return agent && agent_is_root(agent, pid, start_ticks) ? agent : NULL;
 }
 
 /* splitmix64 (Steele, Lea, Flood 2014). */

@@ -225,6 +225,8 @@ void lease_set(struct state *state, struct agent *agent, uint64_t lease_ns, stru
 void idle_change(struct state *state, struct agent *agent, struct actions *actions);
 /* Something shows that it is in use, or can't show it. */
 void idle_sign(const struct state *state, struct agent *agent, enum activity_signal signal);
+/* All CPU time that it has used: a sign of life where no census looks for better ones. */
+void idle_sample(const struct state *state, struct agent *agent, uint64_t cpu_ns);
 /* When it is to be looked at; UINT64_MAX: never. */
 uint64_t idle_due(const struct agent *agent);
 /* That has come: the next census judges it. */
@@ -239,7 +241,8 @@ void step_fanout(struct state *state, const struct event *event, struct actions 
 /* command.c: what people ask for */
 void step_command(struct state *state, const struct event *event, struct actions *actions);
 void step_ending(struct state *state, const struct event *event, struct actions *actions);
-void reply(struct actions *actions, uint64_t request, enum reply_code code, const struct agent *agent, int error);
+/* NULL for want of memory. */
+struct action *reply(struct actions *actions, uint64_t request, enum reply_code code, const struct agent *agent);
 
 /* change.c: a new set of policies */
 bool is_only_observed(const struct state *state, const struct policy *policy, enum policy_placement placement);

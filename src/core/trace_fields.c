@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "core/placement.h"
 #include "core/trace_private.h"
 
 /* All fields of all events: a new one is a row. */
@@ -59,14 +60,7 @@ static const char *command_word(int number)
 
 static const char *placement_word(int number)
 {
-	static const char *const words[] = {
-		[POLICY_PLACEMENT_AUTO] = "auto",
-		[POLICY_PLACEMENT_SCOPE] = "scope",
-		[POLICY_PLACEMENT_NESTED] = "nested",
-		[POLICY_PLACEMENT_NONE] = "none",
-	};
-
-	return words[number];
+	return placement_name((enum policy_placement)number);
 }
 
 static const char *breaker_word(int number)
@@ -76,14 +70,7 @@ static const char *breaker_word(int number)
 
 static const char *limit_word(int number)
 {
-	static const char *const words[] = {
-		[OOM_LIMIT_HOST] = "host",
-		[OOM_LIMIT_AGENT] = "agent",
-		[OOM_LIMIT_TOOL] = "tool",
-		[OOM_LIMIT_OTHER] = "other",
-	};
-
-	return words[number];
+	return oom_limit_name((enum oom_limit)number);
 }
 
 static const struct trace_field policies_fields[] = {FIELD("observe", flag, policies.observe)};
@@ -235,7 +222,7 @@ static const struct trace_field oom_fields[] = {
 	FIELD("anon", unsigned, oom.anon_bytes),
 	FIELD("file", unsigned, oom.file_bytes),
 	FIELD("shmem", unsigned, oom.shmem_bytes),
-	WORD("limit", oom.limit, limit_word, OOM_LIMIT_OTHER + 1),
+	WORD("limit", oom.limit, limit_word, OOM_LIMITS),
 	FIELD("limit_bytes", unsigned, oom.limit_bytes),
 	FIELD("usage_bytes", unsigned, oom.usage_bytes),
 	FIELD("agent_anon", unsigned, oom.agent_anon_bytes),
