@@ -78,8 +78,7 @@ struct agent {
 	uint64_t thaw_ns;	  /* when that is over; 0: it isn't delayed; DELAY_BY_HAND */
 	pid_t parent_pid;	  /* that has started the root; 0: not known */
 	uint64_t orphan_ns;	  /* when that ended; 0: it lives */
-	uint64_t touched_ns;	  /* when somebody said last that it is in use; 0: never */
-	uint64_t lease_ns;	  /* for how long from then on it is left alone; 0: it has no lease */
+	uint64_t lease_ns;	  /* for how long it is left alone from the last touch on; 0: it has no lease */
 	uint64_t lease_until_ns;  /* when the lease ends; 0: none */
 	unsigned laws_done;	  /* bits: what lifecycle.c has done or told of it already */
 	unsigned laws_spared;	  /* bits: of those, what was told not to be done as it is being debugged */

@@ -14,7 +14,6 @@ void agent_save(const struct agent *agent, struct actions *actions)
 
 void lease_touch(const struct state *state, struct agent *agent, struct actions *actions)
 {
-	agent->touched_ns = state->now_ns;
 	if (agent->lease_ns) {
 		agent->lease_until_ns = state->now_ns + agent->lease_ns;
 		agent_save(agent, actions);

@@ -89,7 +89,7 @@ Test(lease, a_touch_renews_a_lease_and_makes_none)
 
 	cr_expect_eq(ask(&world, COMMAND_TOUCH, agent->handle, 0, 0), REPLY_OK);
 	cr_expect_eq(agent->lease_until_ns, 0);
-	cr_expect_eq(agent->touched_ns, world.now_ns);
+	cr_expect_eq(agent->active_ns, world.now_ns);
 	ask(&world, COMMAND_LEASE, agent->handle, 60 * S, 0);
 	orphan(&world, agent);
 	tick(&world, 50 * S);
