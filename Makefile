@@ -240,6 +240,8 @@ export GOVD_BUILD := $(abspath $(BUILD))
 export GOVD := $(GOVD_BUILD)/govd
 export GOVCTL := $(GOVD_BUILD)/govctl
 JOBS ?= $(shell nproc)
+# Suites at once: most of them wait most of the time.
+LANES ?= 2
 SUB_MAKE = +$(MAKE) --no-print-directory -j$(JOBS)
 # What root builds and logs is handed to the owner of the tree, whose make without root goes on with it.
 hand_over = if [ "$$(id -u)" = 0 ]; then chown -Rh --reference=. $(BUILD); fi
@@ -256,7 +258,7 @@ check:
 	$(SUB_MAKE) check-run
 
 check-run:
-	$(call run,scripts/run-tests tree: scripts/check-layers unit: $(SUITES_unit) bpf: $(SUITES_bpf) host: $(SUITES_host) $(GUESTS))
+	$(call run,scripts/run-tests -j$(LANES) tree: scripts/check-layers unit: $(SUITES_unit) bpf: $(SUITES_bpf) host: $(SUITES_host) $(GUESTS))
 
 programs-unit: $(SUITES_unit)
 programs-bpf: $(SUITES_bpf)
@@ -267,13 +269,13 @@ check-unit: programs-unit
 check-bpf: programs-bpf
 	$(call run,scripts/run-tests bpf: $(SUITES_bpf))
 check-host: programs-host
-	$(call run,scripts/run-tests host: $(SUITES_host))
+	$(call run,scripts/run-tests -j$(LANES) host: $(SUITES_host))
 
 # Debian's releases as guests in QEMU; their images, build chroots and builds are kept, see scripts/vm-image.
 .PHONY: check-vm
 check-vm:
 	scripts/setup vm
-	$(call run,scripts/run-tests vm: tests/vm/test_run.py tests/vm/bookworm tests/vm/trixie)
+	$(call run,scripts/run-tests -j$(LANES) vm: tests/vm/test_run.py tests/vm/bookworm tests/vm/trixie)
 
 .PHONY: bench-vm
 bench-vm:

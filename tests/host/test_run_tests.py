@@ -50,6 +50,15 @@ class ATest(unittest.TestCase):
         end = time.monotonic() + 20
         while not os.path.exists("DIR/lines") and time.monotonic() < end: time.sleep(0.02)
 """
+# Each ends only when the other has begun.
+MEETS = """import os, time, unittest
+class ATest(unittest.TestCase):
+    def test_other_runs(self):
+        open("DIR/ONE", "w").close()
+        end = time.monotonic() + 20
+        while not os.path.exists("DIR/TWO") and time.monotonic() < end: time.sleep(0.02)
+        self.assertTrue(os.path.exists("DIR/TWO"))
+"""
 
 
 class RunTestsTest(unittest.TestCase):
@@ -83,6 +92,20 @@ class RunTestsTest(unittest.TestCase):
         told = self.run_tests("unit:", self.suite("test_none.py", SKIPPED) + "@test_good,test_other")
         self.assertIn("setUpModule (test_none): no QEMU", told)
         self.assertTrue(told.endswith("0 passed, 0 failed, 1 skipped\n"), told)
+
+    def test_two_at_once(self):
+        one = self.suite("test_one.py", MEETS.replace("ONE", "one").replace("TWO", "two"))
+        two = self.suite("test_two.py", MEETS.replace("ONE", "two").replace("TWO", "one"))
+        told = self.run_tests("-j2", "unit:", one, two)
+        self.assertTrue(told.endswith("2 passed, 0 failed, 0 skipped\n"), told)
+
+    def test_quiet_is_alone(self):
+        """Of three lanes the other two wait until it is done."""
+        counts = self.suite("counts", COUNTS.replace("while :;", "for i in $(seq 100);").replace("exit' TERM", "exit' TERM EXIT"))
+        told = self.run_tests("-j3", "unit:", f"{counts}@7", self.suite("test_begins.py", BEGINS),
+                              self.suite("test_scale.py", SCALE), f"{counts}@7")
+        self.assertRegex(told, r"(?s)unit/counts .*unit/test_scale .*unit/counts ")
+        self.assertTrue(told.endswith("16 passed, 0 failed, 2 skipped\n"), told)
 
     def test_beside_the_others(self):
         """In the time that they leave, and not at all while one of them measures."""
