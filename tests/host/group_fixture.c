@@ -241,9 +241,14 @@ bool is_in_group(struct fixture *fixture, const char *controller, pid_t pid)
 {
 	char path[PATH_MAX], wanted[PATH_MAX];
 	struct text text = TEXT_ON(wanted);
+	char *last;
 
 	text_addf(&text, "%s/%s-%s", fixture->slice, fixture->policy.name, fixture->agent.id);
 	path_of(pid, controller, path, sizeof(path));
+	/* Where tools have groups of their own, the agent itself is in one, too: TOOL_MAIN of act/tool.h. */
+	last = strrchr(path, '/');
+	if (last && streq(last + 1, "main"))
+		*last = '\0';
 	return strlen(path) > text.length && streq(path + strlen(path) - text.length, wanted);
 }
 

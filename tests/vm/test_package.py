@@ -32,7 +32,7 @@ memory: {{max: 64M}}
 connect: {{rate: 5/min, burst: 5}}
 """
 # As the preset for claude expects it, and one that tells in which group its first command runs.
-OBSERVED = ("-c", "exec sleep 1000", "x", "--input-format", "stream-json")
+OBSERVED = ("-c", "sleep 1000; :", "x", "--input-format", "stream-json")
 GOVERNED = ("-c", 'read -r group </proc/self/cgroup; echo "$group" >"$0"; exec sleep 1000')
 CONNECTS = ("-c", "for i in 1 2 3 4 5 6; do exec 3<>/dev/tcp/127.0.0.1/$0; done; exec sleep 1000")
 
