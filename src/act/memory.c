@@ -87,7 +87,6 @@ uint64_t groups_slice_bytes(struct groups *groups)
 	n = groups->usage_fd < 0 ? -1 : pread(groups->usage_fd, text, sizeof(text) - 1, 0);
 	if (n <= 0) {
 		close_p(&groups->usage_fd); /* the slice may have been made anew */
-		groups->usage_fd = -EBADF;
 		return 0;
 	}
 	text[n] = '\0';
@@ -180,16 +179,6 @@ static uint64_t resident_bytes(pid_t pid)
 	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static void read_comm(pid_t pid, char *comm, size_t size)
-{
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-	if (file_read(AT_FDCWD, path, comm, size) < 0)
-		comm[0] = '\0';
-	comm[strcspn(comm, "\n")] = '\0';
-}
-
 static int rank_pid(pid_t pid, void *userdata)
 {
 	struct ranking *ranking = userdata;
@@ -216,6 +205,6 @@ size_t groups_largest(struct groups *groups, uint64_t agent, struct group_proces
 	/* Where the list ends early, those that were read are ranked. */
 	(void)!tree_pids(group->v2_fd, rank_pid, &ranking);
 	for (size_t i = 0; i < ranking.n; i++)
-		read_comm(processes[i].pid, processes[i].comm, sizeof(processes[i].comm));
+		process_read_comm(processes[i].pid, processes[i].comm, sizeof(processes[i].comm));
 	return ranking.n;
 }

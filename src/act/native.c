@@ -183,7 +183,7 @@ static int native_open(struct groups *groups, char *words, size_t words_size)
 
 int native_open_v1(struct groups *groups, struct group *group, size_t index, const struct policy_limits *limits)
 {
-	int slice_fd = groups->v1_slice_fd[index], fd, r;
+	int slice_fd = groups->v1_slice_fd[index], fd;
 	bool is_fresh;
 
 	if (group->v1_fd[index] >= 0)
@@ -195,8 +195,7 @@ int native_open_v1(struct groups *groups, struct group *group, size_t index, con
 	if (fd < 0)
 		return -errno;
 	group->v1_fd[index] = fd;
-	r = limit_apply(groups, fd, (int)index, limits, is_fresh);
-	return r;
+	return limit_apply(groups, fd, (int)index, limits, is_fresh);
 }
 
 static int (*const handlers[ACTION_KINDS])(struct groups *, const struct action *) = {

@@ -31,6 +31,16 @@ int process_read_stat(pid_t pid, struct process_stat *ret_stat)
 	return 0;
 }
 
+void process_read_comm(pid_t pid, char *ret_comm, size_t size)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	if (file_read(AT_FDCWD, path, ret_comm, size) < 0)
+		ret_comm[0] = '\0';
+	ret_comm[strcspn(ret_comm, "\n")] = '\0';
+}
+
 void process_guard_init(struct process_guard *guard)
 {
 	pid_t pid = getpid();

@@ -17,6 +17,8 @@ struct process_stat {
 
 /* Fields of /proc/PID/stat (proc_pid_stat(5)); -ESRCH: gone. */
 int process_read_stat(pid_t pid, struct process_stat *ret_stat) _must_check_;
+/* Its name; "" when it has ended. */
+void process_read_comm(pid_t pid, char *ret_comm, size_t size);
 
 /*
  * Whom nobody may touch: govd and its ancestors (and PID 1), and govd's helpers. The ancestors are taken once: a

@@ -102,7 +102,6 @@ static void chore_end(struct groups *groups, struct chore *chore, bool is_done)
 	struct event event = {.kind = EVENT_RESULT};
 
 	close_p(&chore->pid_fd);
-	chore->pid_fd = -EBADF;
 	event.result.action = ACTION_RECLAIM;
 	event.result.agent = chore->agent;
 	/* EAGAIN: less than that, who knows how much. */
@@ -128,6 +127,5 @@ void chores_dispatch(struct groups *groups)
 void chores_end(struct groups *groups)
 {
 	for (size_t i = 0; i < CHORES_MAX; i++)
-		if (groups->chores[i].pid_fd >= 0)
-			close_p(&groups->chores[i].pid_fd);
+		close_p(&groups->chores[i].pid_fd);
 }

@@ -156,7 +156,7 @@ int group_remove_dirs(struct groups *groups, struct group *group)
 		watch_remove(groups, group);
 		first = tree_remove(group->v2_fd, group->name);
 		if (first == 0)
-			close_p(&group->v2_fd), group->v2_fd = -EBADF;
+			close_p(&group->v2_fd);
 		else
 			(void)!watch_add(groups, group);
 	}
@@ -165,7 +165,7 @@ int group_remove_dirs(struct groups *groups, struct group *group)
 			continue;
 		r = tree_remove(group->v1_fd[i], group->name);
 		if (r == 0)
-			close_p(&group->v1_fd[i]), group->v1_fd[i] = -EBADF;
+			close_p(&group->v1_fd[i]);
 		else if (first == 0)
 			first = r;
 	}

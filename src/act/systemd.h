@@ -81,6 +81,8 @@ int systemd_errno(const sd_bus_error *error);
 
 /* systemd_request.c */
 struct request *request_new(struct groups *groups, const struct request_kind *kind, uint64_t agent);
+/* Of one that hasn't begun; NULL is fine. */
+void request_free(struct request *request);
 /* Runs it for the first time. */
 void request_begin(struct groups *groups, struct request *request);
 void request_again(struct request *request, uint64_t after_ns);

@@ -304,11 +304,7 @@ int systemd_place(struct groups *groups, const struct action *action)
 	r = request ? place_prepare(groups, request, action) : -ENOMEM;
 	if (r < 0) {
 		groups_tell(groups, action, r);
-		if (request) {
-			close_p(&request->pid_fd);
-			policy_unref(request->policy);
-			free(request);
-		}
+		request_free(request);
 		return r;
 	}
 	request_begin(groups, request);

@@ -252,7 +252,7 @@ void systemd_evict_pid(struct groups *groups, pid_t pid, const char *origin)
 	struct process_stat stat;
 
 	if (!request || process_read_stat(pid, &stat) < 0) {
-		free(request);
+		request_free(request);
 		return;
 	}
 	request->pid = pid;

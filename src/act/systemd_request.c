@@ -44,8 +44,10 @@ void request_end(struct request *request)
 	request->is_done = true;
 }
 
-static void request_free(struct request *request)
+void request_free(struct request *request)
 {
+	if (!request)
+		return;
 	sd_bus_slot_unref(request->slot);
 	close_p(&request->pid_fd);
 	free(request->state);

@@ -105,15 +105,11 @@ static int first_pid(pid_t pid, void *userdata)
 static void read_name(const struct tool_group *tool, char name[static TOOL_NAME_SIZE])
 {
 	pid_t pid = tool->id.pid;
-	char path[32];
 
 	name[0] = '\0';
 	if (!process_lives(pid, tool->id.start_ticks) && tree_pids(tool->v2_fd, first_pid, &pid) != 1)
 		return;
-	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-	if (file_read(AT_FDCWD, path, name, TOOL_NAME_SIZE) < 0)
-		name[0] = '\0';
-	name[strcspn(name, "\n")] = '\0';
+	process_read_comm(pid, name, TOOL_NAME_SIZE);
 }
 
 /* As it is now: soon nobody will know. */

@@ -196,7 +196,6 @@ static bool tools_check(struct groups *groups, struct group *group)
 
 static void group_check(struct groups *groups, struct group *group)
 {
-
 	group->is_unchecked = false;
 	if (group->v2_fd < 0)
 		return;

@@ -151,6 +151,15 @@ int file_mkdir_all(const char *path, mode_t mode)
 	return 0;
 }
 
+void file_strip_deleted(char *path)
+{
+	static const char deleted[] = " (deleted)";
+	size_t length = strlen(path), tail = strlen(deleted);
+
+	if (length > tail && streq(path + length - tail, deleted))
+		path[length - tail] = '\0';
+}
+
 int file_own_directory(char *path, size_t size)
 {
 	ssize_t n = readlink("/proc/self/exe", path, size - 1);

@@ -20,6 +20,8 @@ int file_writef(int dir_fd, const char *path, const char *format, ...) _printf_(
 int file_read_u64(int dir_fd, const char *path, uint64_t *ret_value) _must_check_;
 /* mkdir -p; mode for what is made. */
 int file_mkdir_all(const char *path, mode_t mode) _must_check_;
+/* Cuts the " (deleted)" that the kernel puts behind the path of what is no more (d_path(), fs/d_path.c). */
+void file_strip_deleted(char *path);
 /* The directory of the executable that runs, without a slash at its end ("" is /). */
 int file_own_directory(char *path, size_t size) _must_check_;
 

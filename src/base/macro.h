@@ -54,12 +54,15 @@ static inline void free_p(void *p)
 	free(*(void **)p);
 }
 
+/* Leaves errno alone, and none of that number behind: closed again it could be another's. */
 static inline void close_p(int *fd)
 {
 	if (*fd >= 0) {
 		int saved = errno;
+
 		close(*fd);
 		errno = saved;
+		*fd = -EBADF;
 	}
 }
 

@@ -18,7 +18,7 @@ struct walk {
 	unsigned links;
 };
 
-/* Moves the next component out of rest; false at the end. */
+/* Moves the next component out of rest: 1, 0 at the end, or -ENAMETOOLONG. */
 static int walk_next(struct walk *walk)
 {
 	char *start = walk->rest + strspn(walk->rest, "/");

@@ -61,9 +61,7 @@ static bool wait_is_helper(const struct holder *holder, pid_t pid, const char *p
 /* The file that is opened, without " (deleted)" which it gets when it is replaced meanwhile. 0 or -errno. */
 static int wait_path(int event_fd, char *path, size_t size)
 {
-	static const char deleted[] = " (deleted)";
 	char link[32];
-	size_t length;
 	ssize_t n;
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", event_fd);
@@ -71,9 +69,7 @@ static int wait_path(int event_fd, char *path, size_t size)
 	if (n < 0)
 		return -errno;
 	path[n] = '\0';
-	length = (size_t)n;
-	if (length >= sizeof(deleted) && streq(path + length - (sizeof(deleted) - 1), deleted))
-		path[length - (sizeof(deleted) - 1)] = '\0';
+	file_strip_deleted(path);
 	return 0;
 }
 

@@ -204,7 +204,6 @@ int bpf_sense_set_candidates(struct bpf_sense *sense, const char *const *names, 
 int bpf_sense_set_config(struct bpf_sense *sense, const struct gov_config *config)
 {
 	const uint32_t zero = 0;
-
 	uint64_t settled_mark = MAX2(config->settled_mark, sense->config.settled_mark);
 
 	sense->config = *config;

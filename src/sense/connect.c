@@ -206,7 +206,7 @@ static int new_slot(struct bpf_sense *sense, uint32_t *ret_slot)
 
 int bpf_connect_set_agent(struct bpf_sense *sense, uint64_t owner, const struct gov_connect_agent *agent)
 {
-	struct gov_connect_agent there, wanted = *agent;
+	struct gov_connect_agent there = {}, wanted = *agent;
 	int r = bpf_connect_get_agent(sense, owner, &there);
 	bool is_new = r == -ENOENT;
 

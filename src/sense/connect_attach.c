@@ -205,7 +205,6 @@ int bpf_connect_detach(struct bpf_sense *sense)
 		if (r < 0 && r != -ENOENT && r != -EINVAL && first == 0)
 			first = r;
 		close_p(&connect->links[i]);
-		connect->links[i] = -EBADF;
 	}
 	if (connect->pin_dir) {
 		int r = bpf_pin_remove_all(connect->pin_dir);

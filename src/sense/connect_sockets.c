@@ -18,7 +18,7 @@ int bpf_connect_watch(struct bpf_sense *sense, bool is_wanted)
 	if (is_wanted == (*link >= 0))
 		return 0;
 	if (!is_wanted) {
-		close(TAKE_FD(*link));
+		close_p(link);
 		return 0;
 	}
 	/* Of a raw tracepoint by BTF: the program knows its own target. */

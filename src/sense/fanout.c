@@ -47,6 +47,6 @@ int bpf_fanout_drop(struct bpf_sense *sense, uint64_t owner)
 		return r;
 	/* The last one. */
 	if (bpf_map_get_next_key(sense->fds[BPF_FD_FANOUT], NULL, &any) == -ENOENT)
-		close_p(&sense->fanout_link), sense->fanout_link = -EBADF;
+		close_p(&sense->fanout_link);
 	return 0;
 }

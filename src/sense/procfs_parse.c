@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "base/file.h"
 #include "base/text.h"
 #include "sense/procfs_private.h"
 
@@ -43,16 +44,6 @@ int proc_stat_parse(const char *text, struct proc_stat *ret_stat)
 	return 0;
 }
 
-/* Cuts the mark that the kernel puts behind the path of what is no more. */
-static void strip_deleted(char *path)
-{
-	static const char deleted[] = " (deleted)";
-	size_t length = strlen(path), tail = sizeof(deleted) - 1;
-
-	if (length > tail && streq(path + length - tail, deleted))
-		path[length - tail] = '\0';
-}
-
 int proc_cgroup_parse(const char *text, char *path, size_t size)
 {
 	for (const char *line = text; *line;) {
@@ -68,7 +59,7 @@ int proc_cgroup_parse(const char *text, char *path, size_t size)
 			return -ENAMETOOLONG;
 		memcpy(path, line, length);
 		path[length] = '\0';
-		strip_deleted(path);
+		file_strip_deleted(path);
 		return 0;
 	}
 	return -ENODATA;

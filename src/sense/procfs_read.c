@@ -93,16 +93,11 @@ int proc_dir_read_place(struct procfs *procfs, int dir_fd, struct proc *proc)
 
 int proc_dir_read_exe(int dir_fd, char *exe, size_t size)
 {
-	static const char deleted[] = " (deleted)";
 	int r = read_link(dir_fd, "exe", exe, size);
-	size_t length;
 
-	if (r < 0)
-		return r;
-	length = strlen(exe);
-	if (length >= sizeof(deleted) && streq(exe + length - (sizeof(deleted) - 1), deleted))
-		exe[length - (sizeof(deleted) - 1)] = '\0';
-	return 0;
+	if (r == 0)
+		file_strip_deleted(exe);
+	return r;
 }
 
 void proc_dir_find_script(int dir_fd, struct proc_image *image)
