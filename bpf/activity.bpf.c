@@ -30,7 +30,7 @@ struct {
 
 static __always_inline __u64 task_owner(struct task_struct *task, const struct gov_config *config)
 {
-	__u64 agent = task_is_in_slice(task, config) ? cgroup_agent_id(task_cgroup(task), config) : 0;
+	__u64 agent = task_agent_id(task, config);
 	struct gov_mark *mark;
 
 	if (agent)

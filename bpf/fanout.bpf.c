@@ -15,7 +15,7 @@ struct {
 static __always_inline struct gov_fanout *fanout_of(struct task_struct *task, const struct gov_config *config,
 						    __u64 *ret_owner)
 {
-	__u64 owner = task_is_in_slice(task, config) ? cgroup_agent_id(task_cgroup(task), config) : 0;
+	__u64 owner = task_agent_id(task, config);
 	const struct gov_mark *mark;
 
 	if (!owner) {
@@ -60,3 +60,5 @@ int BPF_PROG(fanout_fork, struct task_struct *parent, struct task_struct *child)
 	record_send(&record.head, sizeof(record), BPF_RB_FORCE_WAKEUP);
 	return 0;
 }
+
+char LICENSE[] SEC("license") = "GPL";

@@ -26,12 +26,6 @@ struct mm_struct___old {
 	struct mm_rss_stat___old rss_stat;
 } __attribute__((preserve_access_index));
 
-/* The group of its agent; 0: it is outside of all, or in the slice itself. */
-static __always_inline __u64 task_owner(struct task_struct *task, const struct gov_config *config)
-{
-	return task_is_in_slice(task, config) ? cgroup_agent_id(task_cgroup(task), config) : 0;
-}
-
 /* Of a process of an agent: the group nested in the agent's own that it is in; 0: it is in that itself. */
 static __always_inline __u64 task_tool_group(struct task_struct *task, const struct gov_config *config)
 {
@@ -48,7 +42,7 @@ static __always_inline bool task_is_told(struct task_struct *task, const struct 
 					 struct gov_record_head *head, __u64 *ret_owner)
 {
 	struct gov_mark *mark = mark_of(task);
-	__u64 owner = task_owner(task, config);
+	__u64 owner = task_agent_id(task, config);
 
 	if (!owner && !mark)
 		return false;
@@ -176,7 +170,8 @@ int BPF_PROG(oom_signal, int number, struct kernel_siginfo *info, struct task_st
 		return 0;
 	if (!task_is_told(task, config, &record.head, &record.owner_id))
 		return 0;
-	if (record.owner_id ? task_owner(sender, config) == record.owner_id : task_has_mark(sender, record.head.mark))
+	if (record.owner_id ? task_agent_id(sender, config) == record.owner_id
+			    : task_has_mark(sender, record.head.mark))
 		return 0;
 	record.head.kind = GOV_RECORD_KILL;
 	record.head.size = sizeof(record);

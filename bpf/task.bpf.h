@@ -70,6 +70,12 @@ static __always_inline __u64 cgroup_agent_id(struct cgroup *cgrp, const struct g
 	return cgroup_ancestor_id(cgrp, config->slice_level + 1);
 }
 
+/* The group of its agent; 0: it is outside of all, or in the slice itself. */
+static __always_inline __u64 task_agent_id(struct task_struct *task, const struct gov_config *config)
+{
+	return task_is_in_slice(task, config) ? cgroup_agent_id(task_cgroup(task), config) : 0;
+}
+
 /* The process's mark is its leader's; a thread's own counts only where the leader has none. */
 static __always_inline struct gov_mark *mark_or_tool_of(struct task_struct *task)
 {
@@ -92,7 +98,7 @@ static __always_inline struct gov_mark *mark_of(struct task_struct *task)
 /* The group by which userspace knows a process: its agent's, whatever is nested in that. */
 static __always_inline __u64 task_known_id(struct task_struct *task, const struct gov_config *config)
 {
-	__u64 agent = task_is_in_slice(task, config) ? cgroup_agent_id(task_cgroup(task), config) : 0;
+	__u64 agent = task_agent_id(task, config);
 
 	return agent ? agent : task_cgroup_id(task);
 }
