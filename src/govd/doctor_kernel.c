@@ -34,13 +34,18 @@ void doctor_check_kernel(struct doctor *doctor)
 			      name.release, KERNEL_FLOOR_MAJOR, KERNEL_FLOOR_MINOR);
 }
 
-/* What govd does with each: BPF programs, fanotify and trusted xattrs, other users' /proc, signals, their files. */
+/*
+ * What govd does with each: BPF programs, fanotify and trusted xattrs, other users' /proc, signals, their files.
+ * CAP_SYS_ADMIN stands for CAP_BPF and CAP_PERFMON, too: bpf(2). Where CAP_NET_ADMIN is needed, a program doesn't load.
+ */
 static const struct {
 	int number;
 	const char *name;
 } needed_capabilities[] = {
-	{CAP_SYS_ADMIN, "CAP_SYS_ADMIN"},   {CAP_BPF, "CAP_BPF"},   {CAP_PERFMON, "CAP_PERFMON"},
-	{CAP_SYS_PTRACE, "CAP_SYS_PTRACE"}, {CAP_KILL, "CAP_KILL"}, {CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE"},
+	{CAP_SYS_ADMIN, "CAP_SYS_ADMIN"},
+	{CAP_SYS_PTRACE, "CAP_SYS_PTRACE"},
+	{CAP_KILL, "CAP_KILL"},
+	{CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE"},
 };
 
 /* Without them govd works, but isn't sure of its own place when memory is short. */
@@ -112,7 +117,9 @@ static const struct {
 	{"connect_", DOCTOR_WARN, "connects aren't paced"},
 	{"census_socket", DOCTOR_WARN, "sockets aren't counted, and connects aren't paced"},
 	{"watch_", DOCTOR_WARN, "connects outside of the slice aren't seen, and none are paced"},
-	{"oom_", DOCTOR_WARN, "deaths for want of memory, or by SIGKILL, aren't told"},
+	{"oom_", DOCTOR_WARN, "deaths for want of memory, or by SIGKILL, aren't told, and connects aren't paced"},
+	{"activity_", DOCTOR_WARN, "nobody is told to be idle or hung, and connects aren't paced"},
+	{"fanout_", DOCTOR_WARN, "fan-outs aren't told, and connects aren't paced"},
 	{"", DOCTOR_FAIL, "govd doesn't see agents start"},
 };
 

@@ -27,6 +27,12 @@ class DoctorTest(GovdTest):
         self.assertIn("systemctl disable --now earlyoom", row["detail"])
         self.assertIsNone(process.poll())
 
+    def test_what_the_service_may_do_is_enough(self):
+        may = ",".join(f"+{name}" for name in ("sys_admin", "net_admin", "sys_ptrace", "dac_override", "kill"))
+        rows = self.rows("setpriv", f"--bounding-set=-all,{may}", "--inh-caps=-all")
+        self.assertEqual([row for row in rows.values() if row["status"] == "fail"], [])
+        self.assertEqual(rows["privileges"]["status"], "ok")
+
     def test_how_others_reach_it_is_told(self):
         row = self.rows()["system bus"]
         if os.path.exists("/run/dbus/system_bus_socket"):
