@@ -69,8 +69,7 @@ static void tell_open(const char *socket, int error)
 	case EPIPE:
 	case ENOTCONN:
 		tell("govd on %s closed the connection: root may call, members of group %s may look, others may run "
-		     "under "
-		     "policies that allow them; or it has too many clients, or has ended",
+		     "under policies that allow them; or it has too many clients, or has ended",
 		     socket, GOV_BUS_GROUP);
 		break;
 	case EAGAIN:

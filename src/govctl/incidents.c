@@ -24,8 +24,7 @@ struct incidents {
 static const char query_text[] =
 	"SELECT time, kind, agent, policy, key, rule, evidence, action, result, by FROM (SELECT * FROM incidents WHERE "
 	"time >= ?1 AND (?2 IS NULL OR kind = ?2) AND (?3 IS NULL OR (agent != '' AND substr(agent, 1, length(?3)) = "
-	"?3) OR "
-	"policy || '/' || key = ?3) AND (?4 IS NULL OR policy = ?4) ORDER BY time DESC, id DESC LIMIT ?5) "
+	"?3) OR policy || '/' || key = ?3) AND (?4 IS NULL OR policy = ?4) ORDER BY time DESC, id DESC LIMIT ?5) "
 	"ORDER BY time, id";
 
 /* --state-dir, else what govd links beside its socket, else the default. */

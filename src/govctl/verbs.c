@@ -35,11 +35,10 @@ const struct verb verbs[] = {
 	{"run", NULL, "[--] CMD [ARG]...", 1, ANY,
 	 OPTION_BIT(OPTION_POLICY) | OPTION_BIT(OPTION_KEY) | OPTION_BIT(OPTION_REUSE), VERB_REST, WORD_COMMAND,
 	 verb_run, "start CMD as an agent",
-	 "govctl asks govd to place it, then becomes CMD: the same process, user, terminal and environment, so that "
-	 "the\n"
-	 "exit code is CMD's. 127: CMD wasn't found, 126: it can't be executed. Without --policy govd takes the first\n"
-	 "policy that matches. With --reuse and a living agent of that policy and key nothing is started: its id is\n"
-	 "printed and the exit code is 0.\n"},
+	 "govctl asks govd to place it, then becomes CMD: the same process, user, terminal and environment, so\n"
+	 "that the exit code is CMD's. 127: CMD wasn't found, 126: it can't be executed. Without --policy govd\n"
+	 "takes the first policy that matches. With --reuse and a living agent of that policy and key nothing\n"
+	 "is started: its id is printed and the exit code is 0.\n"},
 	{"adopt", NULL, "PID", 1, 1, OPTION_BIT(OPTION_POLICY), 0, WORD_ANY, verb_adopt,
 	 "take over a running process and its descendants", NULL},
 	{"release", NULL, "ID", 1, 1, 0, 0, WORD_AGENT, verb_command, "let an agent go: limits lifted, it lives on",
@@ -80,9 +79,8 @@ const struct verb verbs[] = {
 	 "Oldest first. For people the last 200 unless -n or --since is given; with --json all.\n"},
 	{"simulate", NULL, "FILE", 1, 1, OPTION_BIT(OPTION_POLICY_DIR) | OPTION_BIT(OPTION_EXPECT), 0, WORD_FILE,
 	 verb_simulate, "what was, or would have been, decided in a trace of govd --record",
-	 "Without the daemon and without privileges. With --policy-dir these policies only observe: what would have "
-	 "come of\n"
-	 "their decisions isn't in the trace. With --expect only the differences are printed.\n"},
+	 "Without the daemon and without privileges. With --policy-dir these policies only observe: what would\n"
+	 "have come of their decisions isn't in the trace. With --expect only the differences are printed.\n"},
 	{"doctor", NULL, "", 0, 0, 0, 0, WORD_ANY, verb_doctor, "can this host do it", NULL},
 	{"version", NULL, "", 0, 0, 0, 0, WORD_ANY, verb_version, "versions of govctl and of the running govd", NULL},
 	{"completion", "bash", "", 0, 0, 0, VERB_HIDDEN, WORD_ANY, verb_completion, "the completion script for bash",

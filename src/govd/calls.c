@@ -3,13 +3,6 @@
 
 /* What govctl asks for: the table of calls, and agents. */
 
-static double seconds(uint64_t ns)
-{
-	uint64_t ms = ns / NSEC_PER_MSEC;
-
-	return (double)ms / 1000.0;
-}
-
 static uint64_t since(uint64_t then_ns)
 {
 	uint64_t now_ns = manager_now_ns();
@@ -36,7 +29,7 @@ void agent_write_next(struct bus_writer *writer, const struct agent *agent)
 		return;
 	bus_begin_dict(writer, "next");
 	bus_write_string(writer, "action", action);
-	bus_write_double(writer, "in_s", seconds(at_ns > now_ns ? at_ns - now_ns : 0));
+	bus_write_double(writer, "in_s", manager_seconds(at_ns > now_ns ? at_ns - now_ns : 0));
 	bus_end(writer);
 }
 
@@ -50,7 +43,7 @@ void agent_write_leak(struct bus_writer *writer, const struct agent *agent)
 	bus_begin_dict(writer, "leak");
 	bus_write_u64(writer, "slope_bytes_per_s", agent->leak->forecast.slope);
 	if (agent_reaches_cap(agent, &at_ns))
-		bus_write_double(writer, "reaches_max_in_s", seconds(at_ns > now_ns ? at_ns - now_ns : 0));
+		bus_write_double(writer, "reaches_max_in_s", manager_seconds(at_ns > now_ns ? at_ns - now_ns : 0));
 	bus_end(writer);
 }
 
@@ -66,11 +59,11 @@ void agent_write(struct manager *manager, struct bus_writer *writer, const struc
 	bus_write_string(writer, "exe", agent->exe);
 	bus_write_string(writer, "script", agent->script);
 	bus_write_i64(writer, "pid", agent->root_pid);
-	bus_write_double(writer, "since_s", seconds(since(agent->since_ns)));
-	bus_write_double(writer, "idle_s", seconds(since(agent->active_ns)));
+	bus_write_double(writer, "since_s", manager_seconds(since(agent->since_ns)));
+	bus_write_double(writer, "idle_s", manager_seconds(since(agent->active_ns)));
 	bus_write_bool(writer, "observed", agent->is_observed);
 	if (agent->lease_until_ns > manager_now_ns())
-		bus_write_double(writer, "lease_s", seconds(agent->lease_until_ns - manager_now_ns()));
+		bus_write_double(writer, "lease_s", manager_seconds(agent->lease_until_ns - manager_now_ns()));
 	connects_write(manager, writer, agent);
 	if (!agent->is_placed || groups_stats(manager->groups, agent->handle, &stats) < 0)
 		return;
@@ -78,7 +71,7 @@ void agent_write(struct manager *manager, struct bus_writer *writer, const struc
 	bus_write_u64(writer, "memory_max_bytes", stats.memory_max_bytes);
 	bus_write_u64(writer, "memory_peak_bytes", stats.memory_peak_bytes);
 	if (stats.cpu_ns != UINT64_MAX)
-		bus_write_double(writer, "cpu_s", seconds(stats.cpu_ns));
+		bus_write_double(writer, "cpu_s", manager_seconds(stats.cpu_ns));
 	bus_write_u64(writer, "tasks", stats.tasks);
 }
 

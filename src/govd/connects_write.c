@@ -5,13 +5,6 @@
 
 #define DESTINATIONS_MAX ((size_t)2 * GOV_CONNECT_DESTINATIONS_MAX)
 
-static double seconds(uint64_t ns)
-{
-	uint64_t ms = ns / NSEC_PER_MSEC;
-
-	return (double)ms / 1000.0;
-}
-
 static double per_second(uint64_t count, uint64_t per_ns)
 {
 	return (double)count * (double)NSEC_PER_SEC / (double)per_ns;
@@ -46,7 +39,7 @@ static void write_connect(struct bus_writer *writer, const struct policy_connect
 	bus_write_double(writer, "rate_per_s", per_second(connect->rate_count, connect->rate_per_ns));
 	bus_write_u64(writer, "burst", connect->burst);
 	bus_write_string(writer, "per", pers[connect->per]);
-	bus_write_double(writer, "max_delay_s", seconds(connect->max_delay_ns));
+	bus_write_double(writer, "max_delay_s", manager_seconds(connect->max_delay_ns));
 	bus_write_string(writer, "on_excess", connect->on_excess == POLICY_EXCESS_REFUSE ? "refuse" : "delay");
 	bus_write_string(writer, "udp", connect->udp == POLICY_UDP_REFUSE ? "refuse" : "count");
 	bus_end(writer);
@@ -62,8 +55,8 @@ void connects_write_limits(struct bus_writer *writer, const struct policy *polic
 		bus_begin_dict(writer, "breaker");
 		bus_write_u64(writer, "failures", breaker->failures);
 		bus_write_double(writer, "factor", (double)breaker->factor_milli / 1000.0);
-		bus_write_double(writer, "max_interval_s", seconds(breaker->max_interval_ns));
-		bus_write_double(writer, "stable_after_s", seconds(breaker->stable_after_ns));
+		bus_write_double(writer, "max_interval_s", manager_seconds(breaker->max_interval_ns));
+		bus_write_double(writer, "stable_after_s", manager_seconds(breaker->stable_after_ns));
 		bus_end(writer);
 	}
 	if (sockets->max == UNIT_INFINITY && !sockets->new_count)
@@ -161,9 +154,9 @@ static void write_destination(struct bus_writer *writer, const struct destinatio
 	bus_write_bool(writer, "storm", view.storm_ns);
 	bus_begin_dict(writer, "breaker");
 	bus_write_string(writer, "state", connect_breaker_name(view.breaker));
-	bus_write_double(writer, "interval_s", seconds(view.breaker_interval_ns));
+	bus_write_double(writer, "interval_s", manager_seconds(view.breaker_interval_ns));
 	bus_end(writer);
-	bus_write_double(writer, "next_in_s", seconds(next_in_ns(list, destination)));
+	bus_write_double(writer, "next_in_s", manager_seconds(next_in_ns(list, destination)));
 	bus_end(writer);
 }
 

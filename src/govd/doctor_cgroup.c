@@ -64,8 +64,7 @@ void doctor_check_controllers(struct doctor *doctor)
 		else if (where >= 0 && i == CONTROLLER_MEMORY)
 			doctor_report(doctor, check, DOCTOR_WARN,
 				      "v1, %s: memory.high is a soft limit there, which holds under the host's "
-				      "pressure only; set "
-				      "memory.max, or boot with v2",
+				      "pressure only; set memory.max, or boot with v2",
 				      layout->v1[where].mount);
 		else if (where >= 0)
 			doctor_report(doctor, check, DOCTOR_OK, "v1, %s", layout->v1[where].mount);

@@ -86,8 +86,7 @@ void doctor_check_swap(struct doctor *doctor)
 	else if (is_v2)
 		doctor_report(doctor, "swap", DOCTOR_WARN,
 			      "none: an agent that comes above memory.high gets stuck there, and memory.on_oom decides "
-			      "within "
-			      "10 s; add swap, or set memory.max alone");
+			      "within 10 s; add swap, or set memory.max alone");
 	else
 		doctor_report(doctor, "swap", DOCTOR_OK, "none");
 }

@@ -103,8 +103,7 @@ int emergency_open(struct manager *manager)
 	emergency->is_open = true;
 	if (emergency->host.pressure_fd < 0)
 		log_warning("the kernel doesn't measure pressure (psi=1 on its command line switches it on): an "
-			    "emergency is "
-			    "told by available memory alone");
+			    "emergency is told by available memory alone");
 	r = sd_event_add_time(manager->event, &emergency->look, CLOCK_MONOTONIC, UINT64_MAX, LOOK_ACCURACY_US, on_look,
 			      manager);
 	if (r < 0)

@@ -118,12 +118,10 @@ static const char *state_sentence(const struct manager *manager, const struct ag
 		return "its policy isn't in force any more: its limits stay as they were until it ends";
 	if (agent && agent->leak && agent->leak->told_ns)
 		return "it leaks: its memory grows steadily, and would reach its cap within leak.horizon; `govctl "
-		       "show` tells "
-		       "when";
+		       "show` tells when";
 	if (agent && agent->activity && agent->state == AGENT_IDLE)
 		return "it is governed, and does nothing that its policy's thresholds count: `govctl show` tells what "
-		       "it "
-		       "did last, and when";
+		       "it did last, and when";
 	if (agent)
 		return "it is governed: its limits are in force, and nothing else is due";
 	if (proc && match_is_protected(manager->policies, proc))

@@ -31,6 +31,11 @@ uint64_t manager_now_ns(void)
 	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
 }
 
+double manager_seconds(uint64_t ns)
+{
+	return (double)(ns / NSEC_PER_MSEC) / 1000.0;
+}
+
 int manager_watch_fd(struct manager *manager, sd_event_source **source, int fd, sd_event_io_handler_t handler)
 {
 	_cleanup_close_ int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);

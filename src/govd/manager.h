@@ -100,7 +100,7 @@ struct manager {
 	uint64_t hold_wait_ns, hold_begun_ns;
 };
 
-/* error in words, for the log. */
+/* What goes wrong is logged. */
 int manager_new(const struct manager_options *options, struct manager **ret_manager) _must_check_;
 struct manager *manager_free(struct manager *manager);
 DEFINE_CLEANUP(struct manager *, manager_free)
@@ -118,6 +118,8 @@ int manager_watch_fd(struct manager *manager, sd_event_source **source, int fd,
 uint64_t manager_next_second_us(void);
 uint64_t manager_now_ns(void);	    /* CLOCK_MONOTONIC */
 uint64_t manager_realtime_ms(void); /* CLOCK_REALTIME */
+/* For people: seconds, in whole milliseconds. */
+double manager_seconds(uint64_t ns);
 
 /* dispatch.c: event -> step() -> actions -> act -> record. time_ns is filled in. */
 void manager_dispatch(struct manager *manager, struct event *event);
