@@ -100,7 +100,7 @@ static int add_row_value(struct dump *dump, const struct conf_key *key)
 
 		if (!streq(row->path, key->path))
 			continue;
-		row->kind->format(dump->base + row->value_offset, buffer, sizeof(buffer));
+		row->kind->format(row->kind, dump->base + row->value_offset, buffer, sizeof(buffer));
 		return add_text(dump, buffer);
 	}
 	if (!dump->policy)

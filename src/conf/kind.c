@@ -10,131 +10,123 @@
 #define MEMORY_MIN (UINT64_C(1) << 20) /* below it not even the dynamic linker runs */
 #define GRACE_MAX (86400 * NSEC_PER_SEC)
 
-static int size_parse(const char *text, const struct conf_host *host, void *ret_value)
-{
-	return unit_parse_size(text, host ? host->memory_bytes : 0, ret_value);
-}
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
 
-static int memory_parse(const char *text, const struct conf_host *host, void *ret_value)
+static int size_parse(const struct conf_value_kind *kind, const char *text, const struct conf_host *host,
+		      void *ret_value)
 {
 	uint64_t bytes;
-	int r = size_parse(text, host, &bytes);
+	int r = unit_parse_size(text, host ? host->memory_bytes : 0, &bytes);
 
 	if (r < 0)
 		return r;
-	if (bytes < MEMORY_MIN)
+	if (bytes < kind->min)
 		return -ERANGE;
 	*(uint64_t *)ret_value = bytes;
 	return 0;
 }
 
-static void size_format(const void *value, char *buffer, size_t size)
+static void size_format(const struct conf_value_kind *kind _unused_, const void *value, char *buffer, size_t size)
 {
 	unit_format_size(buffer, size, *(const uint64_t *)value);
 }
 
+#define SIZE .parse = size_parse, .format = size_format, .wrong = SIZE_WRONG
 #define SIZE_WRONG                                                                                                     \
 	"is not a size; write a number with K, M, G or T, or a percentage of the machine's memory, such as 400M or "   \
 	"25%"
 
 const struct conf_value_kind conf_kind_memory = {
-	memory_parse, size_format, SIZE_WRONG,
-	"is out of range; write 1M or more, at most 100% of the machine's memory, or infinity"};
-const struct conf_value_kind conf_kind_swap = {size_parse, size_format, SIZE_WRONG,
-					       "is out of range; write 0 or more, at most 100%, or infinity"};
+	SIZE,
+	.min = MEMORY_MIN,
+	.range = "is out of range; write 1M or more, at most 100% of the machine's memory, or infinity",
+};
+const struct conf_value_kind conf_kind_swap = {
+	SIZE,
+	.range = "is out of range; write 0 or more, at most 100%, or infinity",
+};
 
-static int weight_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
-{
-	uint64_t weight = 0;
-	int r = streq(text, "default") ? 0 : unit_parse_count(text, &weight);
+static const char *const on_oom_words[] = {
+	[POLICY_OOM_KERNEL] = "kernel",
+	[POLICY_OOM_KILL_AGENT] = "kill-agent",
+	[POLICY_OOM_KILL_TOOL] = "kill-tool",
+	NULL,
+};
+static const char *const on_pressure_words[] = {
+	[POLICY_PRESSURE_NOTE] = "note",     [POLICY_PRESSURE_RECLAIM] = "reclaim", [POLICY_PRESSURE_HIGH] = "high",
+	[POLICY_PRESSURE_FREEZE] = "freeze", [POLICY_PRESSURE_STOP] = "stop",	    NULL,
+};
+const struct conf_value_kind conf_kind_on_oom = {
+	CONF_WORD,
+	.words = on_oom_words,
+	.wrong = "is not what can be done when it is out of memory; write kill-tool, kill-agent or kernel",
+};
+const struct conf_value_kind conf_kind_on_pressure = {
+	CONF_WORD,
+	.words = on_pressure_words,
+	.wrong = "is not what can be done under memory pressure; write note, reclaim, high, freeze or stop",
+};
 
-	if (r < 0)
-		return r;
-	/* cgroup-v2.rst, cpu.weight */
-	if (!streq(text, "default") && (weight < 1 || weight > 10000))
-		return -ERANGE;
-	*(uint32_t *)ret_value = (uint32_t)weight;
-	return 0;
-}
+/* ---- other limits ------------------------------------------------------------------------------------------------ */
 
-static void weight_format(const void *value, char *buffer, size_t size)
-{
-	uint32_t weight = *(const uint32_t *)value;
-
-	if (weight)
-		snprintf(buffer, size, "%" PRIu32, weight);
-	else
-		text_copy(buffer, size, "default");
-}
-
-const struct conf_value_kind conf_kind_weight = {weight_parse, weight_format,
-						 "is not a weight; write a number from 1 to 10000, such as 100",
-						 "is out of range; write a number from 1 to 10000, such as 100"};
-
-static int cpu_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
-{
-	uint32_t pct = 0;
-	int r = streq(text, "infinity") ? 0 : unit_parse_percent(text, &pct);
-
-	if (r == 0)
-		*(uint32_t *)ret_value = pct;
-	return r;
-}
-
-static void cpu_format(const void *value, char *buffer, size_t size)
-{
-	uint32_t pct = *(const uint32_t *)value;
-
-	if (pct)
-		snprintf(buffer, size, "%" PRIu32 "%%", pct);
-	else
-		text_copy(buffer, size, "infinity");
-}
-
+const struct conf_value_kind conf_kind_weight = {
+	CONF_NUMBER,
+	.min = 1,
+	.max = 10000, /* cgroup-v2.rst, cpu.weight */
+	.none = "default",
+	.wrong = "is not a weight; write a number from 1 to 10000, such as 100",
+	.range = "is out of range; write a number from 1 to 10000, such as 100",
+};
 const struct conf_value_kind conf_kind_cpu = {
-	cpu_parse, cpu_format,
-	"is not a share of a CPU; write a whole percentage, such as 150% for one and a half CPUs, or infinity",
-	"is out of range; write 1% to 100000%, such as 150% for one and a half CPUs"};
+	CONF_PERCENT,
+	.max = UINT32_MAX, /* less is what unit_parse_percent() takes */
+	.none = "infinity",
+	.wrong = "is not a share of a CPU; write a whole percentage, such as 150% for one and a half CPUs, or infinity",
+	.range = "is out of range; write 1% to 100000%, such as 150% for one and a half CPUs",
+};
+const struct conf_value_kind conf_kind_tasks = {
+	CONF_COUNT,
+	.min = 1,
+	.max = INT64_MAX,
+	.none = "infinity",
+	.none_value = UNIT_INFINITY,
+	.wrong = "is not a number of tasks; write a number such as 512, or infinity",
+	.range = "is out of range; write 1 or more, or infinity",
+};
+const struct conf_value_kind conf_kind_sockets = {
+	CONF_COUNT,
+	.min = 1,
+	.max = INT64_MAX,
+	.none = "infinity",
+	.none_value = UNIT_INFINITY,
+	.wrong = "is not a number of sockets; write a number such as 100, or infinity",
+	.range = "is out of range; write 1 or more, or infinity",
+};
+const struct conf_value_kind conf_kind_count = {
+	CONF_COUNT,
+	.min = 1,
+	.max = INT64_MAX,
+	.wrong = "is not a number; write one such as 1000000",
+	.range = "is out of range; write 1 or more",
+};
+const struct conf_value_kind conf_kind_runtime = {
+	CONF_TIME,
+	.min = 1,
+	.max = UINT64_MAX,
+	.none = "infinity",
+	.none_value = UNIT_INFINITY,
+	.wrong = "is not a time; write a number with s, min, h or d, such as 10min, or infinity",
+	.range = "is out of range; write more than 0, such as 10min, or infinity",
+};
+const struct conf_value_kind conf_kind_keep = {
+	CONF_TIME,
+	.min = 1,
+	.max = UINT64_MAX,
+	.wrong = "is not a time; write a number with s, min, h or d, such as 12h or 30d",
+	.range = "is out of range; write 1s or more, such as 30d",
+};
 
-static int count_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
-{
-	uint64_t count;
-	int r = unit_parse_count(text, &count);
-
-	if (r < 0)
-		return r;
-	if (count == 0 || count > INT64_MAX)
-		return -ERANGE;
-	*(uint64_t *)ret_value = count;
-	return 0;
-}
-
-static int tasks_parse(const char *text, const struct conf_host *host, void *ret_value)
-{
-	if (!streq(text, "infinity"))
-		return count_parse(text, host, ret_value);
-	*(uint64_t *)ret_value = UNIT_INFINITY;
-	return 0;
-}
-
-static void count_format(const void *value, char *buffer, size_t size)
-{
-	uint64_t count = *(const uint64_t *)value;
-
-	if (count == UNIT_INFINITY)
-		text_copy(buffer, size, "infinity");
-	else
-		snprintf(buffer, size, "%" PRIu64, count);
-}
-
-const struct conf_value_kind conf_kind_tasks = {tasks_parse, count_format,
-						"is not a number of tasks; write a number such as 512, or infinity",
-						"is out of range; write 1 or more, or infinity"};
-const struct conf_value_kind conf_kind_sockets = {tasks_parse, count_format,
-						  "is not a number of sockets; write a number such as 100, or infinity",
-						  "is out of range; write 1 or more, or infinity"};
-const struct conf_value_kind conf_kind_count = {count_parse, count_format, "is not a number; write one such as 1000000",
-						"is out of range; write 1 or more"};
+/* ---- ends -------------------------------------------------------------------------------------------------------- */
 
 /* Those that end a process unless it does something else on them. */
 static bool signal_may_end(int number)
@@ -147,7 +139,8 @@ static bool signal_may_end(int number)
 	return true;
 }
 
-static int signal_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
+static int signal_parse(const struct conf_value_kind *kind _unused_, const char *text,
+			const struct conf_host *host _unused_, void *ret_value)
 {
 	const char *name = strncmp(text, "SIG", 3) == 0 ? text + 3 : text;
 
@@ -164,7 +157,7 @@ static int signal_parse(const char *text, const struct conf_host *host _unused_,
 	return -EINVAL;
 }
 
-static void signal_format(const void *value, char *buffer, size_t size)
+static void signal_format(const struct conf_value_kind *kind _unused_, const void *value, char *buffer, size_t size)
 {
 	const char *name = sigabbrev_np(*(const int *)value);
 
@@ -172,68 +165,20 @@ static void signal_format(const void *value, char *buffer, size_t size)
 }
 
 const struct conf_value_kind conf_kind_signal = {
-	signal_parse, signal_format, "is not a signal; write a name such as TERM, INT, QUIT or SIGTERM",
-	"does not end a process; write one that does, such as TERM, INT or QUIT"};
-
-static int grace_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
-{
-	uint64_t ns;
-	int r = unit_parse_duration(text, &ns);
-
-	if (r < 0)
-		return r;
-	if (ns > GRACE_MAX)
-		return -ERANGE;
-	*(uint64_t *)ret_value = ns;
-	return 0;
-}
-
-static int keep_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
-{
-	uint64_t ns;
-	int r = unit_parse_duration(text, &ns);
-
-	if (r < 0)
-		return r;
-	if (ns == 0)
-		return -ERANGE;
-	*(uint64_t *)ret_value = ns;
-	return 0;
-}
-
-static void duration_format(const void *value, char *buffer, size_t size)
-{
-	unit_format_duration(buffer, size, *(const uint64_t *)value);
-}
-
+	.parse = signal_parse,
+	.format = signal_format,
+	.wrong = "is not a signal; write a name such as TERM, INT, QUIT or SIGTERM",
+	.range = "does not end a process; write one that does, such as TERM, INT or QUIT",
+};
 const struct conf_value_kind conf_kind_grace = {
-	grace_parse, duration_format, "is not a time; write a number with ms, s, min or h, such as 10s or 2min",
-	"is out of range; write at most 1d, such as 10s"};
-const struct conf_value_kind conf_kind_keep = {keep_parse, duration_format,
-					       "is not a time; write a number with s, min, h or d, such as 12h or 30d",
-					       "is out of range; write 1s or more, such as 30d"};
+	CONF_TIME,
+	.max = GRACE_MAX,
+	.wrong = "is not a time; write a number with ms, s, min or h, such as 10s or 2min",
+	.range = "is out of range; write at most 1d, such as 10s",
+};
 
-static int runtime_parse(const char *text, const struct conf_host *host, void *ret_value)
-{
-	if (!streq(text, "infinity"))
-		return keep_parse(text, host, ret_value);
-	*(uint64_t *)ret_value = UNIT_INFINITY;
-	return 0;
-}
-
-static void runtime_format(const void *value, char *buffer, size_t size)
-{
-	if (*(const uint64_t *)value == UNIT_INFINITY)
-		text_copy(buffer, size, "infinity");
-	else
-		duration_format(value, buffer, size);
-}
-
-const struct conf_value_kind conf_kind_runtime = {
-	runtime_parse, runtime_format, "is not a time; write a number with s, min, h or d, such as 10min, or infinity",
-	"is out of range; write more than 0, such as 10min, or infinity"};
-
-static int priority_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
+static int priority_parse(const struct conf_value_kind *kind _unused_, const char *text,
+			  const struct conf_host *host _unused_, void *ret_value)
 {
 	bool is_negative = *text == '-';
 	uint64_t number;
@@ -247,16 +192,22 @@ static int priority_parse(const char *text, const struct conf_host *host _unused
 	return 0;
 }
 
-static void priority_format(const void *value, char *buffer, size_t size)
+static void priority_format(const struct conf_value_kind *kind _unused_, const void *value, char *buffer, size_t size)
 {
 	snprintf(buffer, size, "%" PRId32, *(const int32_t *)value);
 }
 
-const struct conf_value_kind conf_kind_priority = {priority_parse, priority_format,
-						   "is not a whole number; write one such as 0, 10 or -5",
-						   "is out of range; write a number from -2147483647 to 2147483647"};
+const struct conf_value_kind conf_kind_priority = {
+	.parse = priority_parse,
+	.format = priority_format,
+	.wrong = "is not a whole number; write one such as 0, 10 or -5",
+	.range = "is out of range; write a number from -2147483647 to 2147483647",
+};
 
-static int bool_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
+/* ---- words ------------------------------------------------------------------------------------------------------- */
+
+static int bool_parse(const struct conf_value_kind *kind _unused_, const char *text,
+		      const struct conf_host *host _unused_, void *ret_value)
 {
 	static const char *const words[] = {"false", "true", "no", "yes", "off", "on"};
 
@@ -268,111 +219,38 @@ static int bool_parse(const char *text, const struct conf_host *host _unused_, v
 	return -EINVAL;
 }
 
-static void bool_format(const void *value, char *buffer, size_t size)
+static void bool_format(const struct conf_value_kind *kind _unused_, const void *value, char *buffer, size_t size)
 {
 	text_copy(buffer, size, *(const bool *)value ? "true" : "false");
 }
 
-const struct conf_value_kind conf_kind_bool = {bool_parse, bool_format, "is neither true nor false; write one of them",
-					       NULL};
+const struct conf_value_kind conf_kind_bool = {
+	.parse = bool_parse,
+	.format = bool_format,
+	.wrong = "is neither true nor false; write one of them",
+};
 
-static int mode_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
-{
-	if (!streq(text, "enforce") && !streq(text, "observe"))
-		return -EINVAL;
-	*(enum policy_mode *)ret_value = streq(text, "observe") ? POLICY_OBSERVE : POLICY_ENFORCE;
-	return 0;
-}
-
-static void mode_format(const void *value, char *buffer, size_t size)
-{
-	text_copy(buffer, size, *(const enum policy_mode *)value == POLICY_OBSERVE ? "observe" : "enforce");
-}
-
-static int hold_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
-{
-	if (!streq(text, "auto") && !streq(text, "never"))
-		return -EINVAL;
-	*(enum policy_hold *)ret_value = streq(text, "never") ? POLICY_HOLD_NEVER : POLICY_HOLD_AUTO;
-	return 0;
-}
-
-static void hold_format(const void *value, char *buffer, size_t size)
-{
-	text_copy(buffer, size, *(const enum policy_hold *)value == POLICY_HOLD_NEVER ? "never" : "auto");
-}
-
+static const char *const mode_words[] = {[POLICY_ENFORCE] = "enforce", [POLICY_OBSERVE] = "observe", NULL};
+static const char *const hold_words[] = {[POLICY_HOLD_AUTO] = "auto", [POLICY_HOLD_NEVER] = "never", NULL};
 static const char *const placement_words[] = {
 	[POLICY_PLACEMENT_AUTO] = "auto",
 	[POLICY_PLACEMENT_SCOPE] = "scope",
 	[POLICY_PLACEMENT_NESTED] = "nested",
 	[POLICY_PLACEMENT_NONE] = "none",
+	NULL,
 };
-
-static int placement_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
-{
-	for (unsigned i = 0; i < ELEMENTSOF(placement_words); i++)
-		if (streq(text, placement_words[i])) {
-			*(enum policy_placement *)ret_value = (enum policy_placement)i;
-			return 0;
-		}
-	return -EINVAL;
-}
-
-static void placement_format(const void *value, char *buffer, size_t size)
-{
-	text_copy(buffer, size, placement_words[*(const enum policy_placement *)value]);
-}
-
+const struct conf_value_kind conf_kind_mode = {
+	CONF_WORD,
+	.words = mode_words,
+	.wrong = "is not a mode; write enforce or observe",
+};
+const struct conf_value_kind conf_kind_hold = {
+	CONF_WORD,
+	.words = hold_words,
+	.wrong = "is not a way to hold; write auto or never",
+};
 const struct conf_value_kind conf_kind_placement = {
-	placement_parse, placement_format, "is not where an agent can go; write auto, scope, nested or none", NULL};
-const struct conf_value_kind conf_kind_mode = {mode_parse, mode_format, "is not a mode; write enforce or observe",
-					       NULL};
-const struct conf_value_kind conf_kind_hold = {hold_parse, hold_format, "is not a way to hold; write auto or never",
-					       NULL};
-
-static const char *const on_oom_words[] = {
-	[POLICY_OOM_KERNEL] = "kernel", [POLICY_OOM_KILL_AGENT] = "kill-agent", [POLICY_OOM_KILL_TOOL] = "kill-tool"};
-
-static int on_oom_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
-{
-	for (size_t i = 0; i < ELEMENTSOF(on_oom_words); i++)
-		if (streq(text, on_oom_words[i])) {
-			*(enum policy_on_oom *)ret_value = (enum policy_on_oom)i;
-			return 0;
-		}
-	return -EINVAL;
-}
-
-static void on_oom_format(const void *value, char *buffer, size_t size)
-{
-	text_copy(buffer, size, on_oom_words[*(const enum policy_on_oom *)value]);
-}
-
-const struct conf_value_kind conf_kind_on_oom = {
-	on_oom_parse, on_oom_format,
-	"is not what can be done when it is out of memory; write kill-tool, kill-agent or kernel", NULL};
-
-static const char *const pressure_words[] = {
-	[POLICY_PRESSURE_NOTE] = "note",     [POLICY_PRESSURE_RECLAIM] = "reclaim", [POLICY_PRESSURE_HIGH] = "high",
-	[POLICY_PRESSURE_FREEZE] = "freeze", [POLICY_PRESSURE_STOP] = "stop",
+	CONF_WORD,
+	.words = placement_words,
+	.wrong = "is not where an agent can go; write auto, scope, nested or none",
 };
-
-static int on_pressure_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
-{
-	for (unsigned i = 0; i < ELEMENTSOF(pressure_words); i++)
-		if (streq(text, pressure_words[i])) {
-			*(enum policy_pressure *)ret_value = (enum policy_pressure)i;
-			return 0;
-		}
-	return -EINVAL;
-}
-
-static void on_pressure_format(const void *value, char *buffer, size_t size)
-{
-	text_copy(buffer, size, pressure_words[*(const enum policy_pressure *)value]);
-}
-
-const struct conf_value_kind conf_kind_on_pressure = {
-	on_pressure_parse, on_pressure_format,
-	"is not what can be done under memory pressure; write note, reclaim, high, freeze or stop", NULL};

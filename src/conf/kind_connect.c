@@ -6,10 +6,7 @@
 
 /* Kinds of the values of connect, breaker and sockets. Where there can be no limit, `infinity` is 0. */
 
-#define RATE_MAX_PER_S 1000000 /* far beyond what a host connects */
-#define BURST_MAX 10000
-#define FAILURES_MAX 1000000
-#define FACTOR_MAX_MILLI 100000
+#define RATE_MAX_PER_S 1000000	     /* far beyond what a host connects */
 #define INTERVAL_MIN_NS NSEC_PER_SEC /* with which every breaker begins at the least */
 #define STABLE_MAX_NS (86400 * NSEC_PER_SEC)
 
@@ -17,7 +14,8 @@
 _Static_assert(offsetof(struct policy_connect, rate_per_ns) == offsetof(struct policy_connect, rate_count) + 8, "rate");
 _Static_assert(offsetof(struct policy_sockets, new_per_ns) == offsetof(struct policy_sockets, new_count) + 8, "rate");
 
-static int new_rate_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
+static int new_rate_parse(const struct conf_value_kind *kind _unused_, const char *text,
+			  const struct conf_host *host _unused_, void *ret_value)
 {
 	uint64_t rate[2] = {0, 0};
 	int r = streq(text, "infinity") ? 0 : unit_parse_rate(text, &rate[0], &rate[1]);
@@ -30,10 +28,11 @@ static int new_rate_parse(const char *text, const struct conf_host *host _unused
 	return 0;
 }
 
-static int rate_parse(const char *text, const struct conf_host *host, void *ret_value)
+static int rate_parse(const struct conf_value_kind *kind, const char *text, const struct conf_host *host,
+		      void *ret_value)
 {
 	uint64_t rate[2];
-	int r = new_rate_parse(text, host, rate);
+	int r = new_rate_parse(kind, text, host, rate);
 
 	if (r < 0)
 		return r;
@@ -57,7 +56,7 @@ const char *conf_per_name(uint64_t per_ns)
 	return "d";
 }
 
-static void rate_format(const void *value, char *buffer, size_t size)
+static void rate_format(const struct conf_value_kind *kind _unused_, const void *value, char *buffer, size_t size)
 {
 	uint64_t rate[2];
 
@@ -69,192 +68,107 @@ static void rate_format(const void *value, char *buffer, size_t size)
 }
 
 const struct conf_value_kind conf_kind_rate = {
-	rate_parse, rate_format, "is not a rate; write a number per s, min or h, such as 5/min or 2/s",
-	"is out of range; write 30/h, one in the longest time that the kernel can hold a connect, to 1000000/s, or "
-	"infinity"};
+	.parse = rate_parse,
+	.format = rate_format,
+	.wrong = "is not a rate; write a number per s, min or h, such as 5/min or 2/s",
+	.range = "is out of range; write 30/h, one in the longest time that the kernel can hold a connect, to "
+		 "1000000/s, or infinity",
+};
 const struct conf_value_kind conf_kind_new_rate = {
-	new_rate_parse, rate_format, "is not a rate; write a number per s, min, h or d, such as 10/s, or infinity",
-	"is out of range; write 1/d to 1000000/s, or infinity"};
-
-static int number_parse(const char *text, uint64_t max, void *ret_value)
-{
-	uint64_t number;
-	int r = unit_parse_count(text, &number);
-
-	if (r < 0)
-		return r;
-	if (number < 1 || number > max)
-		return -ERANGE;
-	*(uint32_t *)ret_value = (uint32_t)number;
-	return 0;
-}
-
-static int burst_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
-{
-	return number_parse(text, BURST_MAX, ret_value);
-}
-
-static int failures_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
-{
-	if (!streq(text, "infinity"))
-		return number_parse(text, FAILURES_MAX, ret_value);
-	*(uint32_t *)ret_value = 0;
-	return 0;
-}
-
-static void number_format(const void *value, char *buffer, size_t size)
-{
-	uint32_t number = *(const uint32_t *)value;
-
-	if (number)
-		snprintf(buffer, size, "%" PRIu32, number);
-	else
-		text_copy(buffer, size, "infinity");
-}
-
-const struct conf_value_kind conf_kind_burst = {burst_parse, number_format, "is not a number; write one such as 5",
-						"is out of range; write 1 to 10000, such as 5"};
+	.parse = new_rate_parse,
+	.format = rate_format,
+	.wrong = "is not a rate; write a number per s, min, h or d, such as 10/s, or infinity",
+	.range = "is out of range; write 1/d to 1000000/s, or infinity",
+};
+const struct conf_value_kind conf_kind_burst = {
+	CONF_NUMBER,
+	.min = 1,
+	.max = 10000,
+	.wrong = "is not a number; write one such as 5",
+	.range = "is out of range; write 1 to 10000, such as 5",
+};
 const struct conf_value_kind conf_kind_failures = {
-	failures_parse, number_format, "is not a number; write one such as 5, or infinity for no breaker",
-	"is out of range; write 1 to 1000000, such as 5, or infinity for no breaker"};
+	CONF_NUMBER,
+	.min = 1,
+	.max = 1000000,
+	.none = "infinity",
+	.wrong = "is not a number; write one such as 5, or infinity for no breaker",
+	.range = "is out of range; write 1 to 1000000, such as 5, or infinity for no breaker",
+};
 
-static int factor_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
+static int factor_parse(const struct conf_value_kind *kind, const char *text, const struct conf_host *host _unused_,
+			void *ret_value)
 {
-	char seconds[32];
-	uint64_t ns;
-	int r;
+	uint64_t milli;
+	int r = conf_milli_parse(kind, text, strlen(text), &milli);
 
-	/* A decimal number, as those of times are. */
-	if (strspn(text, "0123456789.") != strlen(text))
-		return -EINVAL;
-	if (snprintf(seconds, sizeof(seconds), "%ss", text) >= (int)sizeof(seconds))
-		return -ERANGE;
-	r = unit_parse_duration(seconds, &ns);
-	if (r < 0)
-		return r;
-	if (ns < NSEC_PER_SEC || ns > FACTOR_MAX_MILLI * NSEC_PER_MSEC)
-		return -ERANGE;
-	if (ns % NSEC_PER_MSEC)
-		return -EINVAL;
-	*(uint32_t *)ret_value = (uint32_t)(ns / NSEC_PER_MSEC);
-	return 0;
+	if (r == 0)
+		*(uint32_t *)ret_value = (uint32_t)milli;
+	return r;
 }
 
-static void factor_format(const void *value, char *buffer, size_t size)
+static void factor_format(const struct conf_value_kind *kind _unused_, const void *value, char *buffer, size_t size)
 {
-	uint32_t milli = *(const uint32_t *)value, decimals = 3, fraction = milli % 1000;
-
-	for (; decimals && fraction % 10 == 0; decimals--)
-		fraction /= 10;
-	if (decimals)
-		snprintf(buffer, size, "%" PRIu32 ".%0*" PRIu32, milli / 1000, (int)decimals, fraction);
-	else
-		snprintf(buffer, size, "%" PRIu32, milli / 1000);
+	conf_milli_format(*(const uint32_t *)value, buffer, size);
 }
 
 const struct conf_value_kind conf_kind_factor = {
-	factor_parse, factor_format, "is not a factor; write a number with at most three decimals, such as 2 or 1.5",
-	"is out of range; write 1 to 100, such as 2"};
-
-static int duration_parse(const char *text, const uint64_t range_ns[2], void *ret_value)
-{
-	uint64_t ns;
-	int r = unit_parse_duration(text, &ns);
-
-	if (r < 0)
-		return r;
-	if (ns < range_ns[0] || ns > range_ns[1])
-		return -ERANGE;
-	*(uint64_t *)ret_value = ns;
-	return 0;
-}
-
-static int delay_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
-{
-	return duration_parse(text, (const uint64_t[]){1, POLICY_DELAY_MAX_NS}, ret_value);
-}
-
-static int interval_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
-{
-	return duration_parse(text, (const uint64_t[]){INTERVAL_MIN_NS, POLICY_DELAY_MAX_NS}, ret_value);
-}
-
-static int stable_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
-{
-	return duration_parse(text, (const uint64_t[]){1, STABLE_MAX_NS}, ret_value);
-}
-
-static void duration_format(const void *value, char *buffer, size_t size)
-{
-	unit_format_duration(buffer, size, *(const uint64_t *)value);
-}
+	.parse = factor_parse,
+	.format = factor_format,
+	.min = 1000,
+	.max = 100000,
+	.wrong = "is not a factor; write a number with at most three decimals, such as 2 or 1.5",
+	.range = "is out of range; write 1 to 100, such as 2",
+};
 
 #define TIME_WRONG "is not a time; write a number with ms, s, min or h, such as 30s or 1min"
 
 const struct conf_value_kind conf_kind_delay = {
-	delay_parse, duration_format, TIME_WRONG,
-	"is out of range; write more than 0 and at most 2min, the longest that the kernel can hold a connect"};
+	CONF_TIME,
+	.min = 1,
+	.max = POLICY_DELAY_MAX_NS,
+	.wrong = TIME_WRONG,
+	.range = "is out of range; write more than 0 and at most 2min, the longest that the kernel can hold a connect",
+};
 const struct conf_value_kind conf_kind_interval = {
-	interval_parse, duration_format, TIME_WRONG,
-	"is out of range; write 1s to 2min, the longest that the kernel can hold a connect"};
-const struct conf_value_kind conf_kind_stable = {stable_parse, duration_format, TIME_WRONG,
-						 "is out of range; write more than 0 and at most 1d, such as 30s"};
-
-/* The place of a word among words; it is the number of the enum, too. */
-static int word_parse(const char *text, const char *const *words, void *ret_value)
-{
-	for (unsigned i = 0; words[i]; i++)
-		if (streq(text, words[i])) {
-			*(unsigned *)ret_value = i;
-			return 0;
-		}
-	return -EINVAL;
-}
+	CONF_TIME,
+	.min = INTERVAL_MIN_NS,
+	.max = POLICY_DELAY_MAX_NS,
+	.wrong = TIME_WRONG,
+	.range = "is out of range; write 1s to 2min, the longest that the kernel can hold a connect",
+};
+const struct conf_value_kind conf_kind_stable = {
+	CONF_TIME,
+	.min = 1,
+	.max = STABLE_MAX_NS,
+	.wrong = TIME_WRONG,
+	.range = "is out of range; write more than 0 and at most 1d, such as 30s",
+};
 
 static const char *const per_words[] = {
-	[POLICY_PER_DESTINATION] = "destination", [POLICY_PER_PORT] = "port", [POLICY_PER_AGENT] = "agent", NULL};
+	[POLICY_PER_DESTINATION] = "destination",
+	[POLICY_PER_PORT] = "port",
+	[POLICY_PER_AGENT] = "agent",
+	NULL,
+};
 static const char *const excess_words[] = {[POLICY_EXCESS_REFUSE] = "refuse", [POLICY_EXCESS_DELAY] = "delay", NULL};
 static const char *const udp_words[] = {[POLICY_UDP_COUNT] = "count", [POLICY_UDP_REFUSE] = "refuse", NULL};
-_Static_assert(sizeof(enum policy_per) == sizeof(unsigned) && sizeof(enum policy_excess) == sizeof(unsigned) &&
-		       sizeof(enum policy_udp) == sizeof(unsigned),
-	       "word_parse");
-
-static int per_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
-{
-	return word_parse(text, per_words, ret_value);
-}
-
-static int excess_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
-{
-	return word_parse(text, excess_words, ret_value);
-}
-
-static int udp_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
-{
-	return word_parse(text, udp_words, ret_value);
-}
-
-static void per_format(const void *value, char *buffer, size_t size)
-{
-	text_copy(buffer, size, per_words[*(const enum policy_per *)value]);
-}
-
-static void excess_format(const void *value, char *buffer, size_t size)
-{
-	text_copy(buffer, size, excess_words[*(const enum policy_excess *)value]);
-}
-
-static void udp_format(const void *value, char *buffer, size_t size)
-{
-	text_copy(buffer, size, udp_words[*(const enum policy_udp *)value]);
-}
 
 const struct conf_value_kind conf_kind_per = {
-	per_parse, per_format, "is not what a budget can be for; write destination, port or agent", NULL};
+	CONF_WORD,
+	.words = per_words,
+	.wrong = "is not what a budget can be for; write destination, port or agent",
+};
 const struct conf_value_kind conf_kind_excess = {
-	excess_parse, excess_format, "is not what can be done beyond max_delay; write refuse or delay", NULL};
-const struct conf_value_kind conf_kind_udp = {udp_parse, udp_format,
-					      "is not what can be done with UDP; write count or refuse", NULL};
+	CONF_WORD,
+	.words = excess_words,
+	.wrong = "is not what can be done beyond max_delay; write refuse or delay",
+};
+const struct conf_value_kind conf_kind_udp = {
+	CONF_WORD,
+	.words = udp_words,
+	.wrong = "is not what can be done with UDP; write count or refuse",
+};
 
 void conf_connect_check(struct conf_context *context, const struct conf_connect_text *texts,
 			const struct policy_connect *connect)
@@ -266,7 +180,7 @@ void conf_connect_check(struct conf_context *context, const struct conf_connect_
 	if (connect->max_delay_ns >= interval_ns)
 		return;
 	/* That it is wrong was told already. */
-	if (texts->max_delay && delay_parse(texts->max_delay, NULL, &given_ns) < 0)
+	if (texts->max_delay && conf_time_parse(&conf_kind_delay, texts->max_delay, NULL, &given_ns) < 0)
 		return;
 	/* In whole seconds, which the user would write. */
 	unit_format_duration(least, sizeof(least), (interval_ns + NSEC_PER_SEC - 1) / NSEC_PER_SEC * NSEC_PER_SEC);

@@ -8,8 +8,6 @@
 
 #define CPU_MAX_MILLI 10000000		  /* thousandths of a percent: 100 CPUs */
 #define CPU_PER_NS (100 * UINT64_C(1000)) /* of which that many are one CPU */
-#define BYTES_MAX (UINT64_C(1) << 40)
-#define COUNT_MAX 1000000
 
 /* `infinity` and `0`. */
 static bool parse_word(const char *text, struct policy_rate *ret_rate)
@@ -28,53 +26,45 @@ static bool format_word(const struct policy_rate *rate, char *buffer, size_t siz
 	return true;
 }
 
-static int cpu_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
+static int cpu_parse(const struct conf_value_kind *kind, const char *text, const struct conf_host *host _unused_,
+		     void *ret_value)
 {
 	size_t length = strlen(text);
-	char seconds[32];
-	uint64_t ns;
+	uint64_t milli;
 	int r;
 
 	if (parse_word(text, ret_value))
 		return 0;
-	if (length < 2 || text[length - 1] != '%' || strspn(text, "0123456789.") != length - 1)
+	if (length < 2 || text[length - 1] != '%')
 		return -EINVAL;
-	/* A decimal number, as those of times are. */
-	if (snprintf(seconds, sizeof(seconds), "%.*ss", (int)length - 1, text) >= (int)sizeof(seconds))
-		return -ERANGE;
-	r = unit_parse_duration(seconds, &ns);
-	if (r < 0)
-		return r;
-	if (ns > CPU_MAX_MILLI * NSEC_PER_MSEC)
-		return -ERANGE;
-	if (ns % NSEC_PER_MSEC)
-		return -EINVAL;
-	*(struct policy_rate *)ret_value = (struct policy_rate){ns / NSEC_PER_MSEC, CPU_PER_NS};
-	return 0;
+	r = conf_milli_parse(kind, text, length - 1, &milli);
+	if (r == 0)
+		*(struct policy_rate *)ret_value = (struct policy_rate){milli, CPU_PER_NS};
+	return r;
 }
 
-static void cpu_format(const void *value, char *buffer, size_t size)
+static void cpu_format(const struct conf_value_kind *kind _unused_, const void *value, char *buffer, size_t size)
 {
 	const struct policy_rate *rate = value;
-	uint64_t fraction = rate->count % 1000;
-	int decimals = 3;
+	char number[32];
 
 	if (format_word(rate, buffer, size))
 		return;
-	for (; decimals && fraction % 10 == 0; decimals--)
-		fraction /= 10;
-	if (decimals)
-		snprintf(buffer, size, "%" PRIu64 ".%0*" PRIu64 "%%", rate->count / 1000, decimals, fraction);
-	else
-		snprintf(buffer, size, "%" PRIu64 "%%", rate->count / 1000);
+	conf_milli_format(rate->count, number, sizeof(number));
+	snprintf(buffer, size, "%s%%", number);
 }
 
 const struct conf_value_kind conf_kind_idle_cpu = {
-	cpu_parse, cpu_format,
-	"is not a share of one CPU; write a percentage with at most three decimals, such as 2% or 0.5%, 0, or infinity",
-	"is out of range; write at most 10000%, such as 2%, 0, or infinity"};
+	.parse = cpu_parse,
+	.format = cpu_format,
+	.max = CPU_MAX_MILLI,
+	.wrong = "is not a share of one CPU; write a percentage with at most three decimals, such as 2% or 0.5%, 0, or "
+		 "infinity",
+	.range = "is out of range; write at most 10000%, such as 2%, 0, or infinity",
+};
 
-static int bytes_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
+static int bytes_parse(const struct conf_value_kind *kind, const char *text, const struct conf_host *host _unused_,
+		       void *ret_value)
 {
 	const char *slash = strchr(text, '/');
 	struct policy_rate rate;
@@ -95,13 +85,13 @@ static int bytes_parse(const char *text, const struct conf_host *host _unused_, 
 	r = unit_parse_rate(per, &one, &rate.per_ns);
 	if (r < 0)
 		return r;
-	if (rate.count > BYTES_MAX)
+	if (rate.count > kind->max)
 		return -ERANGE;
 	*(struct policy_rate *)ret_value = rate;
 	return 0;
 }
 
-static void bytes_format(const void *value, char *buffer, size_t size)
+static void bytes_format(const struct conf_value_kind *kind _unused_, const void *value, char *buffer, size_t size)
 {
 	const struct policy_rate *rate = value;
 	char bytes[32];
@@ -113,11 +103,15 @@ static void bytes_format(const void *value, char *buffer, size_t size)
 }
 
 const struct conf_value_kind conf_kind_idle_bytes = {
-	bytes_parse, bytes_format,
-	"is not a rate of bytes; write a size per s, min, h or d, such as 1K/s, 0, or infinity",
-	"is out of range; write at most 1T, such as 1K/s, 0, or infinity"};
+	.parse = bytes_parse,
+	.format = bytes_format,
+	.max = UINT64_C(1) << 40,
+	.wrong = "is not a rate of bytes; write a size per s, min, h or d, such as 1K/s, 0, or infinity",
+	.range = "is out of range; write at most 1T, such as 1K/s, 0, or infinity",
+};
 
-static int count_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
+static int count_parse(const struct conf_value_kind *kind, const char *text, const struct conf_host *host _unused_,
+		       void *ret_value)
 {
 	struct policy_rate rate;
 	int r;
@@ -127,13 +121,13 @@ static int count_parse(const char *text, const struct conf_host *host _unused_, 
 	r = unit_parse_rate(text, &rate.count, &rate.per_ns);
 	if (r < 0)
 		return r;
-	if (rate.count > COUNT_MAX)
+	if (rate.count > kind->max)
 		return -ERANGE;
 	*(struct policy_rate *)ret_value = rate;
 	return 0;
 }
 
-static void count_format(const void *value, char *buffer, size_t size)
+static void count_format(const struct conf_value_kind *kind _unused_, const void *value, char *buffer, size_t size)
 {
 	const struct policy_rate *rate = value;
 
@@ -142,24 +136,20 @@ static void count_format(const void *value, char *buffer, size_t size)
 }
 
 const struct conf_value_kind conf_kind_idle_count = {
-	count_parse, count_format, "is not a rate; write a number per s, min, h or d, such as 1/min, 0, or infinity",
-	"is out of range; write at most 1000000, such as 1/min, 0, or infinity"};
+	.parse = count_parse,
+	.format = count_format,
+	.max = 1000000,
+	.wrong = "is not a rate; write a number per s, min, h or d, such as 1/min, 0, or infinity",
+	.range = "is out of range; write at most 1000000, such as 1/min, 0, or infinity",
+};
 
-static int hung_action_parse(const char *text, const struct conf_host *host _unused_, void *ret_value)
-{
-	if (!streq(text, "alert") && !streq(text, "stop"))
-		return -EINVAL;
-	*(enum policy_hung_action *)ret_value = streq(text, "stop") ? POLICY_HUNG_STOP : POLICY_HUNG_ALERT;
-	return 0;
-}
-
-static void hung_action_format(const void *value, char *buffer, size_t size)
-{
-	text_copy(buffer, size, *(const enum policy_hung_action *)value == POLICY_HUNG_STOP ? "stop" : "alert");
-}
+static const char *const hung_action_words[] = {[POLICY_HUNG_ALERT] = "alert", [POLICY_HUNG_STOP] = "stop", NULL};
 
 const struct conf_value_kind conf_kind_hung_action = {
-	hung_action_parse, hung_action_format, "is not what can be done with who hangs; write alert or stop", NULL};
+	CONF_WORD,
+	.words = hung_action_words,
+	.wrong = "is not what can be done with who hangs; write alert or stop",
+};
 
 void conf_hung_check(struct conf_context *context, const struct conf_hung_text *texts, const struct policy *policy)
 {

@@ -123,10 +123,10 @@ void conf_values_convert(struct conf_context *context, const struct conf_values 
 		const struct conf_value *row = &values->items[i];
 		const char *text = *(char *const *)at(texts, row->text_offset);
 		void *value = at_mutable(out, row->value_offset);
-		int r = row->kind->parse(row->fallback, context->host, value);
+		int r = row->kind->parse(row->kind, row->fallback, context->host, value);
 
 		if (text && r == 0)
-			r = row->kind->parse(text, context->host, value);
+			r = row->kind->parse(row->kind, text, context->host, value);
 		if (r < 0)
 			conf_complain(context, row->path, text ? text : row->fallback, "%s",
 				      r == -ERANGE ? row->kind->range : row->kind->wrong);
