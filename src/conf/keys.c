@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "conf/keys.h"
 
-#define GLOB_WANTED "write a path or glob, or a list of them, such as /opt/bots/**/claude"
-
 /* A map stands before what is in it. The order is that of `policy show`. */
 static const struct conf_key policy_keys[] = {
 	{"match", CONF_MAP, "write the keys that choose its processes, such as match: {exe: /opt/bots/**/claude}",
 	 false},
-	{"match.exe", CONF_LIST, GLOB_WANTED, false},
+	{"match.exe", CONF_LIST, "write a path or glob, or a list of them, such as /opt/bots/**/claude", false},
 	{"match.script", CONF_LIST, "write a path or glob, or a list of them, such as /srv/agents/*.py", false},
 	{"match.args", CONF_LIST,
 	 "write a regular expression, or a list of them, such as \"--input-format stream-json\"", false},
@@ -91,7 +89,8 @@ static const struct conf_key policy_keys[] = {
 	{"protect", CONF_SCALAR, "write true or false", false},
 };
 
-/* A policy without `breaker` has none, with `breaker: {}` one that opens after 5; `restart` and `leak` are the same. */
+/* A policy without `breaker` has none, with `breaker: {}` one that opens after 5; so have `restart`, `leak` and `hung`.
+ */
 static const struct conf_implied policy_implied[] = {
 	{"connect.rate", NULL},	   {"breaker.failures", "5"}, {"restart.min_uptime", "10s"},
 	{"leak.horizon", "30min"}, {"hung.after", "1min"},

@@ -18,8 +18,7 @@ const char *conf_check_glob(const char *glob)
 		return "is empty; write a path or a glob";
 	if (r < 0)
 		return "is not a glob: a [ is not closed or a \\ stands at the end; close it, or write \\[ or \\\\ for "
-		       "the "
-		       "character itself";
+		       "the character itself";
 	return NULL;
 }
 
@@ -138,7 +137,13 @@ static void key_convert(struct conf_context *context, const struct conf_key_text
 	}
 }
 
-/* A name or number of the user or group database: 0, -ENOENT, or why the database can't be asked. */
+/* Why the database has no such entry: getpwnam(3) lists what else says that there is none. */
+static int not_found(int error)
+{
+	return error == EIO || error == EMFILE || error == ENFILE || error == ENOMEM ? -error : -ENOENT;
+}
+
+/* A name of the user or group database: 0, -ENOENT, or why the database can't be asked. */
 static int user_find(const char *name, uint32_t *ret_id)
 {
 	const struct passwd *entry;
@@ -146,7 +151,7 @@ static int user_find(const char *name, uint32_t *ret_id)
 	errno = 0;
 	entry = getpwnam(name);
 	if (!entry)
-		return errno == EIO || errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : -ENOENT;
+		return not_found(errno);
 	*ret_id = entry->pw_uid;
 	return 0;
 }
@@ -158,7 +163,7 @@ static int group_find(const char *name, uint32_t *ret_id)
 	errno = 0;
 	entry = getgrnam(name);
 	if (!entry)
-		return errno == EIO || errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : -ENOENT;
+		return not_found(errno);
 	*ret_id = entry->gr_gid;
 	return 0;
 }

@@ -100,8 +100,7 @@ static const char *event_check(struct scan *scan, const yaml_event_t *event)
 		return "a second document begins here; write one policy a file";
 	if (event->type == YAML_ALIAS_EVENT || event_anchor(event))
 		return "anchors and aliases (& and *) are not allowed; write the value out, or in quotes if it begins "
-		       "with "
-		       "& or *";
+		       "with & or *";
 	if (event_tag(event))
 		return "tags (!) are not allowed; write the value alone, or in quotes if it begins with !";
 	scan->depth += is_start;
