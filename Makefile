@@ -323,7 +323,7 @@ fuzz: $(FUZZERS)
 C_SOURCES := $(sort $(wildcard src/*/*.c))
 FORMATTED := $(C_SOURCES) $(sort $(wildcard src/*/*.h include/*/*.h bpf/*.[ch] tests/*/*.[ch] scripts/*.h))
 SHELL_SCRIPTS := $(shell grep -lE '^\#!.*\b(ba)?sh\b' $(wildcard scripts/* .ci/run tests/*/*.sh policies/*.sh) /dev/null)
-PYTHON_SCRIPTS := $(shell grep -lE '^\#!.*\bpython3' $(wildcard scripts/*) /dev/null) $(wildcard tests/*/*.py)
+PYTHON_SCRIPTS := $(sort $(shell grep -lE '^\#!.*\bpython3' $(wildcard scripts/*) /dev/null) $(wildcard scripts/*.py tests/*/*.py))
 TIDIED := $(patsubst %.c,$(BUILD)/tidy/%.ok,$(C_SOURCES))
 
 .PHONY: lint lint-format lint-tidy lint-cppcheck lint-shell lint-python lint-tree format

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What /proc tells of processes, their groups and the mounted hierarchies: for the demo and for the host tests."""
+"""What /proc tells of processes, their groups and the mounted hierarchies: for the demo and for tests."""
 
 import os
 
