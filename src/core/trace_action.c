@@ -3,16 +3,9 @@
 
 /* What was decided: actions that change or tell something. Those that look, or tidy up, aren't written. */
 
-#define FIELD(name_, kind, member)                                                                                     \
-	{                                                                                                              \
-		.name = (name_), .type = &trace_##kind, .offset = offsetof(struct action, member),                     \
-		.size = sizeof(((struct action *)NULL)->member)                                                        \
-	}
-#define WORD(name_, member, word_)                                                                                     \
-	{                                                                                                              \
-		.name = (name_), .type = &trace_words, .offset = offsetof(struct action, member), .size = sizeof(int), \
-		.word = (word_)                                                                                        \
-	}
+#define FIELD(name, kind, member) TRACE_FIELD(name, kind, action, member, TRACE_EVENT)
+/* Only written. */
+#define WORD(name, member, word) TRACE_WORD(name, action, member, word, 0, TRACE_EVENT)
 
 static const char *incident_word(int number)
 {
@@ -72,35 +65,26 @@ static const struct trace_field record_fields[] = {
 static const struct trace_field freeze_fields[] = {FIELD("is_brief", flag, is_brief)};
 static const struct trace_field reclaim_fields[] = {FIELD("bytes", unsigned, bytes)};
 
-#define ROWS(fields)                                                                                                   \
-	{                                                                                                              \
-		fields, ELEMENTSOF(fields), true, false                                                                \
-	}
-#define NO_ROWS                                                                                                        \
-	{                                                                                                              \
-		NULL, 0, true, false                                                                                   \
-	}
-
-const struct trace_fields trace_action_fields[ACTION_KINDS] = {
-	[ACTION_PLACE] = ROWS(process_fields),
-	[ACTION_MOVE] = ROWS(process_fields),
-	[ACTION_EVICT] = ROWS(process_fields),
-	[ACTION_LIMIT] = NO_ROWS,
-	[ACTION_RELEASE] = NO_ROWS,
-	[ACTION_FREEZE] = ROWS(freeze_fields),
-	[ACTION_THAW] = NO_ROWS,
-	[ACTION_SIGNAL] = ROWS(process_fields),
-	[ACTION_SIGNAL_ALL] = ROWS(process_fields),
-	[ACTION_KILL] = NO_ROWS,
-	[ACTION_HOLD_ANSWER] = ROWS(hold_fields),
-	[ACTION_REPLY] = ROWS(reply_fields),
-	[ACTION_RECORD] = ROWS(record_fields),
-	[ACTION_PACE] = NO_ROWS,
-	[ACTION_UNPACE] = NO_ROWS,
-	[ACTION_TOOL_PLACE] = ROWS(tool_fields),
-	[ACTION_TOOL_SIGNAL] = ROWS(tool_fields),
-	[ACTION_TOOL_KILL] = ROWS(tool_fields),
-	[ACTION_RECLAIM] = ROWS(reclaim_fields),
+static const struct trace_fields trace_action_fields[ACTION_KINDS] = {
+	[ACTION_PLACE] = TRACE_ROWS(process_fields, false),
+	[ACTION_MOVE] = TRACE_ROWS(process_fields, false),
+	[ACTION_EVICT] = TRACE_ROWS(process_fields, false),
+	[ACTION_LIMIT] = TRACE_NO_ROWS(false),
+	[ACTION_RELEASE] = TRACE_NO_ROWS(false),
+	[ACTION_FREEZE] = TRACE_ROWS(freeze_fields, false),
+	[ACTION_THAW] = TRACE_NO_ROWS(false),
+	[ACTION_SIGNAL] = TRACE_ROWS(process_fields, false),
+	[ACTION_SIGNAL_ALL] = TRACE_ROWS(process_fields, false),
+	[ACTION_KILL] = TRACE_NO_ROWS(false),
+	[ACTION_HOLD_ANSWER] = TRACE_ROWS(hold_fields, false),
+	[ACTION_REPLY] = TRACE_ROWS(reply_fields, false),
+	[ACTION_RECORD] = TRACE_ROWS(record_fields, false),
+	[ACTION_PACE] = TRACE_NO_ROWS(false),
+	[ACTION_UNPACE] = TRACE_NO_ROWS(false),
+	[ACTION_TOOL_PLACE] = TRACE_ROWS(tool_fields, false),
+	[ACTION_TOOL_SIGNAL] = TRACE_ROWS(tool_fields, false),
+	[ACTION_TOOL_KILL] = TRACE_ROWS(tool_fields, false),
+	[ACTION_RECLAIM] = TRACE_ROWS(reclaim_fields, false),
 };
 
 void trace_encode_action(const struct action *action, const struct trace_names *names, struct text *text)

@@ -4,33 +4,15 @@
 
 /* All fields of all events: a new one is a row. */
 
-#define MEMBER_SIZE(type, member) sizeof(((type *)NULL)->member)
-#define AT(name_, kind, type_, member, base_)                                                                          \
-	{                                                                                                              \
-		.name = (name_), .type = &trace_##kind, .offset = offsetof(struct type_, member),                      \
-		.size = MEMBER_SIZE(struct type_, member), .base = (base_)                                             \
-	}
-#define FIELD(name, kind, member) AT(name, kind, event, member, TRACE_EVENT)
-#define FOUND(name, kind, member) AT(name, kind, agent, member, TRACE_FOUND)
-#define RESTART(name, kind, member) AT(name, kind, restart, member, TRACE_RESTART)
-#define WEIGHT(name, kind, member) AT(name, kind, agent_weight, member, TRACE_EVENT)
-#define LIFE(name, kind, member) AT(name, kind, activity_view, member, TRACE_EVENT)
+#define FIELD(name, kind, member) TRACE_FIELD(name, kind, event, member, TRACE_EVENT)
+#define FOUND(name, kind, member) TRACE_FIELD(name, kind, agent, member, TRACE_FOUND)
+#define RESTART(name, kind, member) TRACE_FIELD(name, kind, restart, member, TRACE_RESTART)
+#define WEIGHT(name, kind, member) TRACE_FIELD(name, kind, agent_weight, member, TRACE_EVENT)
+#define LIFE(name, kind, member) TRACE_FIELD(name, kind, activity_view, member, TRACE_EVENT)
+#define WORD(name, member, word, n) TRACE_WORD(name, event, member, word, n, TRACE_EVENT)
 #define LIST(name_, items_)                                                                                            \
 	{                                                                                                              \
 		.name = (name_), .type = &trace_list, .items = &(items_)                                               \
-	}
-#define ROWS(fields, external)                                                                                         \
-	{                                                                                                              \
-		fields, ELEMENTSOF(fields), true, external                                                             \
-	}
-#define NO_ROWS(external)                                                                                              \
-	{                                                                                                              \
-		NULL, 0, true, external                                                                                \
-	}
-#define WORD(name_, member, word_, n)                                                                                  \
-	{                                                                                                              \
-		.name = (name_), .type = &trace_words, .offset = offsetof(struct event, member), .size = sizeof(int),  \
-		.word = (word_), .n_words = (n)                                                                        \
 	}
 
 /* Of a process; env is of the whole struct. */
@@ -121,12 +103,7 @@ static const struct trace_field found_fields[] = {
 	FOUND("cgroup_id", unsigned, cgroup_id),
 	FOUND("origin", string, origin),
 	FOUND("is_explicit", flag, is_explicit),
-	{.name = "placement",
-	 .type = &trace_words,
-	 .offset = offsetof(struct agent, placement),
-	 .base = TRACE_FOUND,
-	 .word = placement_word,
-	 .n_words = POLICY_PLACEMENT_NONE + 1},
+	TRACE_WORD("placement", agent, placement, placement_word, POLICY_PLACEMENT_NONE + 1, TRACE_FOUND),
 	FIELD("restart", unsigned, found.restart_id),
 	FIELD("is_populated", flag, found.is_populated),
 	FIELD("is_frozen", flag, found.is_frozen),
@@ -268,7 +245,7 @@ static const struct trace_field weight_fields[] = {
 	WEIGHT("bytes", unsigned, bytes),
 	WEIGHT("ppid", signed, ppid),
 };
-static const struct trace_items weights = {ROWS(weight_fields, false), sizeof(struct agent_weight),
+static const struct trace_items weights = {TRACE_ROWS(weight_fields, false), sizeof(struct agent_weight),
 					   offsetof(struct event, weighed.items), offsetof(struct event, weighed.n),
 					   offsetof(struct trace_event, weights)};
 static const struct trace_field weighed_fields[] = {LIST("weight", weights)};
@@ -289,7 +266,7 @@ static const struct trace_field life_fields[] = {
 	LIFE("wait_is_listening", flag, wait.is_listening),
 	LIFE("wait_socket", chars, wait.socket),
 };
-static const struct trace_items lives = {ROWS(life_fields, false), sizeof(struct activity_view),
+static const struct trace_items lives = {TRACE_ROWS(life_fields, false), sizeof(struct activity_view),
 					 offsetof(struct event, activity.items), offsetof(struct event, activity.n),
 					 offsetof(struct trace_event, activities)};
 static const struct trace_field activity_fields[] = {LIST("of", lives)};
@@ -341,44 +318,44 @@ static const struct trace_field suspended_fields[] = {FIELD("policy", string, su
 static const struct trace_field orphaned_fields[] = {FIELD("agent", agent, orphaned.agent)};
 
 const struct trace_fields trace_event_fields[EVENT_KINDS] = {
-	[EVENT_POLICIES] = ROWS(policies_fields, true),
-	[EVENT_EXEC] = ROWS(exec_fields, true),
-	[EVENT_FORK] = ROWS(fork_fields, true),
-	[EVENT_EXIT] = ROWS(exit_fields, true),
-	[EVENT_HOLD] = ROWS(hold_fields, true),
-	[EVENT_SEEN] = ROWS(seen_fields, true),
-	[EVENT_FOUND] = ROWS(found_fields, false),
-	[EVENT_EMPTY] = ROWS(empty_fields, false),
-	[EVENT_SAMPLE] = ROWS(sample_fields, true),
-	[EVENT_LOST] = ROWS(lost_fields, true),
-	[EVENT_CENSUS_END] = NO_ROWS(true),
-	[EVENT_RELEASED] = ROWS(released_fields, false),
-	[EVENT_SWEPT] = ROWS(swept_fields, false),
-	[EVENT_COMMAND] = ROWS(command_fields, false),
-	[EVENT_RESULT] = ROWS(result_fields, false),
-	[EVENT_CONNECTS] = ROWS(connects_fields, true),
-	[EVENT_CONNECTS_END] = ROWS(connects_end_fields, true),
-	[EVENT_SOCKETS] = ROWS(sockets_fields, true),
-	[EVENT_OOM] = ROWS(oom_fields, true),
-	[EVENT_KILLED] = ROWS(killed_fields, true),
-	[EVENT_TOOL_FOUND] = ROWS(tool_fields, false),
-	[EVENT_TOOL_RESULT] = ROWS(tool_fields, false),
-	[EVENT_TOOL_EMPTY] = ROWS(tool_fields, false),
-	[EVENT_TOOL_SAMPLE] = ROWS(tool_fields, false),
-	[EVENT_TOOL_WEIGHED] = ROWS(tool_fields, false),
-	[EVENT_TOOL_LOOKED] = ROWS(tool_fields, false),
-	[EVENT_HOST] = ROWS(host_fields, true),
-	[EVENT_WEIGHED] = ROWS(weighed_fields, false),
-	[EVENT_PRESSURE] = ROWS(pressure_fields, true),
-	[EVENT_ENDING] = ROWS(ending_fields, false),
-	[EVENT_ACTIVITY] = ROWS(activity_fields, true),
-	[EVENT_RESTART] = ROWS(restart_fields, false),
-	[EVENT_SUSPENDED] = ROWS(suspended_fields, false),
-	[EVENT_ORPHANED] = ROWS(orphaned_fields, true),
-	[EVENT_FANOUT] = ROWS(fanout_fields, true),
-	[EVENT_FREED] = ROWS(freed_fields, false),
-	[EVENT_TRACED] = ROWS(traced_fields, true),
-	[EVENT_TICK] = ROWS(tick_fields, false),
+	[EVENT_POLICIES] = TRACE_ROWS(policies_fields, true),
+	[EVENT_EXEC] = TRACE_ROWS(exec_fields, true),
+	[EVENT_FORK] = TRACE_ROWS(fork_fields, true),
+	[EVENT_EXIT] = TRACE_ROWS(exit_fields, true),
+	[EVENT_HOLD] = TRACE_ROWS(hold_fields, true),
+	[EVENT_SEEN] = TRACE_ROWS(seen_fields, true),
+	[EVENT_FOUND] = TRACE_ROWS(found_fields, false),
+	[EVENT_EMPTY] = TRACE_ROWS(empty_fields, false),
+	[EVENT_SAMPLE] = TRACE_ROWS(sample_fields, true),
+	[EVENT_LOST] = TRACE_ROWS(lost_fields, true),
+	[EVENT_CENSUS_END] = TRACE_NO_ROWS(true),
+	[EVENT_RELEASED] = TRACE_ROWS(released_fields, false),
+	[EVENT_SWEPT] = TRACE_ROWS(swept_fields, false),
+	[EVENT_COMMAND] = TRACE_ROWS(command_fields, false),
+	[EVENT_RESULT] = TRACE_ROWS(result_fields, false),
+	[EVENT_CONNECTS] = TRACE_ROWS(connects_fields, true),
+	[EVENT_CONNECTS_END] = TRACE_ROWS(connects_end_fields, true),
+	[EVENT_SOCKETS] = TRACE_ROWS(sockets_fields, true),
+	[EVENT_OOM] = TRACE_ROWS(oom_fields, true),
+	[EVENT_KILLED] = TRACE_ROWS(killed_fields, true),
+	[EVENT_TOOL_FOUND] = TRACE_ROWS(tool_fields, false),
+	[EVENT_TOOL_RESULT] = TRACE_ROWS(tool_fields, false),
+	[EVENT_TOOL_EMPTY] = TRACE_ROWS(tool_fields, false),
+	[EVENT_TOOL_SAMPLE] = TRACE_ROWS(tool_fields, false),
+	[EVENT_TOOL_WEIGHED] = TRACE_ROWS(tool_fields, false),
+	[EVENT_TOOL_LOOKED] = TRACE_ROWS(tool_fields, false),
+	[EVENT_HOST] = TRACE_ROWS(host_fields, true),
+	[EVENT_WEIGHED] = TRACE_ROWS(weighed_fields, false),
+	[EVENT_PRESSURE] = TRACE_ROWS(pressure_fields, true),
+	[EVENT_ENDING] = TRACE_ROWS(ending_fields, false),
+	[EVENT_ACTIVITY] = TRACE_ROWS(activity_fields, true),
+	[EVENT_RESTART] = TRACE_ROWS(restart_fields, false),
+	[EVENT_SUSPENDED] = TRACE_ROWS(suspended_fields, false),
+	[EVENT_ORPHANED] = TRACE_ROWS(orphaned_fields, true),
+	[EVENT_FANOUT] = TRACE_ROWS(fanout_fields, true),
+	[EVENT_FREED] = TRACE_ROWS(freed_fields, false),
+	[EVENT_TRACED] = TRACE_ROWS(traced_fields, true),
+	[EVENT_TICK] = TRACE_ROWS(tick_fields, false),
 };
 
 bool trace_is_external(enum event_kind kind)

@@ -59,6 +59,26 @@ struct trace_fields {
 	bool is_external; /* events */
 };
 
+/* Rows of these tables: a field by its type, one that is a number of words, and all fields of an event or action. */
+#define TRACE_FIELD(name_, kind, struct_, member, base_)                                                               \
+	{                                                                                                              \
+		.name = (name_), .type = &trace_##kind, .offset = offsetof(struct struct_, member),                    \
+		.size = sizeof(((struct struct_ *)NULL)->member), .base = (base_)                                      \
+	}
+#define TRACE_WORD(name_, struct_, member, word_, n, base_)                                                            \
+	{                                                                                                              \
+		.name = (name_), .type = &trace_words, .offset = offsetof(struct struct_, member),                     \
+		.size = sizeof(int), .word = (word_), .n_words = (n), .base = (base_)                                  \
+	}
+#define TRACE_ROWS(fields, external)                                                                                   \
+	{                                                                                                              \
+		fields, ELEMENTSOF(fields), true, external                                                             \
+	}
+#define TRACE_NO_ROWS(external)                                                                                        \
+	{                                                                                                              \
+		NULL, 0, true, external                                                                                \
+	}
+
 /* An array that an event points to: where that is, and the room for it. */
 struct trace_items {
 	struct trace_fields fields;
@@ -68,7 +88,6 @@ struct trace_items {
 };
 
 extern const struct trace_fields trace_event_fields[EVENT_KINDS];
-extern const struct trace_fields trace_action_fields[ACTION_KINDS];
 
 void trace_format_fields(const struct trace_fields *fields, const void *const bases[], const struct trace_names *names,
 			 struct text *text);
