@@ -114,37 +114,23 @@ static void tell_end(struct world *world, uint64_t agent)
 
 static void tick(struct world *world, uint64_t seconds)
 {
-	struct event event = {.kind = EVENT_TICK};
-
-	world->now_ns += seconds * NSEC_PER_SEC;
-	world_step(world, &event);
+	world_wait(world, seconds * NSEC_PER_SEC);
 }
 
 static const struct fact *fact(const struct world *world, const char *name)
 {
-	const struct action *action = world_action(world, ACTION_RECORD, 0);
-
-	cr_assert_not_null(action, "nothing is recorded");
-	for (size_t i = 0; i < action->incident.n_facts; i++)
-		if (streq(action->incident.facts[i].name, name))
-			return &action->incident.facts[i];
-	return NULL;
+	return world_fact(world_told(world), name);
 }
 
 static const char *fact_text(const struct world *world, const char *name)
 {
-	const struct fact *found = fact(world, name);
-
-	cr_assert_not_null(found, "there is no evidence `%s`", name);
-	return incident_text(&world_action(world, ACTION_RECORD, 0)->incident, found);
+	cr_assert_not_null(fact(world, name), "there is no evidence `%s`", name);
+	return world_text(world_told(world), name);
 }
 
 static uint64_t number(const struct world *world, const char *name)
 {
-	const struct fact *found = fact(world, name);
-
-	cr_assert_not_null(found, "there is no evidence `%s`", name);
-	return found->number;
+	return world_number(world_told(world), name);
 }
 
 struct words {

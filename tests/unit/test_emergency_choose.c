@@ -26,14 +26,6 @@ static const struct agent *choose(struct emergency_case *c)
 	return killed(c);
 }
 
-static const char *text_of(const struct incident *incident, const char *name)
-{
-	for (size_t i = 0; i < incident->n_facts; i++)
-		if (streq(incident->facts[i].name, name))
-			return incident_text(incident, &incident->facts[i]);
-	return NULL;
-}
-
 /* ---- the order ---- */
 
 static void make_stopping(struct emergency_case *c, struct agent *agent)
@@ -101,9 +93,9 @@ static void play_order(size_t first)
 	for (size_t i = first + 1; i < ELEMENTSOF(criteria); i++)
 		criteria[i].make(&c, other);
 	cr_expect_eq(choose(&c), one, "criterion %zu isn't before those after it", first);
-	cr_expect_not_null(strstr(text_of(told(&c), "rank_1"), criteria[first].word), "%s",
-			   text_of(told(&c), "rank_1"));
-	cr_expect_eq(strncmp(text_of(told(&c), "rank_2"), other->id, strlen(other->id)), 0);
+	cr_expect_not_null(strstr(world_text(told(&c), "rank_1"), criteria[first].word), "%s",
+			   world_text(told(&c), "rank_1"));
+	cr_expect_eq(strncmp(world_text(told(&c), "rank_2"), other->id, strlen(other->id)), 0);
 	emergency_case_done(&c);
 }
 
@@ -185,8 +177,8 @@ Test(emergency_choose, never_the_protected_nor_the_observed)
 	make_orphan(&c, safe);
 	make_orphan(&c, watched);
 	cr_expect_eq(choose(&c), c.agents[0]);
-	cr_expect_not_null(strstr(text_of(told(&c), "rank_1"), "[observed]"));
-	cr_expect_not_null(strstr(text_of(told(&c), "rank_2"), "[protected]"));
+	cr_expect_not_null(strstr(world_text(told(&c), "rank_1"), "[observed]"));
+	cr_expect_not_null(strstr(world_text(told(&c), "rank_2"), "[protected]"));
 	cr_expect_str_eq(told(&c)->agent, c.agents[0]->id);
 	ended(&c);
 	look(&c, 20 * MIB);
@@ -217,7 +209,7 @@ Test(emergency_choose, never_whose_policy_has_gone)
 	c.agents[0]->is_orphaned_policy = true;
 	cr_expect_null(choose(&c));
 	cr_expect_str_eq(told(&c)->action, "none");
-	cr_expect_not_null(strstr(text_of(told(&c), "rank_1"), "[without-policy]"));
+	cr_expect_not_null(strstr(world_text(told(&c), "rank_1"), "[without-policy]"));
 	emergency_case_done(&c);
 }
 
@@ -341,10 +333,10 @@ Test(emergency_choose, five_are_told_with_all_that_is_true_of_them)
 	cr_expect_eq(choose(&c), c.agents[6]);
 	incident = told(&c);
 	snprintf(line, sizeof(line), "%s 152.4M orphan bot/blue room", c.agents[6]->id);
-	cr_expect_str_eq(text_of(incident, "rank_1"), line);
+	cr_expect_str_eq(world_text(incident, "rank_1"), line);
 	snprintf(line, sizeof(line), "%s 50.0M bot", c.agents[2]->id);
-	cr_expect_str_eq(text_of(incident, "rank_5"), line);
-	cr_expect_null(text_of(incident, "rank_6"));
+	cr_expect_str_eq(world_text(incident, "rank_5"), line);
+	cr_expect_null(world_text(incident, "rank_6"));
 	cr_expect_eq(incident->by_uid, INCIDENT_BY_GOVD);
 	cr_expect_str_eq(incident->rule, "emergency.memory_available");
 	expect_number(&c, "available_bytes", 20 * MIB, 20 * MIB);
@@ -370,7 +362,7 @@ Test(emergency_choose, the_longest_ranking_fits)
 	}
 	c.agents[0]->policy->priority = INT32_MIN + 1;
 	choose(&c);
-	cr_expect_eq(strlen(text_of(told(&c), "rank_5")), 111);
+	cr_expect_eq(strlen(world_text(told(&c), "rank_5")), 111);
 	expect_number(&c, "pressure_full_pct", 0, 0);
 	expect_number(&c, "swap_free_bytes", 0, 0);
 	emergency_case_done(&c);

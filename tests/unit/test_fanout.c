@@ -41,14 +41,6 @@ static const struct incident *tell(struct world *world, const struct agent *agen
 	return record ? &record->incident : NULL;
 }
 
-static uint64_t number_of(const struct incident *incident, const char *name)
-{
-	for (size_t i = 0; i < incident->n_facts; i++)
-		if (streq(incident->facts[i].name, name))
-			return incident->facts[i].number;
-	return UINT64_MAX;
-}
-
 TestSuite(fanout, .timeout = 60);
 
 Test(fanout, windows_are_of_five_seconds_or_the_rates_own_time)
@@ -83,11 +75,11 @@ Test(fanout, is_told_once_a_minute_and_nobody_is_ended)
 	cr_expect_eq(incident->kind, INCIDENT_FAN_OUT);
 	cr_expect_str_eq(incident->rule, "tasks.spawn_rate");
 	cr_expect_eq(incident->by_uid, INCIDENT_BY_GOVD);
-	cr_expect_eq(number_of(incident, "spawns"), 251);
-	cr_expect_eq(number_of(incident, "window_s"), 1250);
-	cr_expect_eq(number_of(incident, "max_per_s"), 50000);
-	cr_expect_eq(number_of(incident, "by_pid"), 101);
-	cr_expect_eq(number_of(incident, "untold"), UINT64_MAX);
+	cr_expect_eq(world_number(incident, "spawns"), 251);
+	cr_expect_eq(world_number(incident, "window_s"), 1250);
+	cr_expect_eq(world_number(incident, "max_per_s"), 50000);
+	cr_expect_eq(world_number(incident, "by_pid"), 101);
+	cr_expect_null(world_fact(incident, "untold"));
 	for (unsigned i = 0; i < 11; i++) {
 		world.now_ns += 5 * S;
 		cr_expect_null(tell(&world, agent));
@@ -95,7 +87,7 @@ Test(fanout, is_told_once_a_minute_and_nobody_is_ended)
 	world.now_ns += 5 * S;
 	incident = tell(&world, agent);
 	cr_assert_not_null(incident);
-	cr_expect_eq(number_of(incident, "untold"), 11);
+	cr_expect_eq(world_number(incident, "untold"), 11);
 	cr_expect_eq(agent->state, AGENT_ACTIVE);
 	world_done(&world);
 }

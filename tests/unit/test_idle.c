@@ -64,33 +64,6 @@ static void look(struct world *world, const struct agent *agent, struct activity
 	census(world, &view, 1);
 }
 
-static const struct incident *told(const struct world *world, enum incident_kind kind)
-{
-	const struct action *action;
-
-	for (size_t i = 0; (action = world_action(world, ACTION_RECORD, i)); i++)
-		if (action->incident.kind == kind)
-			return &action->incident;
-	return NULL;
-}
-
-static const char *text_of(const struct incident *incident, const char *name)
-{
-	for (size_t i = 0; i < incident->n_facts; i++)
-		if (streq(incident->facts[i].name, name))
-			return incident_text(incident, &incident->facts[i]);
-	return "";
-}
-
-static uint64_t number_of(const struct incident *incident, const char *name)
-{
-	for (size_t i = 0; i < incident->n_facts; i++)
-		if (streq(incident->facts[i].name, name))
-			return incident->facts[i].number;
-	cr_assert(false, "no %s", name);
-	return 0;
-}
-
 /* As many looks as it takes until it is ended; how long that was from its first look on, in ms. */
 static uint64_t rest(struct world *world, struct agent *agent, const struct activity_view *view)
 {
@@ -119,13 +92,13 @@ Test(idle, who_does_nothing_is_ended_after_its_time)
 	cr_expect_str_eq(agent->stop_rule, "lifecycle.idle");
 	cr_expect_geq(ms, IDLE_S * 1000);
 	cr_expect_leq(ms, IDLE_S * 1000 + 100);
-	incident = told(&world, INCIDENT_IDLE);
+	incident = world_incident(&world, INCIDENT_IDLE);
 	cr_assert_not_null(incident);
 	cr_expect_str_eq(incident->rule, "lifecycle.idle");
 	cr_expect_str_eq(incident->action, "stop");
 	cr_expect_str_eq(incident->result, "done");
-	cr_expect_str_eq(text_of(incident, "last_signal"), "start");
-	cr_expect_geq(number_of(incident, "idle_s"), IDLE_S * 1000);
+	cr_expect_str_eq(world_text(incident, "last_signal"), "start");
+	cr_expect_geq(world_number(incident, "idle_s"), IDLE_S * 1000);
 	world_done(&world);
 }
 
@@ -284,7 +257,7 @@ Test(idle, who_is_only_observed_is_told_of_once_a_time)
 		if (i == 30)
 			view.cpu_ns += 5 * S;
 		look(&world, agent, view);
-		incident = told(&world, INCIDENT_IDLE);
+		incident = world_incident(&world, INCIDENT_IDLE);
 		n += incident != NULL;
 		if (incident)
 			cr_expect_str_eq(incident->action, "would-stop");
@@ -430,21 +403,21 @@ Test(idle, who_reads_nothing_while_input_waits_hangs)
 	since_ns = world.now_ns;
 	for (unsigned i = 0; i < 20 && !incident; i++) {
 		look(&world, agent, waiting(&world, since_ns));
-		incident = told(&world, INCIDENT_HUNG);
+		incident = world_incident(&world, INCIDENT_HUNG);
 	}
 	cr_assert_not_null(incident);
 	cr_expect_geq(world.now_ns - since_ns, 60 * S);
 	cr_expect_leq(world.now_ns - since_ns, 60 * S + 2 * 15 * S);
 	cr_expect_str_eq(incident->rule, "hung");
 	cr_expect_str_eq(incident->action, "alert");
-	cr_expect_str_eq(text_of(incident, "socket"), "127.0.0.1:8000");
-	cr_expect_str_eq(text_of(incident, "waiting"), "connections");
-	cr_expect_str_eq(text_of(incident, "stopped"), "by a signal");
-	cr_expect_eq(number_of(incident, "unread"), 3);
+	cr_expect_str_eq(world_text(incident, "socket"), "127.0.0.1:8000");
+	cr_expect_str_eq(world_text(incident, "waiting"), "connections");
+	cr_expect_str_eq(world_text(incident, "stopped"), "by a signal");
+	cr_expect_eq(world_number(incident, "unread"), 3);
 	cr_expect_neq(agent->state, AGENT_STOPPING);
 	for (unsigned i = 0; i < 20; i++) {
 		look(&world, agent, waiting(&world, since_ns));
-		cr_expect_null(told(&world, INCIDENT_HUNG), "it goes on");
+		cr_expect_null(world_incident(&world, INCIDENT_HUNG), "it goes on");
 	}
 	/* It is read, and later it hangs again. */
 	look(&world, agent, (struct activity_view){.cpu_ns = 2});
@@ -452,7 +425,7 @@ Test(idle, who_reads_nothing_while_input_waits_hangs)
 	incident = NULL;
 	for (unsigned i = 0; i < 20 && !incident; i++) {
 		look(&world, agent, waiting(&world, since_ns));
-		incident = told(&world, INCIDENT_HUNG);
+		incident = world_incident(&world, INCIDENT_HUNG);
 	}
 	cr_expect_not_null(incident);
 	world_done(&world);

@@ -120,23 +120,6 @@ static uint64_t grows_later(double t)
 	return 50 * MIB + (t > 101 ? (uint64_t)((t - 101) * 10 * (double)MIB) : 0);
 }
 
-static const struct incident *told(const struct world *world)
-{
-	const struct action *record = world_action(world, ACTION_RECORD, 0);
-
-	cr_assert_not_null(record, "nothing is recorded");
-	return &record->incident;
-}
-
-static uint64_t number(const struct incident *incident, const char *name)
-{
-	for (size_t i = 0; i < incident->n_facts; i++)
-		if (streq(incident->facts[i].name, name))
-			return incident->facts[i].number;
-	cr_assert(false, "no %s", name);
-	return 0;
-}
-
 Test(leak, is_told_with_its_evidence_before_the_cap)
 {
 	const struct incident *incident;
@@ -151,19 +134,19 @@ Test(leak, is_told_with_its_evidence_before_the_cap)
 	seen = play(&world, agent, grows, 29);
 	cr_assert_eq(seen.told, 1);
 	cr_expect_leq(seen.told_s, 15);
-	incident = told(&world);
+	incident = world_told(&world);
 	cr_expect_eq(incident->kind, INCIDENT_LEAK);
 	cr_expect_eq(incident->by_uid, INCIDENT_BY_GOVD);
 	cr_expect_str_eq(incident->rule, "leak.horizon");
 	cr_expect_str_eq(incident->action, "alert");
 	cr_expect_str_eq(incident->result, "done");
-	cr_expect_eq(number(incident, "cap_bytes"), CAP);
-	cr_expect_eq(number(incident, "anon_bytes"), grows(seen.told_s));
-	cr_expect_leq(number(incident, "slope_bytes_per_min") / MIB, 610);
-	cr_expect_geq(number(incident, "slope_bytes_per_min") / MIB, 590);
-	cr_expect_geq(number(incident, "measured_s"), 10000);
-	cr_expect_geq(number(incident, "reached_in_s"), (uint64_t)(1000 * (29 - seen.told_s) * 0.9));
-	cr_expect_leq(number(incident, "reached_in_s"), (uint64_t)(1000 * (29 - seen.told_s) * 1.1));
+	cr_expect_eq(world_number(incident, "cap_bytes"), CAP);
+	cr_expect_eq(world_number(incident, "anon_bytes"), grows(seen.told_s));
+	cr_expect_leq(world_number(incident, "slope_bytes_per_min") / MIB, 610);
+	cr_expect_geq(world_number(incident, "slope_bytes_per_min") / MIB, 590);
+	cr_expect_geq(world_number(incident, "measured_s"), 10000);
+	cr_expect_geq(world_number(incident, "reached_in_s"), (uint64_t)(1000 * (29 - seen.told_s) * 0.9));
+	cr_expect_leq(world_number(incident, "reached_in_s"), (uint64_t)(1000 * (29 - seen.told_s) * 1.1));
 	cr_expect_eq(agent->state, AGENT_ACTIVE);
 	/* It goes on: that isn't told again. */
 	cr_expect_eq(play(&world, agent, grows, 29 - seen.told_s).told, 0);
@@ -253,7 +236,7 @@ Test(leak, stop_stops)
 	seen = play(&world, agent, grows, 29);
 	cr_assert_eq(seen.told, 1);
 	cr_expect_eq(seen.stops, 1);
-	cr_expect_str_eq(told(&world)->action, "stop");
+	cr_expect_str_eq(world_told(&world)->action, "stop");
 	cr_expect_eq(agent->state, AGENT_STOPPING);
 	cr_expect_str_eq(agent->stop_rule, "leak");
 	world_done(&world);
@@ -268,7 +251,7 @@ Test(leak, stop_spares_the_protected)
 	sample(&world, agent, 10 * MIB, false);
 	sample(&world, agent, 10 * MIB, true);
 	cr_assert_eq(play(&world, agent, grows, 29).stops, 0);
-	cr_expect_str_eq(told(&world)->result, "refused");
+	cr_expect_str_eq(world_told(&world)->result, "refused");
 	cr_expect_eq(agent->state, AGENT_ACTIVE);
 	world_done(&world);
 }

@@ -22,22 +22,6 @@ static struct agent *begin(struct world *world, const struct world_policy *more)
 	return state_by_root(world->state, 100, proc.start_ticks);
 }
 
-static void tick(struct world *world, uint64_t ns)
-{
-	struct event event = {.kind = EVENT_TICK};
-
-	world->now_ns += ns;
-	world_step(world, &event);
-}
-
-static void orphan(struct world *world, const struct agent *agent)
-{
-	struct event event = {.kind = EVENT_ORPHANED};
-
-	event.orphaned.agent = agent->handle;
-	world_step(world, &event);
-}
-
 static enum reply_code ask(struct world *world, enum command command, uint64_t agent, uint64_t lease_ns, uint32_t uid)
 {
 	struct event event = {.kind = EVENT_COMMAND};
@@ -60,10 +44,10 @@ Test(lease, an_orphan_lives_until_its_lease_ends)
 	struct agent *agent = begin(&world, NULL);
 
 	cr_expect_eq(ask(&world, COMMAND_LEASE, agent->handle, 60 * S, 0), REPLY_OK);
-	orphan(&world, agent);
-	tick(&world, 59 * S);
+	world_orphan(&world, agent);
+	world_wait(&world, 59 * S);
 	cr_expect_eq(agent->state, AGENT_ACTIVE);
-	tick(&world, 2 * S);
+	world_wait(&world, 2 * S);
 	cr_expect_eq(agent->state, AGENT_STOPPING);
 	world_done(&world);
 }
@@ -74,10 +58,10 @@ Test(lease, the_grace_of_an_orphan_isnt_shorter_than_without)
 	struct agent *agent = begin(&world, NULL);
 
 	ask(&world, COMMAND_LEASE, agent->handle, 10 * S, 0);
-	orphan(&world, agent);
-	tick(&world, 29 * S);
+	world_orphan(&world, agent);
+	world_wait(&world, 29 * S);
 	cr_expect_eq(agent->state, AGENT_ACTIVE);
-	tick(&world, 2 * S);
+	world_wait(&world, 2 * S);
 	cr_expect_eq(agent->state, AGENT_STOPPING);
 	world_done(&world);
 }
@@ -91,12 +75,12 @@ Test(lease, a_touch_renews_a_lease_and_makes_none)
 	cr_expect_eq(agent->lease_until_ns, 0);
 	cr_expect_eq(agent->active_ns, world.now_ns);
 	ask(&world, COMMAND_LEASE, agent->handle, 60 * S, 0);
-	orphan(&world, agent);
-	tick(&world, 50 * S);
+	world_orphan(&world, agent);
+	world_wait(&world, 50 * S);
 	ask(&world, COMMAND_TOUCH, agent->handle, 0, 0);
-	tick(&world, 59 * S);
+	world_wait(&world, 59 * S);
 	cr_expect_eq(agent->state, AGENT_ACTIVE);
-	tick(&world, 2 * S);
+	world_wait(&world, 2 * S);
 	cr_expect_eq(agent->state, AGENT_STOPPING);
 	world_done(&world);
 }
@@ -107,13 +91,13 @@ Test(lease, one_that_is_given_back_is_over_at_once)
 	struct agent *agent = begin(&world, NULL);
 
 	ask(&world, COMMAND_LEASE, agent->handle, 3600 * S, 0);
-	orphan(&world, agent);
-	tick(&world, 60 * S);
+	world_orphan(&world, agent);
+	world_wait(&world, 60 * S);
 	cr_expect_eq(agent->state, AGENT_ACTIVE);
 	ask(&world, COMMAND_LEASE, agent->handle, 0, 0);
 	cr_assert_eq(world_count(&world, ACTION_TIMER), 1);
 	cr_expect_leq(world_action(&world, ACTION_TIMER, 0)->time_ns, world.now_ns);
-	tick(&world, 0);
+	world_wait(&world, 0);
 	cr_expect_eq(agent->state, AGENT_STOPPING);
 	world_done(&world);
 }
@@ -125,7 +109,7 @@ Test(lease, limits_heed_none)
 
 	world.set->policies[0]->lifecycle.max_runtime_ns = 60 * S;
 	ask(&world, COMMAND_LEASE, agent->handle, 3600 * S, 0);
-	tick(&world, 61 * S);
+	world_wait(&world, 61 * S);
 	cr_expect_eq(agent->state, AGENT_STOPPING);
 	cr_expect_eq(ask(&world, COMMAND_LEASE, agent->handle, 3600 * S, 0), REPLY_BUSY);
 	world_done(&world);

@@ -30,37 +30,11 @@ static struct agent *start(struct world *world, pid_t pid, const char *key)
 	return agent;
 }
 
-static void wait_for(struct world *world, uint64_t ns)
-{
-	struct event tick = {.kind = EVENT_TICK};
-
-	world->now_ns += ns;
-	world_step(world, &tick);
-}
-
-static void orphan(struct world *world, const struct agent *agent)
-{
-	struct event event = {.kind = EVENT_ORPHANED};
-
-	event.orphaned.agent = agent->handle;
-	world_step(world, &event);
-}
-
 static void end(struct world *world, pid_t pid, uint64_t handle)
 {
 	world_exit(world, pid, SIGTERM);
 	world_empty(world, handle);
 	world_removed(world, handle, 0);
-}
-
-static const struct incident *find_incident(const struct world *world, enum incident_kind kind)
-{
-	const struct action *action;
-
-	for (size_t i = 0; (action = world_action(world, ACTION_RECORD, i)); i++)
-		if (action->incident.kind == kind)
-			return &action->incident;
-	return NULL;
 }
 
 TestSuite(lifecycle, .timeout = 60);
@@ -72,11 +46,11 @@ Test(lifecycle, max_runtime_ends_an_agent_and_only_then)
 
 	begin(&world, false, false)->max_runtime_ns = 60 * S;
 	agent = start(&world, 100, "");
-	wait_for(&world, 59 * S);
+	world_wait(&world, 59 * S);
 	cr_expect_eq(agent->state, AGENT_ACTIVE);
-	wait_for(&world, 2 * S);
+	world_wait(&world, 2 * S);
 	cr_expect_eq(agent->state, AGENT_STOPPING);
-	cr_expect_not_null(find_incident(&world, INCIDENT_EXPIRED));
+	cr_expect_not_null(world_incident(&world, INCIDENT_EXPIRED));
 	cr_expect_eq(world_count(&world, ACTION_SIGNAL), 1);
 	world_done(&world);
 }
@@ -91,16 +65,16 @@ Test(lifecycle, an_orphan_has_its_grace)
 	cr_assert_eq(world_count(&world, ACTION_WATCH_PARENT), 1);
 	cr_expect_eq(world_action(&world, ACTION_WATCH_PARENT, 0)->process.pid, PARENT);
 	other = start(&world, 101, "");
-	wait_for(&world, 3600 * S);
-	orphan(&world, agent);
-	wait_for(&world, 29 * S);
+	world_wait(&world, 3600 * S);
+	world_orphan(&world, agent);
+	world_wait(&world, 29 * S);
 	cr_expect_eq(agent->state, AGENT_ACTIVE);
 	/* Told twice, as after a restart of govd: the grace doesn't begin anew. */
-	orphan(&world, agent);
-	wait_for(&world, 2 * S);
+	world_orphan(&world, agent);
+	world_wait(&world, 2 * S);
 	cr_expect_eq(agent->state, AGENT_STOPPING);
 	cr_expect_eq(other->state, AGENT_ACTIVE);
-	cr_expect_not_null(find_incident(&world, INCIDENT_ORPHAN));
+	cr_expect_not_null(world_incident(&world, INCIDENT_ORPHAN));
 	world_done(&world);
 }
 
@@ -113,13 +87,13 @@ Test(lifecycle, the_old_one_of_a_key_is_stopped_once_the_new_one_has_lived)
 	old = start(&world, 100, "room");
 	other = start(&world, 101, "another");
 	new = start(&world, 102, "room");
-	wait_for(&world, 9 * S);
+	world_wait(&world, 9 * S);
 	cr_expect_eq(old->state, AGENT_ACTIVE);
-	wait_for(&world, 2 * S);
+	world_wait(&world, 2 * S);
 	cr_expect_eq(old->state, AGENT_STOPPING);
 	cr_expect_eq(new->state, AGENT_ACTIVE);
 	cr_expect_eq(other->state, AGENT_ACTIVE);
-	cr_expect_str_eq(find_incident(&world, INCIDENT_DUPLICATE)->rule, "lifecycle.per_key");
+	cr_expect_str_eq(world_incident(&world, INCIDENT_DUPLICATE)->rule, "lifecycle.per_key");
 	world_done(&world);
 }
 
@@ -132,9 +106,9 @@ Test(lifecycle, the_old_one_stays_when_the_new_one_does_not_live)
 	begin(&world, false, false)->per_key = 1;
 	old = start(&world, 100, "room");
 	new = start(&world, 101, "room");
-	wait_for(&world, 5 * S);
+	world_wait(&world, 5 * S);
 	end(&world, 101, new->handle);
-	wait_for(&world, 100 * S);
+	world_wait(&world, 100 * S);
 	cr_expect_eq(old->state, AGENT_ACTIVE);
 	world_done(&world);
 }
@@ -147,9 +121,9 @@ Test(lifecycle, the_newest_stays_whatever_comes_in_between)
 	begin(&world, false, false)->per_key = 2;
 	for (pid_t i = 0; i < 5; i++) {
 		agents[i] = start(&world, 100 + i, "room");
-		wait_for(&world, S);
+		world_wait(&world, S);
 	}
-	wait_for(&world, 60 * S);
+	world_wait(&world, 60 * S);
 	for (int i = 0; i < 5; i++)
 		cr_expect_eq(agents[i]->state, i < 3 ? AGENT_STOPPING : AGENT_ACTIVE, "agent %d", i);
 	world_done(&world);
@@ -162,7 +136,7 @@ Test(lifecycle, without_a_key_nothing_is_a_duplicate)
 	begin(&world, false, false)->per_key = 1;
 	for (pid_t pid = 100; pid < 110; pid++)
 		start(&world, pid, "");
-	wait_for(&world, 100 * S);
+	world_wait(&world, 100 * S);
 	cr_expect_eq(world_count(&world, ACTION_SIGNAL), 0);
 	world_done(&world);
 }
@@ -183,7 +157,7 @@ Test(lifecycle, on_duplicate_stop_new_and_alert)
 	lifecycle->on_duplicate = POLICY_DUPLICATE_ALERT;
 	new = start(&world, 102, "room");
 	cr_expect_eq(new->state, AGENT_ACTIVE);
-	cr_expect_str_eq(find_incident(&world, INCIDENT_DUPLICATE)->action, "alert");
+	cr_expect_str_eq(world_incident(&world, INCIDENT_DUPLICATE)->action, "alert");
 	world_done(&world);
 }
 
@@ -197,13 +171,13 @@ Test(lifecycle, beyond_max_agents_the_new_one_is_stopped_or_told_of)
 	lifecycle->max_agents = 3;
 	for (pid_t pid = 100; pid < 103; pid++)
 		start(&world, pid, "");
-	cr_expect_null(find_incident(&world, INCIDENT_DUPLICATE));
+	cr_expect_null(world_incident(&world, INCIDENT_DUPLICATE));
 	cr_expect_eq(start(&world, 103, "")->state, AGENT_ACTIVE);
-	cr_expect_str_eq(find_incident(&world, INCIDENT_DUPLICATE)->rule, "lifecycle.max_agents");
+	cr_expect_str_eq(world_incident(&world, INCIDENT_DUPLICATE)->rule, "lifecycle.max_agents");
 	lifecycle->on_duplicate = POLICY_DUPLICATE_STOP_NEW;
 	agent = start(&world, 104, "");
 	cr_expect_eq(agent->state, AGENT_STOPPING);
-	cr_expect_str_eq(find_incident(&world, INCIDENT_DUPLICATE)->rule, "lifecycle.max_agents");
+	cr_expect_str_eq(world_incident(&world, INCIDENT_DUPLICATE)->rule, "lifecycle.max_agents");
 	cr_expect_str_eq(agent->stop_rule, "lifecycle.max_agents");
 	world_done(&world);
 }
@@ -216,16 +190,16 @@ Test(lifecycle, observed_and_protected_agents_are_only_told_of)
 
 	begin(&world, true, false)->max_runtime_ns = 60 * S;
 	world_exec(&world, &proc, 0);
-	wait_for(&world, 61 * S);
-	cr_expect_str_eq(find_incident(&world, INCIDENT_EXPIRED)->action, "would-stop");
-	wait_for(&world, 61 * S);
+	world_wait(&world, 61 * S);
+	cr_expect_str_eq(world_incident(&world, INCIDENT_EXPIRED)->action, "would-stop");
+	world_wait(&world, 61 * S);
 	cr_expect_eq(world_count(&world, ACTION_RECORD), 0, "once");
 	world_done(&world);
 
 	begin(&world, false, true)->max_runtime_ns = 60 * S;
 	agent = start(&world, 100, "");
-	wait_for(&world, 61 * S);
-	cr_expect_str_eq(find_incident(&world, INCIDENT_EXPIRED)->result, "refused");
+	world_wait(&world, 61 * S);
+	cr_expect_str_eq(world_incident(&world, INCIDENT_EXPIRED)->result, "refused");
 	cr_expect_eq(agent->state, AGENT_ACTIVE);
 	world_done(&world);
 }
@@ -240,18 +214,18 @@ Test(lifecycle, a_policy_that_would_end_most_of_its_agents_is_suspended)
 	begin(&world, false, false)->max_runtime_ns = 60 * S;
 	for (pid_t i = 0; i < 10; i++)
 		agents[i] = start(&world, 100 + i, "");
-	wait_for(&world, 61 * S);
+	world_wait(&world, 61 * S);
 	for (int i = 0; i < 10; i++)
 		stopping += agents[i]->state == AGENT_STOPPING;
 	cr_expect_eq(stopping, 5);
-	cr_expect_str_eq(find_incident(&world, INCIDENT_ALERT)->action, "suspend");
-	wait_for(&world, 3600 * S);
-	cr_expect_null(find_incident(&world, INCIDENT_EXPIRED));
+	cr_expect_str_eq(world_incident(&world, INCIDENT_ALERT)->action, "suspend");
+	world_wait(&world, 3600 * S);
+	cr_expect_null(world_incident(&world, INCIDENT_EXPIRED));
 	resume.command.command = COMMAND_RESUME;
 	resume.command.policy = "bots";
 	world_step(&world, &resume);
 	cr_expect_eq(world_count(&world, ACTION_REPLY), 1);
-	wait_for(&world, S);
+	world_wait(&world, S);
 	stopping = 0;
 	for (int i = 0; i < 10; i++)
 		stopping += agents[i]->state == AGENT_STOPPING;
@@ -269,11 +243,11 @@ Test(lifecycle, a_suspension_outlives_govd)
 	suspended.suspended.policy = "bots";
 	world_step(&world, &suspended);
 	agent = start(&world, 100, "");
-	wait_for(&world, 61 * S);
+	world_wait(&world, 61 * S);
 	cr_expect_eq(agent->state, AGENT_ACTIVE);
 	cr_expect(cull_is_suspended(world.state, agent->policy));
 	cr_expect(cull_resume(world.state, agent->policy, &world.actions));
-	wait_for(&world, S);
+	world_wait(&world, S);
 	cr_expect_eq(agent->state, AGENT_STOPPING);
 	world_done(&world);
 }
@@ -287,13 +261,13 @@ Test(lifecycle, bulk_and_few_agents_are_not_suspended)
 	world.set->policies[0]->bulk = true;
 	for (pid_t pid = 100; pid < 110; pid++)
 		start(&world, pid, "");
-	wait_for(&world, 61 * S);
+	world_wait(&world, 61 * S);
 	cr_expect_eq(world_count(&world, ACTION_SIGNAL), 10);
 	world_done(&world);
 
 	begin(&world, false, false)->max_runtime_ns = 60 * S;
 	agent = start(&world, 100, "");
-	wait_for(&world, 61 * S);
+	world_wait(&world, 61 * S);
 	cr_expect_eq(agent->state, AGENT_STOPPING);
 	world_done(&world);
 }

@@ -83,22 +83,6 @@ static void tell_killed_by_init(struct world *world, struct victim victim)
 	world_step(world, &event);
 }
 
-static const struct incident *told(const struct world *world)
-{
-	const struct action *record = world_action(world, ACTION_RECORD, 0);
-
-	cr_assert_not_null(record, "nothing is recorded");
-	return &record->incident;
-}
-
-static const struct fact *fact_of(const struct incident *incident, const char *name)
-{
-	for (size_t i = 0; i < incident->n_facts; i++)
-		if (streq(incident->facts[i].name, name))
-			return &incident->facts[i];
-	return NULL;
-}
-
 static void expect_words(const struct incident *incident, const char *rule, const char *action)
 {
 	cr_expect_str_eq(incident->rule, rule);
@@ -107,18 +91,15 @@ static void expect_words(const struct incident *incident, const char *rule, cons
 
 static void expect_number(const struct incident *incident, const char *name, uint64_t number)
 {
-	const struct fact *fact = fact_of(incident, name);
+	uint64_t is = world_number(incident, name);
 
-	cr_assert_not_null(fact, "no %s", name);
-	cr_expect_eq(fact->number, number, "%s is %llu", name, (unsigned long long)fact->number);
+	cr_expect_eq(is, number, "%s is %llu", name, (unsigned long long)is);
 }
 
 static void expect_text(const struct incident *incident, const char *name, const char *text)
 {
-	const struct fact *fact = fact_of(incident, name);
-
-	cr_assert_not_null(fact, "no %s", name);
-	cr_expect_str_eq(incident_text(incident, fact), text);
+	cr_assert_not_null(world_fact(incident, name), "no %s", name);
+	cr_expect_str_eq(world_text(incident, name), text);
 }
 
 /* The root has ended by this code, the group is empty and removed: what is told of the end. */
@@ -127,8 +108,8 @@ static const struct incident *end_of(struct world *world, uint64_t handle, int32
 	world_exit(world, ROOT, exit_code);
 	world_empty(world, handle);
 	world_removed(world, handle, 0);
-	cr_expect_eq(told(world)->kind, INCIDENT_STOPPED);
-	return told(world);
+	cr_expect_eq(world_told(world)->kind, INCIDENT_STOPPED);
+	return world_told(world);
 }
 
 Test(oom, a_tool_is_told_with_all_evidence)
@@ -141,7 +122,7 @@ Test(oom, a_tool_is_told_with_all_evidence)
 	agent = born(&world);
 	tell_oom(&world, victim_of(agent, 101), OOM_LIMIT_AGENT);
 	EXPECT(&world, "record");
-	incident = told(&world);
+	incident = world_told(&world);
 	cr_expect_eq(incident->kind, INCIDENT_OOM);
 	cr_expect_eq(incident->by_uid, INCIDENT_BY_KERNEL);
 	cr_expect_str_eq(incident->policy, "bot");
@@ -155,7 +136,7 @@ Test(oom, a_tool_is_told_with_all_evidence)
 	expect_number(incident, "victim_anon_bytes", 39 * MIB);
 	expect_number(incident, "anon_bytes", 38 * MIB);
 	expect_number(incident, "file_bytes", 0);
-	cr_expect_null(fact_of(incident, "kernel_bytes"), "what isn't known isn't told");
+	cr_expect_null(world_fact(incident, "kernel_bytes"), "what isn't known isn't told");
 	expect_text(incident, "largest", "101 worker 39.0M");
 	/* The agent's end isn't by that. */
 	expect_words(end_of(&world, agent->handle, 0), "exit", "none");
@@ -168,9 +149,9 @@ Test(oom, the_host_has_no_limit)
 
 	init(&world, POLICY_OOM_KERNEL);
 	tell_oom(&world, victim_of(born(&world), 101), OOM_LIMIT_HOST);
-	expect_words(told(&world), "host", "kill");
-	expect_text(told(&world), "limit", "host");
-	cr_expect_null(fact_of(told(&world), "limit_bytes"));
+	expect_words(world_told(&world), "host", "kill");
+	expect_text(world_told(&world), "limit", "host");
+	cr_expect_null(world_fact(world_told(&world), "limit_bytes"));
 	tell_oom(&world, (struct victim){.owner = 77, .pid = 9}, OOM_LIMIT_HOST);
 	EXPECT(&world, "");
 	world_done(&world);
@@ -185,7 +166,7 @@ Test(oom, the_end_of_the_root_tells_it)
 	init(&world, POLICY_OOM_KERNEL);
 	agent = born(&world);
 	tell_oom(&world, victim_of(agent, ROOT), OOM_LIMIT_AGENT);
-	expect_text(told(&world), "victim_is", "root");
+	expect_text(world_told(&world), "victim_is", "root");
 	end = end_of(&world, agent->handle, SIGKILL);
 	expect_words(end, "oom", "none");
 	cr_expect_eq(end->by_uid, INCIDENT_BY_KERNEL);
@@ -215,7 +196,7 @@ Test(oom, kill_agent_ends_the_others)
 	agent = born(&world);
 	tell_oom(&world, victim_of(agent, 101), OOM_LIMIT_AGENT);
 	EXPECT(&world, "record kill timer");
-	expect_words(told(&world), "memory.max", "kill-agent");
+	expect_words(world_told(&world), "memory.max", "kill-agent");
 	cr_expect_eq(agent->state, AGENT_STOPPING);
 	/* The others of its group, where the kernel ends all. */
 	tell_oom(&world, victim_of(agent, ROOT), OOM_LIMIT_AGENT);
@@ -237,8 +218,8 @@ Test(oom, kill_agent_leaves_the_observed_alone)
 	world_exec(&world, &proc, 0);
 	tell_oom(&world, victim, OOM_LIMIT_OTHER);
 	EXPECT(&world, "record");
-	expect_words(told(&world), "memory", "kill");
-	expect_text(told(&world), "limit", "other");
+	expect_words(world_told(&world), "memory", "kill");
+	expect_text(world_told(&world), "limit", "other");
 	world_done(&world);
 }
 
@@ -257,11 +238,11 @@ Test(oom, many_in_a_second_are_counted)
 	}
 	world.now_ns += NSEC_PER_SEC;
 	tell_oom(&world, victim_of(agent, 110), OOM_LIMIT_AGENT);
-	expect_number(told(&world), "untold", 8);
+	expect_number(world_told(&world), "untold", 8);
 	/* Of SIGKILLs by themselves. */
 	tell_killed(&world, victim_of(agent, 111), false);
 	EXPECT(&world, "record");
-	cr_expect_null(fact_of(told(&world), "untold"));
+	cr_expect_null(world_fact(world_told(&world), "untold"));
 	tell_killed(&world, victim_of(agent, 112), false);
 	EXPECT(&world, "");
 	world_done(&world);
@@ -277,7 +258,7 @@ Test(oom, sigkill_is_an_alert_with_its_sender)
 	agent = born(&world);
 	tell_killed(&world, victim_of(agent, ROOT), false);
 	EXPECT(&world, "record");
-	incident = told(&world);
+	incident = world_told(&world);
 	cr_expect_eq(incident->kind, INCIDENT_ALERT);
 	cr_expect_eq(incident->by_uid, 1000);
 	expect_words(incident, "sigkill", "none");
@@ -300,7 +281,7 @@ Test(oom, init_is_told_unless_govd_has_asked_it)
 	agent = born(&world);
 	tell_killed_by_init(&world, victim_of(agent, 101));
 	EXPECT(&world, "record");
-	expect_words(told(&world), "sigkill", "none");
+	expect_words(world_told(&world), "sigkill", "none");
 	world.now_ns += NSEC_PER_SEC;
 	world_command(&world, COMMAND_KILL, agent->handle);
 	tell_killed_by_init(&world, victim_of(agent, ROOT));
@@ -318,10 +299,10 @@ Test(oom, systemd_oomd_is_told_as_what_it_is)
 	init(&world, POLICY_OOM_KERNEL);
 	agent = born(&world);
 	tell_killed(&world, victim_of(agent, ROOT), true);
-	cr_expect_eq(told(&world)->kind, INCIDENT_OOM);
-	cr_expect_eq(told(&world)->by_uid, INCIDENT_BY_OOMD);
-	expect_words(told(&world), "systemd-oomd", "kill");
+	cr_expect_eq(world_told(&world)->kind, INCIDENT_OOM);
+	cr_expect_eq(world_told(&world)->by_uid, INCIDENT_BY_OOMD);
+	expect_words(world_told(&world), "systemd-oomd", "kill");
 	expect_words(end_of(&world, agent->handle, SIGKILL), "oom", "none");
-	cr_expect_eq(told(&world)->by_uid, INCIDENT_BY_OOMD);
+	cr_expect_eq(world_told(&world)->by_uid, INCIDENT_BY_OOMD);
 	world_done(&world);
 }

@@ -2,20 +2,10 @@
 #include <criterion/criterion.h>
 
 #include "pace_model.h"
+#include "random.h"
 
 #define MS NSEC_PER_MSEC
 #define SEC NSEC_PER_SEC
-
-static uint64_t seed;
-
-/* xorshift64 (Marsaglia) */
-static uint64_t next_random(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
 
 /* How often each act comes, in a history of a kind. */
 struct habit {

@@ -3,22 +3,12 @@
 
 #include "base/macro.h"
 #include "gov/pace.h"
+#include "random.h"
 
 /* Of include/gov/pace.h: windows in which storms are counted, the kernel's timers. */
 
 #define MS NSEC_PER_MSEC
 #define SEC NSEC_PER_SEC
-
-static uint64_t seed;
-
-/* xorshift64 (Marsaglia) */
-static uint64_t next_random(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
 
 TestSuite(pace_time, .timeout = 60);
 

@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include "core/state.h"
+#include "random.h"
 #include "world.h"
 
 #define MS NSEC_PER_MSEC
@@ -137,16 +138,6 @@ Test(restart, a_name_is_its_key_or_what_runs_where_and_for_whom)
 	/* What ends one part and begins the next can't be exchanged. */
 	cr_expect_neq(restart_id(&(struct restart_name){.policy = "pa", .key = "b"}),
 		      restart_id(&(struct restart_name){.policy = "p", .key = "ab"}));
-}
-
-static uint64_t random_state = 88172645463325252;
-
-static uint64_t next_random(void)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return random_state;
 }
 
 /* Whatever a supervisor does, in no window of the agent's own time are more crashes let begin than the limit. */

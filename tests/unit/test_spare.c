@@ -47,15 +47,6 @@ static void tell(struct world *world, enum event_kind kind, uint64_t agent)
 	world_step(world, &event);
 }
 
-static void result(struct world *world, enum action_kind kind, uint64_t agent)
-{
-	struct event event = {.kind = EVENT_RESULT};
-
-	event.result.action = kind;
-	event.result.agent = agent;
-	world_step(world, &event);
-}
-
 static void trace(struct world *world, const struct agent *agent, pid_t tracer)
 {
 	struct event event = {.kind = EVENT_TRACED};
@@ -63,14 +54,6 @@ static void trace(struct world *world, const struct agent *agent, pid_t tracer)
 	event.traced.agent = agent->handle;
 	event.traced.tracer_pid = tracer;
 	world_step(world, &event);
-}
-
-static void wait_for(struct world *world, uint64_t ns)
-{
-	struct event tick = {.kind = EVENT_TICK};
-
-	world->now_ns += ns;
-	world_step(world, &tick);
 }
 
 /* What of the last step is meant for this one. */
@@ -82,16 +65,6 @@ static size_t count_for(const struct world *world, enum action_kind kind, uint64
 		n += world->actions.items[i].kind == kind && world->actions.items[i].agent &&
 		     world->actions.items[i].agent->handle == agent;
 	return n;
-}
-
-static const struct incident *find_incident(const struct world *world, enum incident_kind kind)
-{
-	const struct action *action;
-
-	for (size_t i = 0; (action = world_action(world, ACTION_RECORD, i)); i++)
-		if (action->incident.kind == kind)
-			return &action->incident;
-	return NULL;
 }
 
 TestSuite(spare, .timeout = 60);
@@ -111,7 +84,7 @@ Test(spare, a_replacement_that_only_waits_frozen_takes_nobodys_place)
 						  .max_delay_ns = 60 * S,
 						  .window_ns = 3600 * S};
 	old = start(&world, 100, "room");
-	wait_for(&world, 100 * S);
+	world_wait(&world, 100 * S);
 	/* A loop that crashes, of the same key. */
 	for (pid_t pid = 101; pid < 103; pid++) {
 		new = start(&world, pid, "room");
@@ -121,16 +94,16 @@ Test(spare, a_replacement_that_only_waits_frozen_takes_nobodys_place)
 	}
 	new = start(&world, 103, "room");
 	cr_assert_eq(world_count(&world, ACTION_FREEZE), 1);
-	result(&world, ACTION_FREEZE, new->handle);
+	world_result(&world, ACTION_FREEZE, new->handle);
 	cr_assert_eq(new->state, AGENT_FROZEN);
-	wait_for(&world, 40 * S);
+	world_wait(&world, 40 * S);
 	cr_expect_eq(old->state, AGENT_ACTIVE, "the frozen one has shown nothing");
-	wait_for(&world, 21 * S);
+	world_wait(&world, 21 * S);
 	cr_assert_eq(world_count(&world, ACTION_THAW), 1);
-	result(&world, ACTION_THAW, new->handle);
-	wait_for(&world, 9 * S);
+	world_result(&world, ACTION_THAW, new->handle);
+	world_wait(&world, 9 * S);
 	cr_expect_eq(old->state, AGENT_ACTIVE);
-	wait_for(&world, 2 * S);
+	world_wait(&world, 2 * S);
 	cr_expect_eq(old->state, AGENT_STOPPING, "now it has lived");
 	cr_expect_eq(new->state, AGENT_ACTIVE);
 	world_done(&world);
@@ -146,7 +119,7 @@ Test(spare, a_replacement_whose_root_has_ended_takes_nobodys_place)
 	old = start(&world, 100, "room");
 	start(&world, 101, "room");
 	world_exit(&world, 101, 256);
-	wait_for(&world, 3600 * S);
+	world_wait(&world, 3600 * S);
 	cr_expect_eq(old->state, AGENT_ACTIVE);
 	world_done(&world);
 }
@@ -166,12 +139,12 @@ Test(spare, the_replacement_of_the_same_second)
 	cr_expect_eq(count_for(&world, ACTION_SIGNAL_ALL, old->handle), 1);
 	cr_expect_eq(world_count(&world, ACTION_SIGNAL_ALL), 1);
 	/* What is left of the old one is killed; the new one has come to nobody's notice. */
-	wait_for(&world, 11 * S);
+	world_wait(&world, 11 * S);
 	cr_expect_eq(count_for(&world, ACTION_KILL, old->handle), 1);
 	cr_expect_eq(world_count(&world, ACTION_KILL), 1);
 	world_empty(&world, old->handle);
 	world_removed(&world, old->handle, 0);
-	wait_for(&world, 3600 * S);
+	world_wait(&world, 3600 * S);
 	cr_expect_eq(new->state, AGENT_ACTIVE);
 	world_done(&world);
 }
@@ -194,7 +167,7 @@ Test(spare, who_has_the_pid_of_a_stopping_agent)
 	/* Without its root all that is in its group is signalled, by the group. */
 	cr_expect_eq(count_for(&world, ACTION_SIGNAL_ALL, old_handle), 1);
 	cr_expect_eq(world_count(&world, ACTION_SIGNAL), 0);
-	wait_for(&world, 11 * S);
+	world_wait(&world, 11 * S);
 	cr_expect_eq(count_for(&world, ACTION_KILL, old_handle), 1);
 	cr_expect_eq(new->state, AGENT_ACTIVE);
 	/* The late end of the first one isn't the second one's. */
@@ -223,9 +196,9 @@ Test(spare, who_runs_already_isnt_delayed_for_crashes_of_its_lives_before)
 		uint64_t handle = start(&world, pid, "")->handle;
 
 		if (world_count(&world, ACTION_FREEZE)) {
-			result(&world, ACTION_FREEZE, handle);
-			wait_for(&world, 61 * S);
-			result(&world, ACTION_THAW, handle);
+			world_result(&world, ACTION_FREEZE, handle);
+			world_wait(&world, 61 * S);
+			world_result(&world, ACTION_THAW, handle);
 		}
 		world_exit(&world, pid, 256);
 		world_empty(&world, handle);
@@ -262,7 +235,7 @@ Test(spare, the_released_stay_so_whatever_else_is_executed)
 	begin(&world)->lifecycle.max_runtime_ns = 60 * S;
 	agent = start(&world, 100, "");
 	world_command(&world, COMMAND_RELEASE, agent->handle);
-	result(&world, ACTION_RELEASE, agent->handle);
+	world_result(&world, ACTION_RELEASE, agent->handle);
 	for (uint64_t i = 0; i < 2 * STATE_VERDICTS_MAX; i++) {
 		other.mark = i + 1;
 		world_exec(&world, &other, 0);
@@ -291,14 +264,14 @@ Test(spare, the_stopping_whose_policy_observes_by_now)
 	world_command(&world, COMMAND_STOP, agent->handle);
 	world_set_policies(&world, world_make_set(&observing, 1));
 	cr_assert_eq(world_count(&world, ACTION_RELEASE), 1);
-	wait_for(&world, 11 * S);
+	world_wait(&world, 11 * S);
 	cr_expect_eq(world_count(&world, ACTION_KILL), 0);
 	/* What can't be let go is still to be stopped. */
 	failed.result.action = ACTION_RELEASE;
 	failed.result.agent = agent->handle;
 	failed.result.error = EIO;
 	world_step(&world, &failed);
-	wait_for(&world, 2 * S);
+	world_wait(&world, 2 * S);
 	cr_expect_eq(world_count(&world, ACTION_KILL), 1);
 	world_done(&world);
 }
@@ -313,12 +286,12 @@ Test(spare, who_was_frozen_by_hand)
 	begin(&world)->lifecycle.max_runtime_ns = 60 * S;
 	agent = start(&world, 100, "");
 	world_command(&world, COMMAND_FREEZE, agent->handle);
-	result(&world, ACTION_FREEZE, agent->handle);
-	wait_for(&world, DAY);
+	world_result(&world, ACTION_FREEZE, agent->handle);
+	world_wait(&world, DAY);
 	cr_expect_eq(agent->state, AGENT_FROZEN);
 	world_command(&world, COMMAND_THAW, agent->handle);
-	result(&world, ACTION_THAW, agent->handle);
-	wait_for(&world, S);
+	world_result(&world, ACTION_THAW, agent->handle);
+	world_wait(&world, S);
 	cr_expect_eq(agent->state, AGENT_STOPPING);
 	world_done(&world);
 }
@@ -334,10 +307,10 @@ Test(spare, of_a_delayed_one_only_orphans_are_ended)
 	agent = start(&world, 100, "");
 	agent->thaw_ns = DELAY_BY_HAND;
 	agent->state = AGENT_FROZEN;
-	wait_for(&world, DAY);
+	world_wait(&world, DAY);
 	cr_expect_eq(agent->state, AGENT_FROZEN);
 	tell(&world, EVENT_ORPHANED, agent->handle);
-	wait_for(&world, 31 * S);
+	world_wait(&world, 31 * S);
 	cr_expect_eq(agent->state, AGENT_STOPPING);
 	cr_expect_str_eq(agent->stop_rule, "lifecycle.orphan");
 	world_done(&world);
@@ -352,11 +325,11 @@ Test(spare, a_suspended_policy_ends_no_newcomers_either)
 	policy->lifecycle.max_runtime_ns = 60 * S;
 	for (pid_t pid = 100; pid < 110; pid++)
 		start(&world, pid, "");
-	wait_for(&world, 61 * S);
+	world_wait(&world, 61 * S);
 	cr_assert(cull_is_suspended(world.state, policy));
 	policy->lifecycle.max_agents = 1;
 	policy->lifecycle.on_duplicate = POLICY_DUPLICATE_STOP_NEW;
-	wait_for(&world, 3600 * S);
+	world_wait(&world, 3600 * S);
 	agent = start(&world, 200, "");
 	cr_expect_eq(agent->state, AGENT_ACTIVE);
 	world_done(&world);
@@ -378,18 +351,18 @@ Test(spare, who_is_being_debugged)
 	cursor = 0;
 	cr_expect_not_null(state_endangered_next(world.state, world.now_ns, &cursor));
 	trace(&world, agent, 4711);
-	cr_expect_str_eq(find_incident(&world, INCIDENT_EXPIRED)->result, "refused");
-	wait_for(&world, S);
+	cr_expect_str_eq(world_incident(&world, INCIDENT_EXPIRED)->result, "refused");
+	world_wait(&world, S);
 	cr_expect_eq(agent->state, AGENT_ACTIVE);
 	/* Looked at again, told once. */
 	for (int i = 0; i < 100; i++) {
 		trace(&world, agent, 4711);
-		cr_expect_null(find_incident(&world, INCIDENT_EXPIRED));
-		wait_for(&world, 29 * S);
+		cr_expect_null(world_incident(&world, INCIDENT_EXPIRED));
+		world_wait(&world, 29 * S);
 		cr_expect_eq(agent->state, AGENT_ACTIVE);
 	}
 	trace(&world, agent, 0);
-	wait_for(&world, S);
+	world_wait(&world, S);
 	cr_expect_eq(agent->state, AGENT_STOPPING);
 	world_done(&world);
 }
@@ -409,13 +382,13 @@ Test(spare, the_old_one_of_a_key_that_is_being_debugged)
 		n++;
 	cr_expect_eq(n, 2, "both of this key, and nobody else");
 	trace(&world, old, 4711);
-	wait_for(&world, S);
+	world_wait(&world, S);
 	cr_expect_eq(old->state, AGENT_ACTIVE);
-	cr_expect_str_eq(find_incident(&world, INCIDENT_DUPLICATE)->result, "refused");
-	wait_for(&world, 40 * S);
+	cr_expect_str_eq(world_incident(&world, INCIDENT_DUPLICATE)->result, "refused");
+	world_wait(&world, 40 * S);
 	cr_expect_eq(old->state, AGENT_ACTIVE);
 	trace(&world, old, 0);
-	wait_for(&world, 40 * S);
+	world_wait(&world, 40 * S);
 	cr_expect_eq(old->state, AGENT_STOPPING);
 	cr_expect_eq(new->state, AGENT_ACTIVE);
 	world_done(&world);
@@ -430,11 +403,11 @@ Test(spare, of_whom_nobody_can_tell_whether_they_are_being_debugged)
 	agent = start(&world, 100, "");
 	world.now_ns += 61 * S;
 	trace(&world, agent, -1);
-	cr_expect_null(find_incident(&world, INCIDENT_EXPIRED));
-	wait_for(&world, S);
+	cr_expect_null(world_incident(&world, INCIDENT_EXPIRED));
+	world_wait(&world, S);
 	cr_expect_eq(agent->state, AGENT_ACTIVE);
 	trace(&world, agent, 0);
-	wait_for(&world, S);
+	world_wait(&world, S);
 	cr_expect_eq(agent->state, AGENT_STOPPING);
 	world_done(&world);
 }
@@ -493,16 +466,16 @@ Test(spare, no_grace_is_skipped_by_a_jump_ahead)
 	agent = start(&world, 100, "");
 	lost = start(&world, 101, "");
 	tell(&world, EVENT_ORPHANED, lost->handle);
-	wait_for(&world, 3 * DAY);
+	world_wait(&world, 3 * DAY);
 	cr_expect_eq(lost->state, AGENT_STOPPING);
 	cr_expect_eq(world_count(&world, ACTION_SIGNAL), 1);
 	cr_expect_eq(world_count(&world, ACTION_KILL), 0);
 	cr_expect_eq(agent->state, AGENT_ACTIVE);
-	wait_for(&world, 9 * S);
+	world_wait(&world, 9 * S);
 	cr_expect_eq(world_count(&world, ACTION_KILL), 0);
 	/* One that loses its parent now has its whole grace. */
 	tell(&world, EVENT_ORPHANED, agent->handle);
-	wait_for(&world, 29 * S);
+	world_wait(&world, 29 * S);
 	cr_expect_eq(agent->state, AGENT_ACTIVE);
 	world_done(&world);
 }
@@ -522,7 +495,7 @@ Test(spare, time_that_goes_back_ends_nobody)
 		step(world.state, &tick, &world.actions);
 		cr_expect_eq(agent->state, AGENT_ACTIVE);
 	}
-	wait_for(&world, 61 * S);
+	world_wait(&world, 61 * S);
 	cr_expect_eq(agent->state, AGENT_STOPPING);
 	world_done(&world);
 }
@@ -551,9 +524,9 @@ static uint64_t play(uint64_t begin_ns)
 		uint64_t handle = agent->handle;
 
 		if (world_count(&world, ACTION_FREEZE))
-			result(&world, ACTION_FREEZE, handle);
+			world_result(&world, ACTION_FREEZE, handle);
 		for (unsigned i = 0; i < 40; i++) {
-			wait_for(&world, pid % 7 ? S : 3600 * S);
+			world_wait(&world, pid % 7 ? S : 3600 * S);
 			for (size_t j = 0; j < world.actions.n; j++)
 				hash = (hash ^ (world.actions.items[j].kind + 1)) * UINT64_C(0x100000001b3);
 		}
@@ -600,13 +573,13 @@ Test(spare, agents_of_three_days_that_are_found_again)
 	found.found.policy = "bots";
 	found.found.is_populated = found.found.root_lives = true;
 	world_step(&world, &found);
-	wait_for(&world, S);
-	wait_for(&world, 3600 * S);
+	world_wait(&world, S);
+	world_wait(&world, 3600 * S);
 	agent = state_agent_next(world.state, &cursor);
 	cr_assert_not_null(agent);
 	cr_expect_eq(agent->state, AGENT_ACTIVE);
 	cr_expect_eq(agent->since_ns, S);
-	wait_for(&world, 4 * DAY);
+	world_wait(&world, 4 * DAY);
 	cr_expect_eq(agent->state, AGENT_STOPPING, "seven days are over");
 	world_done(&world);
 }

@@ -444,14 +444,6 @@ Test(step, root_that_left_its_group_is_looked_for)
 	world_done(&world);
 }
 
-static void tick(struct world *world, uint64_t ns)
-{
-	struct event event = {.kind = EVENT_TICK};
-
-	world->now_ns += ns;
-	world_step(world, &event);
-}
-
 Test(step, stop_is_signal_then_rest_then_kill)
 {
 	struct world world;
@@ -462,20 +454,20 @@ Test(step, stop_is_signal_then_rest_then_kill)
 	world_command(&world, COMMAND_STOP, bot);
 	EXPECT(&world, "reply signal timer");
 	cr_assert_eq(world_action(&world, ACTION_SIGNAL, 0)->process.pid, 100);
-	tick(&world, 5 * NSEC_PER_SEC);
+	world_wait(&world, 5 * NSEC_PER_SEC);
 	EXPECT(&world, "timer");
 	world_exit(&world, 100, 0);
 	EXPECT(&world, "signal-all");
-	tick(&world, 6 * NSEC_PER_SEC);
+	world_wait(&world, 6 * NSEC_PER_SEC);
 	EXPECT(&world, "kill timer");
 	/* It did not end: again, and each time later. */
-	tick(&world, NSEC_PER_SEC + NSEC_PER_MSEC);
+	world_wait(&world, NSEC_PER_SEC + NSEC_PER_MSEC);
 	EXPECT(&world, "kill timer");
-	tick(&world, NSEC_PER_SEC);
+	world_wait(&world, NSEC_PER_SEC);
 	EXPECT(&world, "timer");
-	tick(&world, NSEC_PER_SEC + NSEC_PER_MSEC);
+	world_wait(&world, NSEC_PER_SEC + NSEC_PER_MSEC);
 	EXPECT(&world, "kill timer");
-	tick(&world, 5 * NSEC_PER_SEC);
+	world_wait(&world, 5 * NSEC_PER_SEC);
 	EXPECT(&world, "kill timer");
 	world_done(&world);
 }

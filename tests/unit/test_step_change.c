@@ -33,23 +33,6 @@ static void tell_released(struct world *world, uint64_t agent, pid_t pid)
 	world_step(world, &event);
 }
 
-static void tell_result(struct world *world, enum action_kind kind, uint64_t agent)
-{
-	struct event event = {.kind = EVENT_RESULT};
-
-	event.result.action = kind;
-	event.result.agent = agent;
-	world_step(world, &event);
-}
-
-static void tick(struct world *world, uint64_t ns)
-{
-	struct event event = {.kind = EVENT_TICK};
-
-	world->now_ns += ns;
-	world_step(world, &event);
-}
-
 /* What it has inherited may stand for an agent that lives: its forks would be moved there. */
 Test(step_change, released_process_loses_its_mark)
 {
@@ -121,7 +104,7 @@ Test(step_change, protection_wins_until_the_kill)
 	cr_assert_eq(world_count(&world, ACTION_RECORD), 1);
 	cr_assert_eq(world_action(&world, ACTION_RECORD, 0)->incident.kind, INCIDENT_PROTECTED);
 	cr_assert_eq(state_agent_by_handle(world.state, agent)->state, AGENT_ACTIVE);
-	tick(&world, 11 * NSEC_PER_SEC);
+	world_wait(&world, 11 * NSEC_PER_SEC);
 	EXPECT(&world, "timer");
 	world_exit(&world, 100, 0);
 	EXPECT(&world, "");
@@ -136,11 +119,11 @@ Test(step_change, kill_goes_on_though_protection_comes)
 	world_init(&world, &bot, 1);
 	agent = place_bot(&world, 100, 7);
 	world_command(&world, COMMAND_STOP, agent);
-	tick(&world, 11 * NSEC_PER_SEC);
+	world_wait(&world, 11 * NSEC_PER_SEC);
 	EXPECT(&world, "kill timer");
 	world_set_policies(&world, world_make_set(&bot_protected, 1));
 	cr_assert_eq(world_count(&world, ACTION_RECORD), 0);
-	tick(&world, 2 * NSEC_PER_SEC);
+	world_wait(&world, 2 * NSEC_PER_SEC);
 	EXPECT(&world, "kill timer");
 	world_done(&world);
 }
@@ -159,7 +142,7 @@ Test(step_change, release_under_way_stays_for_good)
 	EXPECT(&world, "census");
 	world_command(&world, COMMAND_KILL, agent);
 	cr_assert_eq(world_action(&world, ACTION_REPLY, 0)->reply.code, REPLY_BUSY);
-	tell_result(&world, ACTION_RELEASE, agent);
+	world_result(&world, ACTION_RELEASE, agent);
 	cr_assert_eq(world_count(&world, ACTION_REPLY), 1);
 	seen.seen.proc = world_proc(100, "/opt/bot");
 	world_step(&world, &seen);
@@ -181,7 +164,7 @@ Test(step_change, release_by_mode_is_not_hurried)
 	cr_assert_eq(world_count(&world, ACTION_RELEASE), 0);
 	world_command(&world, COMMAND_RELEASE, agent);
 	cr_assert_eq(world_action(&world, ACTION_REPLY, 0)->reply.code, REPLY_BUSY);
-	tell_result(&world, ACTION_RELEASE, agent);
+	world_result(&world, ACTION_RELEASE, agent);
 	seen.seen.proc = world_proc(100, "/opt/bot");
 	world_step(&world, &seen);
 	EXPECT(&world, "mark pace record");

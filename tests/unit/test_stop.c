@@ -32,14 +32,6 @@ static struct agent *begin(struct world *world)
 	return start(world, 100);
 }
 
-static void tick(struct world *world, uint64_t ns)
-{
-	struct event event = {.kind = EVENT_TICK};
-
-	world->now_ns += ns;
-	world_step(world, &event);
-}
-
 static void result(struct world *world, const struct agent *agent, enum action_kind kind, int error)
 {
 	struct event event = {.kind = EVENT_RESULT};
@@ -62,7 +54,7 @@ static size_t kills(struct world *world, const struct agent *agent, uint64_t ns,
 	size_t n = 0;
 
 	while (world->now_ns < end_ns) {
-		tick(world, 99 * MS);
+		world_wait(world, 99 * MS);
 		if (!world_count(world, ACTION_KILL))
 			continue;
 		cr_expect_eq(world_action(world, ACTION_KILL, 0)->is_again, agent->stop_tries > 1);
@@ -72,14 +64,6 @@ static size_t kills(struct world *world, const struct agent *agent, uint64_t ns,
 		result(world, agent, ACTION_KILL, 0);
 	}
 	return n;
-}
-
-static const struct fact *fact_of(const struct incident *incident, const char *name)
-{
-	for (size_t i = 0; i < incident->n_facts; i++)
-		if (streq(incident->facts[i].name, name))
-			return &incident->facts[i];
-	return NULL;
 }
 
 TestSuite(stop, .timeout = 60);
@@ -111,7 +95,7 @@ Test(stop, after_three_that_failed_an_alert_says_what_is_left)
 	cr_assert_eq(kills(&world, agent, 10 * S + 3 * S + 500 * MS, &at_ns, 1), 3);
 	cr_expect_eq(world_count(&world, ACTION_RECORD), 0);
 	while (!world_count(&world, ACTION_KILL))
-		tick(&world, 99 * MS);
+		world_wait(&world, 99 * MS);
 	result(&world, agent, ACTION_KILL, 0);
 	cr_assert_eq(world_count(&world, ACTION_RECORD), 1);
 	incident = &world_action(&world, ACTION_RECORD, 0)->incident;
@@ -119,14 +103,15 @@ Test(stop, after_three_that_failed_an_alert_says_what_is_left)
 	cr_expect_str_eq(incident->rule, "stop");
 	cr_expect_str_eq(incident->action, "kill");
 	cr_expect_str_eq(incident->result, "failed");
-	cr_assert(fact_of(incident, "uninterruptible") && fact_of(incident, "zombies") && fact_of(incident, "first"));
-	cr_expect_eq(fact_of(incident, "uninterruptible")->number, 2);
-	cr_expect_eq(fact_of(incident, "zombies")->number, 1);
-	cr_expect_eq(fact_of(incident, "processes")->number, 3);
-	cr_expect_str_eq(incident_text(incident, fact_of(incident, "first")), "123 python3 D nfs_wait_bit_killable");
+	cr_assert(world_fact(incident, "uninterruptible") && world_fact(incident, "zombies") &&
+		  world_fact(incident, "first"));
+	cr_expect_eq(world_fact(incident, "uninterruptible")->number, 2);
+	cr_expect_eq(world_fact(incident, "zombies")->number, 1);
+	cr_expect_eq(world_fact(incident, "processes")->number, 3);
+	cr_expect_str_eq(incident_text(incident, world_fact(incident, "first")), "123 python3 D nfs_wait_bit_killable");
 	/* Once. */
 	for (unsigned i = 0; i < 1000; i++) {
-		tick(&world, 99 * MS);
+		world_wait(&world, 99 * MS);
 		if (world_count(&world, ACTION_KILL))
 			result(&world, agent, ACTION_KILL, 0);
 		cr_expect_eq(world_count(&world, ACTION_RECORD), 0);
@@ -178,7 +163,7 @@ Test(stop, nobody_waits_for_it)
 	next = state_by_root(world.state, 101, 1010);
 	cr_assert_not_null(next);
 	for (unsigned i = 0; i < 1000; i++)
-		tick(&world, 99 * MS);
+		world_wait(&world, 99 * MS);
 	cr_expect_eq(next->state, AGENT_ACTIVE);
 	world_done(&world);
 }
@@ -201,13 +186,13 @@ Test(stop, a_group_that_cant_be_removed_is_tried_again_and_told)
 			if (tries < 4)
 				cr_expect_eq(alerts, 0);
 		}
-		tick(&world, 99 * MS);
+		world_wait(&world, 99 * MS);
 	}
 	/* In a minute: at once, after 1, 3, 7, 15, 31 s. */
 	cr_expect_eq(tries, 6);
 	cr_expect_eq(alerts, 1);
 	while (!world_count(&world, ACTION_REMOVE))
-		tick(&world, 99 * MS);
+		world_wait(&world, 99 * MS);
 	result(&world, agent, ACTION_REMOVE, 0);
 	cr_expect_eq(state_agent_count(world.state), 0);
 	world_done(&world);

@@ -91,22 +91,6 @@ static void empty(struct world *world, const struct agent *agent, pid_t pid)
 	world_step(world, &event);
 }
 
-static void tick(struct world *world, uint64_t after_ns)
-{
-	struct event event = {.kind = EVENT_TICK};
-
-	world->now_ns += after_ns;
-	world_step(world, &event);
-}
-
-static const struct fact *fact_of(const struct incident *incident, const char *name)
-{
-	for (size_t i = 0; i < incident->n_facts; i++)
-		if (streq(incident->facts[i].name, name))
-			return &incident->facts[i];
-	return NULL;
-}
-
 static void expect_told(const struct world *world, enum incident_kind kind, const char *rule, const char *action)
 {
 	const struct action *record = world_action(world, ACTION_RECORD, 0);
@@ -115,7 +99,7 @@ static void expect_told(const struct world *world, enum incident_kind kind, cons
 	cr_expect_eq(record->incident.kind, kind);
 	cr_expect_str_eq(record->incident.rule, rule);
 	cr_expect_str_eq(record->incident.action, action);
-	cr_expect_not_null(fact_of(&record->incident, "tool_pid"));
+	cr_expect_not_null(world_fact(&record->incident, "tool_pid"));
 }
 
 static const struct agent *other_agent(struct world *world, pid_t pid)
@@ -215,16 +199,16 @@ Test(tool, its_runtime_ends_it)
 	begun(&world, agent, 101);
 	cr_expect_eq(world_action(&world, ACTION_TIMER, 0)->time_ns,
 		     agent->tools->items[0].since_ns + 10 * NSEC_PER_SEC);
-	tick(&world, 9 * NSEC_PER_SEC);
+	world_wait(&world, 9 * NSEC_PER_SEC);
 	EXPECT(&world, "timer");
-	tick(&world, 2 * NSEC_PER_SEC);
+	world_wait(&world, 2 * NSEC_PER_SEC);
 	EXPECT(&world, "tool-signal timer");
 	cr_expect_eq(world_action(&world, ACTION_TOOL_SIGNAL, 0)->tool.signal, SIGTERM);
 	result(&world, agent, 101, ACTION_TOOL_SIGNAL, 0);
-	tick(&world, 11 * NSEC_PER_SEC);
+	world_wait(&world, 11 * NSEC_PER_SEC);
 	EXPECT(&world, "tool-kill timer");
 	/* Again, as long as it is there. */
-	tick(&world, 2 * NSEC_PER_SEC);
+	world_wait(&world, 2 * NSEC_PER_SEC);
 	EXPECT(&world, "tool-kill timer");
 	empty(&world, agent, 101);
 	result(&world, agent, 101, ACTION_TOOL_REMOVE, 0);
@@ -386,7 +370,7 @@ Test(tool, found_again_with_its_time_so_far)
 	event.tool.since_ns = world.now_ns - 20 * NSEC_PER_SEC;
 	world_step(&world, &event);
 	EXPECT(&world, "timer");
-	tick(&world, NSEC_PER_MSEC);
+	world_wait(&world, NSEC_PER_MSEC);
 	EXPECT(&world, "tool-signal timer");
 	world_done(&world);
 }

@@ -5,19 +5,10 @@
 #include "core/match.h"
 #include "core/state.h"
 #include "core/trace_private.h"
+#include "random.h"
 #include "world.h"
 
 #define EXE "/opt/bots/bot"
-
-static uint64_t random_state = 88172645463325252;
-
-static uint64_t next_random(void)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return random_state;
-}
 
 /* What an agent may call itself, and worse. */
 static const char *const strings[] = {

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 
 #include "core/trend.h"
+#include "random.h"
 
 /* Forecasts of traces of which it is known what comes: when they come, how wrong they are, and that there are none of
  * what is no leak. */
@@ -9,17 +10,6 @@
 #define MIB ((double)(UINT64_C(1) << 20))
 #define HORIZON_NS (30 * 60 * NSEC_PER_SEC)
 #define BEGIN_NS (7 * NSEC_PER_SEC)
-
-static uint64_t seed;
-
-/* xorshift64 (Marsaglia) */
-static uint64_t next_random(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
 
 /* From 0 to below 1. */
 static double fraction(void)

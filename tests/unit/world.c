@@ -162,6 +162,15 @@ void world_empty(struct world *world, uint64_t agent)
 	world_step(world, &event);
 }
 
+void world_result(struct world *world, enum action_kind kind, uint64_t agent)
+{
+	struct event event = {.kind = EVENT_RESULT};
+
+	event.result.action = kind;
+	event.result.agent = agent;
+	world_step(world, &event);
+}
+
 void world_removed(struct world *world, uint64_t agent, int error)
 {
 	struct event event = {.kind = EVENT_RESULT};
@@ -190,6 +199,22 @@ uint64_t world_command(struct world *world, enum command command, uint64_t agent
 	return world->next_request;
 }
 
+void world_wait(struct world *world, uint64_t ns)
+{
+	struct event event = {.kind = EVENT_TICK};
+
+	world->now_ns += ns;
+	world_step(world, &event);
+}
+
+void world_orphan(struct world *world, const struct agent *agent)
+{
+	struct event event = {.kind = EVENT_ORPHANED};
+
+	event.orphaned.agent = agent->handle;
+	world_step(world, &event);
+}
+
 const struct action *world_action(const struct world *world, enum action_kind kind, size_t i)
 {
 	for (size_t j = 0; j < world->actions.n; j++)
@@ -205,6 +230,47 @@ size_t world_count(const struct world *world, enum action_kind kind)
 	while (world_action(world, kind, n))
 		n++;
 	return n;
+}
+
+const struct incident *world_told(const struct world *world)
+{
+	const struct action *record = world_action(world, ACTION_RECORD, 0);
+
+	cr_assert_not_null(record, "nothing is recorded");
+	return &record->incident;
+}
+
+const struct incident *world_incident(const struct world *world, enum incident_kind kind)
+{
+	const struct action *action;
+
+	for (size_t i = 0; (action = world_action(world, ACTION_RECORD, i)); i++)
+		if (action->incident.kind == kind)
+			return &action->incident;
+	return NULL;
+}
+
+const struct fact *world_fact(const struct incident *incident, const char *name)
+{
+	for (size_t i = 0; i < incident->n_facts; i++)
+		if (streq(incident->facts[i].name, name))
+			return &incident->facts[i];
+	return NULL;
+}
+
+const char *world_text(const struct incident *incident, const char *name)
+{
+	const struct fact *fact = world_fact(incident, name);
+
+	return fact ? incident_text(incident, fact) : NULL;
+}
+
+uint64_t world_number(const struct incident *incident, const char *name)
+{
+	const struct fact *fact = world_fact(incident, name);
+
+	cr_assert_not_null(fact, "no %s", name);
+	return fact->number;
 }
 
 void world_expect(const struct world *world, const char *kinds, const char *file, int line)

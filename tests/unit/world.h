@@ -36,14 +36,27 @@ void world_hold(struct world *world, const struct proc *proc, uint64_t token);
 /* The result of the PLACE in the last actions; the group's id is 1000 + handle unless it failed. */
 void world_placed(struct world *world, int error);
 void world_empty(struct world *world, uint64_t agent);
+/* Of another action, which has succeeded; of REMOVE. */
+void world_result(struct world *world, enum action_kind kind, uint64_t agent);
 void world_removed(struct world *world, uint64_t agent, int error);
 /* As if its key were this one since its birth. */
 void world_set_key(struct world *world, struct agent *agent, const char *key);
 uint64_t world_command(struct world *world, enum command command, uint64_t agent);
+/* The time passes, and then there is a tick. */
+void world_wait(struct world *world, uint64_t ns);
+/* Who has started it has ended. */
+void world_orphan(struct world *world, const struct agent *agent);
 
 /* The i-th action of this kind in the last step's, or NULL. */
 const struct action *world_action(const struct world *world, enum action_kind kind, size_t i);
 size_t world_count(const struct world *world, enum action_kind kind);
+/* The first incident of the last step, which there must be; the first of a kind, or NULL. */
+const struct incident *world_told(const struct world *world);
+const struct incident *world_incident(const struct world *world, enum incident_kind kind);
+/* Its evidence of that name, or NULL; of a number, which there must be. */
+const struct fact *world_fact(const struct incident *incident, const char *name);
+const char *world_text(const struct incident *incident, const char *name);
+uint64_t world_number(const struct incident *incident, const char *name);
 /* Asserts that the last actions are of exactly these kinds, in order: `place record`. */
 void world_expect(const struct world *world, const char *kinds, const char *file, int line);
 #define EXPECT(world, kinds) world_expect(world, kinds, __FILE__, __LINE__)
