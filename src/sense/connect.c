@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Agents of connect pacing: what their policies say, their slots, their counters. */
 #include <sys/mman.h>
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The links of connect pacing and their pins. A link that an earlier govd has left gets the new program in place of the
  * old (BPF_LINK_UPDATE is atomic), so that no connect goes by neither.

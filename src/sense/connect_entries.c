@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Entries of connect pacing: what the kernel knows of each destination of an agent. */
 #include <bpf/bpf.h>
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What is only looked at: the sockets' census, the connects of those that nobody governs. And how keys are written. */
 #include <arpa/inet.h>
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/file.h"
 #include "base/text.h"
 #include "sense/procfs_private.h"

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What deciding costs: core_cost AGENTS EVENTS. A line for each kind of event, and for a mix of them, with ns an event,
  * then what the core keeps of an agent in memory. No kernel is asked anything.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the connect programs cost: paced_cost OBJECT MOUNT SLICE NETNS PEER_NETNS ADDRESS WORKLOAD ROUNDS. Every round
  * measures all conditions once, in an order of its own, by one and the same process, which goes from group to group. A

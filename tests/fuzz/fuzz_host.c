@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The parsers of /proc/meminfo and /proc/pressure/memory. Fuzzers link no edges, so they are included. */
 #include "sense/host_parse.c"
 

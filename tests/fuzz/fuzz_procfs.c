@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The parsers of /proc's files, whose contents a process chooses in part. Fuzzers link no edges, so they are included.
  */
 #include "sense/procfs_parse.c"

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The check of ring records: what passes can be read in all its parts. Fuzzers link no edges, so it is included. */
 #include "sense/bpf_ring.c"
 
