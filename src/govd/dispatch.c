@@ -122,20 +122,8 @@ static int on_record(_unused_ sd_event_source *source, _unused_ uint64_t usec, v
 /* What is recorded is on disk soon, also when nothing happens any more. */
 static void manager_write_trace(struct manager *manager)
 {
-	int enabled;
-
-	if (!manager->tracer || !tracer_is_waiting(manager->tracer))
-		return;
-	if (!manager->tracer_source) {
-		if (sd_event_add_time_relative(manager->event, &manager->tracer_source, CLOCK_MONOTONIC,
-					       RECORD_AFTER_US, 0, on_record, manager) < 0)
-			manager->counts.actions_failed++;
-		return;
-	}
-	if (sd_event_source_get_enabled(manager->tracer_source, &enabled) < 0 || enabled != SD_EVENT_OFF)
-		return;
-	sd_event_source_set_time_relative(manager->tracer_source, RECORD_AFTER_US);
-	sd_event_source_set_enabled(manager->tracer_source, SD_EVENT_ONESHOT);
+	if (manager->tracer && tracer_is_waiting(manager->tracer))
+		manager_call_after(manager, &manager->tracer_source, RECORD_AFTER_US, on_record);
 }
 
 void manager_dispatch(struct manager *manager, struct event *event)

@@ -65,10 +65,8 @@ static int open_trigger(struct manager *manager, const struct host_emergency *ru
 	r = sd_event_add_io(manager->event, &manager->emergency.trigger, fd, EPOLLPRI, on_pressure, manager);
 	if (r < 0)
 		return r;
-	r = sd_event_source_set_io_fd_own(manager->emergency.trigger, true);
-	if (r >= 0)
-		TAKE_FD(fd);
-	return sd_event_source_set_priority(manager->emergency.trigger, EMERGENCY_PRIORITY);
+	r = manager_give_fd(&manager->emergency.trigger, &fd);
+	return r < 0 ? r : sd_event_source_set_priority(manager->emergency.trigger, EMERGENCY_PRIORITY);
 }
 
 void emergency_reload(struct manager *manager)

@@ -36,6 +36,34 @@ double manager_seconds(uint64_t ns)
 	return (double)(ns / NSEC_PER_MSEC) / 1000.0;
 }
 
+int manager_give_fd(sd_event_source **source, int *fd)
+{
+	int r = sd_event_source_set_io_fd_own(*source, true);
+
+	if (r < 0)
+		*source = sd_event_source_disable_unref(*source);
+	else
+		TAKE_FD(*fd);
+	return r;
+}
+
+void manager_call_after(struct manager *manager, sd_event_source **source, uint64_t after_us,
+			sd_event_time_handler_t handler)
+{
+	int enabled;
+
+	if (!*source) {
+		if (sd_event_add_time_relative(manager->event, source, CLOCK_MONOTONIC, after_us, 0, handler, manager) <
+		    0)
+			manager->counts.actions_failed++;
+		return;
+	}
+	if (sd_event_source_get_enabled(*source, &enabled) < 0 || enabled != SD_EVENT_OFF)
+		return;
+	sd_event_source_set_time_relative(*source, after_us);
+	sd_event_source_set_enabled(*source, SD_EVENT_ONESHOT);
+}
+
 int manager_watch_fd(struct manager *manager, sd_event_source **source, int fd, sd_event_io_handler_t handler)
 {
 	_cleanup_close_ int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -45,12 +73,7 @@ int manager_watch_fd(struct manager *manager, sd_event_source **source, int fd, 
 	if (own < 0)
 		return -errno;
 	r = sd_event_add_io(manager->event, source, own, EPOLLIN, handler, manager);
-	if (r < 0)
-		return r;
-	r = sd_event_source_set_io_fd_own(*source, true);
-	if (r >= 0)
-		TAKE_FD(own);
-	return r;
+	return r < 0 ? r : manager_give_fd(source, &own);
 }
 
 int manager_protect(struct manager *manager, pid_t pid)

@@ -112,6 +112,12 @@ int manager_run(struct manager *manager) _must_check_;
 int manager_watch_fd(struct manager *manager, sd_event_source **source, int fd,
 		     sd_event_io_handler_t handler) _must_check_;
 
+/* Gives a descriptor to its source, which closes it; where that fails there is neither any more. */
+int manager_give_fd(sd_event_source **source, int *fd) _must_check_;
+/* Has the loop call the handler after this time, once for all who ask meanwhile. */
+void manager_call_after(struct manager *manager, sd_event_source **source, uint64_t after_us,
+			sd_event_time_handler_t handler);
+
 /* Microseconds of CLOCK_MONOTONIC: the next whole second. What is due then, within REST_ACCURACY_US, is done in one
  * wake-up: at rest each costs more than what is done. */
 #define REST_ACCURACY_US 1000

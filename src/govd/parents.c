@@ -56,12 +56,7 @@ static int open_parents(struct manager *manager)
 	r = sd_event_add_io(manager->event, &manager->parents_source, fd, EPOLLIN, on_ends, manager);
 	if (r < 0)
 		return r;
-	r = sd_event_source_set_io_fd_own(manager->parents_source, true);
-	if (r >= 0)
-		TAKE_FD(fd);
-	else
-		manager->parents_source = sd_event_source_disable_unref(manager->parents_source);
-	return r;
+	return manager_give_fd(&manager->parents_source, &fd);
 }
 
 /*

@@ -159,20 +159,6 @@ static void tell_blind(struct manager *manager, int error)
 		    strerror(-error));
 }
 
-static int add_trigger(struct manager *manager, int *fd, sd_event_io_handler_t handler, void *userdata,
-		       sd_event_source **ret_source)
-{
-	int r;
-
-	r = sd_event_add_io(manager->event, ret_source, *fd, EPOLLPRI, handler, userdata);
-	if (r < 0)
-		return r;
-	r = sd_event_source_set_io_fd_own(*ret_source, true);
-	if (r >= 0)
-		TAKE_FD(*fd);
-	return r;
-}
-
 /* Of one that isn't in the slice. */
 static void open_own(struct manager *manager, struct pressure_watch *watch)
 {
@@ -181,7 +167,9 @@ static void open_own(struct manager *manager, struct pressure_watch *watch)
 
 	r = groups_pressure_open(manager->groups, watch->agent, &fd);
 	if (r >= 0)
-		r = add_trigger(manager, &fd, on_trigger, watch, &watch->source);
+		r = sd_event_add_io(manager->event, &watch->source, fd, EPOLLPRI, on_trigger, watch);
+	if (r >= 0)
+		r = manager_give_fd(&watch->source, &fd);
 	if (r < 0)
 		tell_blind(manager, r);
 }
@@ -194,7 +182,9 @@ void pressure_watch_slice(struct manager *manager)
 	manager->pressure.slice = sd_event_source_disable_unref(manager->pressure.slice);
 	r = groups_slice_pressure_open(manager->groups, &fd);
 	if (r >= 0)
-		r = add_trigger(manager, &fd, on_slice_trigger, manager, &manager->pressure.slice);
+		r = sd_event_add_io(manager->event, &manager->pressure.slice, fd, EPOLLPRI, on_slice_trigger, manager);
+	if (r >= 0)
+		r = manager_give_fd(&manager->pressure.slice, &fd);
 	if (r < 0)
 		tell_blind(manager, r);
 }
@@ -246,10 +236,10 @@ int manager_open_pressure(struct manager *manager)
 	r = sd_event_add_io(manager->event, &manager->pressure.source, fd, EPOLLIN, on_events, manager);
 	if (r < 0)
 		return r;
-	r = sd_event_source_set_io_fd_own(manager->pressure.source, true);
+	manager->pressure.inotify_fd = fd;
+	r = manager_give_fd(&manager->pressure.source, &fd);
 	if (r < 0)
 		return r;
-	manager->pressure.inotify_fd = TAKE_FD(fd);
 	pressure_watch_slice(manager);
 	return 0;
 }

@@ -92,20 +92,8 @@ void restarts_save(struct manager *manager)
 
 void restarts_check(struct manager *manager)
 {
-	int enabled;
-
-	if (state_restart_changes(manager->state) == manager->restarts_saved)
-		return;
-	if (!manager->restarts_source) {
-		if (sd_event_add_time_relative(manager->event, &manager->restarts_source, CLOCK_MONOTONIC,
-					       SAVE_AFTER_US, 0, on_save, manager) < 0)
-			manager->counts.actions_failed++;
-		return;
-	}
-	if (sd_event_source_get_enabled(manager->restarts_source, &enabled) < 0 || enabled != SD_EVENT_OFF)
-		return;
-	sd_event_source_set_time_relative(manager->restarts_source, SAVE_AFTER_US);
-	sd_event_source_set_enabled(manager->restarts_source, SD_EVENT_ONESHOT);
+	if (state_restart_changes(manager->state) != manager->restarts_saved)
+		manager_call_after(manager, &manager->restarts_source, SAVE_AFTER_US, on_save);
 }
 
 /* Without its newline; false at the end. */
