@@ -24,7 +24,13 @@
 #define BUS_ANSWER_MS 25000	     /* a call that nobody has answered until then has failed */
 #define BUS_QUEUE_MAX 1024	     /* messages waiting for a slow reader; beyond it is cut off */
 
-#define BUS_SENDERS_MAX 64 /* on the system bus: whose credentials are kept, or calls wait */
+/* On the system bus. dbus-daemon(1) lets a user have 256 connections (max_connections_per_user), and one connection 512
+ * matches and 128 calls that wait for an answer (max_match_rules_per_connection, max_replies_per_connection). */
+#define BUS_SENDERS_MAX 64	/* whose credentials are kept */
+#define BUS_STRANGERS_MAX 384	/* whose credentials have been asked for */
+#define BUS_APPEALS_MAX 96	/* calls that wait for polkit; of one user BUS_CALLS_MAX */
+#define BUS_KEPT_MAX (8U << 20) /* bytes of calls that wait, but for those that are small */
+#define BUS_SMALL_MAX 1024
 
 #define BUS_LEASE_RENEW UINT64_MAX
 #define BUS_LEASE_MAX_MS (UINT64_C(30) * 86400 * 1000) /* who forgets one doesn't keep an agent for ever */

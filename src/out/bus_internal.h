@@ -27,6 +27,7 @@ struct bus_ask {
 	struct bus_client *client;
 	sd_bus_message *call;
 	sd_bus_slot *slot; /* polkit's answer; NULL: for the sender's credentials */
+	size_t size;	   /* bytes */
 };
 
 TAILQ_HEAD(bus_asks, bus_ask);
@@ -38,9 +39,9 @@ struct bus_sender {
 	char *name; /* unique on the bus; NULL: the client has a connection of its own */
 	sd_bus_slot *gone, *credentials;
 	struct bus_asks asks;
-	size_t n_asks;
-	uint64_t used; /* when, in calls */
-	bool is_known; /* peer is filled in */
+	size_t n_asks, bytes; /* of asks */
+	uint64_t used;	      /* when, in calls */
+	bool is_known;	      /* peer is filled in */
 };
 
 struct bus_client {
@@ -69,7 +70,8 @@ struct bus_system {
 	uint64_t backoff_us;
 	struct bus_clients senders;
 	uint64_t n_calls;
-	int error; /* that was told, or 0: the name is ours */
+	size_t bytes; /* of all asks */
+	int error;    /* that was told, or 0: the name is ours */
 	bool is_named, is_told;
 };
 
@@ -116,7 +118,7 @@ int bus_method_attach(struct bus_client *client) _must_check_;
 int bus_method_attach_system(struct bus *bus) _must_check_;
 /* A call whose sender is known by now; its answer, also that it has failed, is sent. is_granted: by polkit. */
 void bus_method_resume(struct bus_client *client, sd_bus_message *m, bool is_granted);
-/* A policy has said no: true when polkit is asked now, and will answer. */
+/* A policy has said no: true when it's answered, now or when polkit has been asked. */
 bool bus_method_appeal(struct bus_client *client, sd_bus_message *m);
 /* Says no to the call's sender. */
 void bus_method_deny(struct bus_client *client, sd_bus_message *m, bool is_challenge);
@@ -132,12 +134,24 @@ void bus_system_close(struct bus *bus);
 /* It doesn't read any more: another is made. */
 void bus_system_drop(struct bus *bus);
 
-/* bus_sender.c: who calls there. The one of this unique name, or -EBUSY. */
-int bus_sender_get(struct bus *bus, const char *name, struct bus_client **ret_client) _must_check_;
-/* Whether it may have something under way. */
-bool bus_sender_has_room(const struct bus_client *asking);
+/* bus_call.c: both -EMSGSIZE when it's larger than BUS_MESSAGE_MAX. */
+int bus_call_size(sd_bus_message *m, size_t *ret_size) _must_check_;
+int bus_call_copy(sd_bus_message *m, sd_bus_message **ret_copy) _must_check_;
+
+/* Whether the bus itself says so. sd-bus takes what anybody sends for the bus's word, when it has its form. */
+static inline bool bus_says(sd_bus_message *m)
+{
+	const char *sender = sd_bus_message_get_sender(m);
+
+	return sender && streq(sender, "org.freedesktop.DBus");
+}
+
+/* bus_sender.c: who calls there. 1: this client, now; 0: later, when it's known who it is, by bus_method_resume();
+ * -EBUSY. */
+int bus_sender_admit(struct bus *bus, sd_bus_message *call, struct bus_client **ret_client) _must_check_;
 #define BUS_SENDER_BUSY "Too many calls wait for their answers; try again in a moment."
-/* Keeps a call until it is resumed or denied; the answer of polkit's that it waits for is of the ask. */
+/* Keeps a call until it is resumed or denied; the answer of polkit's that it waits for is of the ask. -EBUSY: too many,
+ * or too large. */
 int bus_sender_ask(struct bus_client *client, sd_bus_message *call, struct bus_ask **ret_ask) _must_check_;
 void bus_sender_ask_free(struct bus_ask *ask);
 void bus_sender_done(struct bus_client *client);

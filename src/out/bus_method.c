@@ -274,9 +274,14 @@ void bus_method_deny(struct bus_client *client, sd_bus_message *m, bool is_chall
 bool bus_method_appeal(struct bus_client *client, sd_bus_message *m)
 {
 	const struct method *method = method_find(sd_bus_message_get_member(m));
+	int r;
 
-	return method && bus_right_decide(client, method->class, true) == ACCESS_ASK &&
-	       bus_polkit_ask(client, m, access_action(method->class)) >= 0;
+	if (!method || bus_right_decide(client, method->class, true) != ACCESS_ASK)
+		return false;
+	r = bus_polkit_ask(client, m, access_action(method->class));
+	if (r == -EBUSY)
+		r = sd_bus_reply_method_errorf(m, GOV_ERROR_BUSY, BUS_SENDER_BUSY);
+	return r >= 0;
 }
 
 /* ---- all methods come here; one that isn't in the table is nobody's right ---- */
@@ -324,19 +329,23 @@ static int on_method(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 static int on_system_method(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	const char *sender = sd_bus_message_get_sender(m);
+	struct bus *bus = userdata;
 	struct bus_client *client;
-	struct bus_ask *ask;
-	int r = sender ? bus_sender_get(userdata, sender, &client) : -ENODATA;
+	sd_bus_message *call;
+	int r = bus_call_copy(m, &call);
 
-	if (r >= 0 && client->sender.is_known && !bus_sender_has_room(client))
-		r = -EBUSY;
-	if (r >= 0 && client->sender.is_known)
-		return method_run(client, m, false, error);
-	if (r >= 0)
-		r = bus_sender_ask(client, m, &ask);
-	if (r == -EBUSY)
-		return sd_bus_error_set(error, GOV_ERROR_BUSY, BUS_SENDER_BUSY);
+	if (r == -EMSGSIZE) {
+		bus->counts.dropped_large++;
+		return sd_bus_error_setf(error, GOV_ERROR_INVALID, "A call has at most %u KiB.", BUS_MESSAGE_MAX >> 10);
+	}
+	if (r < 0)
+		return r;
+	r = bus_sender_admit(bus, call, &client);
+	if (r > 0)
+		r = method_run(client, call, false, error);
+	else if (r == -EBUSY)
+		r = sd_bus_error_set(error, GOV_ERROR_BUSY, BUS_SENDER_BUSY);
+	sd_bus_message_unref(call);
 	return r < 0 ? r : 1;
 }
 

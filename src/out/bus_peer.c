@@ -73,17 +73,19 @@ void bus_peer_rate(struct bus_peer *peer, gid_t reading_group)
 			peer->may_read = true;
 }
 
-/* The owner of /proc/PID is root for some: its line Uid, the effective one, proc_pid_status(5). */
+/* The owner of /proc/PID is root for some: its line Uid, proc_pid_status(5). All of them: who is another's for a while,
+ * such as a server of root's, isn't this user's. */
 static bool is_of_user(pid_t pid, uid_t uid)
 {
 	char path[64], status[4096], *line;
-	unsigned effective;
+	unsigned real, effective, saved;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
 	if (file_read(AT_FDCWD, path, status, sizeof(status)) < 0)
 		return false;
 	line = strstr(status, "\nUid:");
-	return line && sscanf(line, "\nUid: %*u %u", &effective) == 1 && effective == uid;
+	return line && sscanf(line, "\nUid: %u %u %u", &real, &effective, &saved) == 3 && real == uid &&
+	       effective == uid && saved == uid;
 }
 
 uint64_t bus_peer_start_ticks(pid_t pid, uid_t uid)

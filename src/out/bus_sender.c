@@ -14,52 +14,92 @@ static bool is_idle(const struct bus_client *client)
 }
 
 /* Who has nothing under way may be asked for again. */
-static bool make_room(struct bus_system *system)
+static void make_room(struct bus_system *system)
 {
 	struct bus_client *client, *oldest = NULL;
 	size_t n = 0;
 
 	for (client = TAILQ_FIRST(&system->senders); client; client = TAILQ_NEXT(client, entry)) {
-		if (client->is_dead)
+		if (client->is_dead || !client->sender.is_known)
 			continue;
 		n++;
 		if (is_idle(client) && (!oldest || client->sender.used < oldest->sender.used))
 			oldest = client;
 	}
-	if (n >= BUS_SENDERS_MAX && oldest)
+	if (n > BUS_SENDERS_MAX && oldest)
 		bus_client_end(oldest);
-	return n < BUS_SENDERS_MAX || oldest;
+}
+
+static size_t count_strangers(const struct bus_system *system)
+{
+	const struct bus_client *client;
+	size_t n = 0;
+
+	for (client = TAILQ_FIRST(&system->senders); client; client = TAILQ_NEXT(client, entry))
+		n += !client->is_dead && !client->sender.is_known;
+	return n;
 }
 
 /* No user keeps the others from being served, nor all of them root; by the socket's numbers. */
-bool bus_sender_has_room(const struct bus_client *asking)
+static bool has_room(const struct bus_client *asking)
 {
 	const struct bus_client *client = TAILQ_FIRST(asking->list);
-	size_t own = 0, others = 0;
+	size_t own = 0, others = 0, all = 0;
 
 	for (; client; client = TAILQ_NEXT(client, entry)) {
 		if (client == asking || client->is_dead || is_idle(client) || !client->sender.is_known)
 			continue;
+		all++;
 		own += client->peer.uid == asking->peer.uid;
 		others += !client->peer.is_root;
 	}
-	return asking->peer.is_root || (own < BUS_CLIENTS_PER_USER_MAX && others < BUS_SENDERS_MAX - BUS_CLIENTS_ROOT);
+	if (asking->peer.is_root)
+		return all < BUS_SENDERS_MAX;
+	return own < BUS_CLIENTS_PER_USER_MAX && others < BUS_SENDERS_MAX - BUS_CLIENTS_ROOT;
 }
 
 /* ---- calls that wait ---- */
 
+/* What bus and polkit have to answer isn't all one user's. */
+static bool may_appeal(const struct bus_client *asking)
+{
+	const struct bus_client *client = TAILQ_FIRST(asking->list);
+	const struct bus_ask *ask;
+	size_t own = 0, all = 0;
+
+	for (; client; client = TAILQ_NEXT(client, entry))
+		for (ask = TAILQ_FIRST(&client->sender.asks); ask; ask = TAILQ_NEXT(ask, entry)) {
+			all += ask->slot != NULL;
+			own += ask->slot && client->peer.uid == asking->peer.uid;
+		}
+	return own < BUS_CALLS_MAX && all < BUS_APPEALS_MAX;
+}
+
 int bus_sender_ask(struct bus_client *client, sd_bus_message *call, struct bus_ask **ret_ask)
 {
 	struct bus_ask *ask;
+	size_t size;
+	int r;
 
 	if (client->sender.n_asks + client->n_requests >= BUS_CALLS_MAX)
+		return -EBUSY;
+	if (client->sender.is_known && !may_appeal(client))
+		return -EBUSY;
+	r = bus_call_size(call, &size);
+	if (r < 0)
+		return r;
+	if (client->sender.bytes + size > BUS_MESSAGE_MAX ||
+	    (size > BUS_SMALL_MAX && client->bus->system.bytes + size > BUS_KEPT_MAX))
 		return -EBUSY;
 	ask = calloc(1, sizeof(*ask));
 	if (!ask)
 		return -ENOMEM;
 	ask->client = client;
 	ask->call = sd_bus_message_ref(call);
+	ask->size = size;
 	client->sender.n_asks++;
+	client->sender.bytes += size;
+	client->bus->system.bytes += size;
 	TAILQ_INSERT_TAIL(&client->sender.asks, ask, entry);
 	*ret_ask = ask;
 	return 0;
@@ -69,6 +109,8 @@ void bus_sender_ask_free(struct bus_ask *ask)
 {
 	TAILQ_REMOVE(&ask->client->sender.asks, ask, entry);
 	ask->client->sender.n_asks--;
+	ask->client->sender.bytes -= ask->size;
+	ask->client->bus->system.bytes -= ask->size;
 	sd_bus_slot_unref(ask->slot);
 	sd_bus_message_unref(ask->call);
 	free(ask);
@@ -78,7 +120,7 @@ static void answer(struct bus_client *client, sd_bus_message *call)
 {
 	if (!client->sender.is_known)
 		bus_method_deny(client, call, false);
-	else if (bus_sender_has_room(client))
+	else if (has_room(client))
 		bus_method_resume(client, call, false);
 	else
 		(void)sd_bus_reply_method_errorf(call, GOV_ERROR_BUSY, BUS_SENDER_BUSY);
@@ -181,20 +223,22 @@ static int on_credentials(sd_bus_message *reply, void *userdata, sd_bus_error *e
 	client->sender.credentials = sd_bus_slot_unref(client->sender.credentials);
 	if (client->is_dead)
 		return 0;
-	if (sd_bus_message_is_method_error(reply, NULL) || read_credentials(reply, client) < 0) {
+	if (!bus_says(reply) || sd_bus_message_is_method_error(reply, NULL) || read_credentials(reply, client) < 0) {
 		sender_fail(client);
 		return 0;
 	}
 	client->sender.is_known = true;
 	answer_asks(client);
+	make_room(&client->bus->system);
 	return 0;
 }
 
 /* ---- coming and leaving ---- */
 
-static int on_gone(sd_bus_message *m _unused_, void *userdata, sd_bus_error *error _unused_)
+static int on_gone(sd_bus_message *m, void *userdata, sd_bus_error *error _unused_)
 {
-	bus_client_end(userdata);
+	if (bus_says(m))
+		bus_client_end(userdata);
 	return 0;
 }
 
@@ -254,7 +298,7 @@ static int sender_new(struct bus *bus, const char *name, struct bus_client **ret
 	return 0;
 }
 
-int bus_sender_get(struct bus *bus, const char *name, struct bus_client **ret_client)
+static int sender_get(struct bus *bus, const char *name, struct bus_client **ret_client)
 {
 	struct bus_client *client;
 	int r = 0;
@@ -263,12 +307,34 @@ int bus_sender_get(struct bus *bus, const char *name, struct bus_client **ret_cl
 		if (!client->is_dead && streq(client->sender.name, name))
 			break;
 	if (!client)
-		r = make_room(&bus->system) ? sender_new(bus, name, &client) : -EBUSY;
+		r = count_strangers(&bus->system) < BUS_STRANGERS_MAX ? sender_new(bus, name, &client) : -EBUSY;
 	if (r < 0)
 		return r;
 	client->sender.used = ++bus->system.n_calls;
 	*ret_client = client;
 	return 0;
+}
+
+int bus_sender_admit(struct bus *bus, sd_bus_message *call, struct bus_client **ret_client)
+{
+	struct bus_client *client;
+	struct bus_ask *ask;
+	uint64_t queued = 0;
+	int r = sd_bus_get_n_queued_write(bus->system.connection, &queued);
+
+	/* An answer may be large: so many are the most that all of them can make us keep, beside events. */
+	if (r >= 0 && queued >= BUS_CALLS_MAX)
+		return -EBUSY;
+	if (r >= 0)
+		r = sender_get(bus, sd_bus_message_get_sender(call), &client);
+	if (r < 0)
+		return r;
+	if (!client->sender.is_known)
+		return bus_sender_ask(client, call, &ask);
+	if (!has_room(client))
+		return -EBUSY;
+	*ret_client = client;
+	return 1;
 }
 
 void bus_sender_done(struct bus_client *client)

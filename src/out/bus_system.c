@@ -27,10 +27,14 @@ static void tell(struct bus *bus, bool is_named, int error)
 void bus_system_drop(struct bus *bus)
 {
 	struct bus_system *system = &bus->system;
+	struct bus_client *sender;
 	int on = SD_EVENT_OFF;
 
 	if (sd_event_source_get_enabled(system->timer, &on) < 0 || on != SD_EVENT_OFF)
 		return;
+	/* Nothing more is written to them. */
+	for (sender = TAILQ_FIRST(&system->senders); sender; sender = TAILQ_NEXT(sender, entry))
+		bus_client_end(sender);
 	if (system->is_named)
 		tell(bus, false, -ENOTCONN);
 	system->backoff_us = MIN2(MAX2(system->backoff_us * 2, BACKOFF_MIN_US), BACKOFF_MAX_US);
@@ -41,10 +45,9 @@ void bus_system_drop(struct bus *bus)
 /* A signal of the bus's own about our name. */
 static bool is_about_name(sd_bus_message *m, const char *signal)
 {
-	const char *sender = sd_bus_message_get_sender(m), *name;
+	const char *name;
 
-	return sender && streq(sender, "org.freedesktop.DBus") &&
-	       sd_bus_message_is_signal(m, "org.freedesktop.DBus", signal) > 0 &&
+	return bus_says(m) && sd_bus_message_is_signal(m, "org.freedesktop.DBus", signal) > 0 &&
 	       sd_bus_message_read(m, "s", &name) > 0 && streq(name, GOV_BUS_SERVICE);
 }
 
@@ -52,7 +55,13 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error _un
 {
 	struct bus *bus = userdata;
 	const char *sender = sd_bus_message_get_sender(m);
+	uint64_t queued = 0;
 
+	/* It doesn't take our answers, which may be large, and calls go on coming. */
+	if (sd_bus_get_n_queued_write(bus->system.connection, &queued) >= 0 && queued > BUS_QUEUE_MAX) {
+		bus_system_drop(bus);
+		return 1;
+	}
 	if (sender && streq(sender, "org.freedesktop.DBus.Local") &&
 	    sd_bus_message_is_signal(m, "org.freedesktop.DBus.Local", "Disconnected") > 0) {
 		bus_system_drop(bus);

@@ -226,7 +226,9 @@ static void publish(void)
 	bus_publish(bus, line);
 }
 
-static int on_control(sd_event_source *source _unused_, int fd, uint32_t events _unused_, void *userdata _unused_)
+static void bus_open(sd_event *event);
+
+static int on_control(sd_event_source *source, int fd, uint32_t events _unused_, void *userdata _unused_)
 {
 	char c;
 
@@ -235,6 +237,10 @@ static int on_control(sd_event_source *source _unused_, int fd, uint32_t events 
 	if (c == 'a')
 		for (size_t i = 0; i < MIN2(seen->pending, ELEMENTSOF(requests)); i++)
 			answer(requests[i], REPLY_OK, "adopted");
+	if (c == 'r') {
+		bus = bus_free(bus);
+		bus_open(sd_event_source_get_event(source));
+	}
 	for (unsigned i = 0; i < (c == 'p' ? 1 : c == 'P' ? 500 : 0); i++)
 		publish();
 	return 0;
@@ -249,7 +255,7 @@ static int on_turn(sd_event_source *source _unused_, void *userdata _unused_)
 	return 0;
 }
 
-static void serve(int control_fd, int ready_fd)
+static void bus_open(sd_event *event)
 {
 	static const struct bus_calls calls = {
 		.status = fake_status,
@@ -267,16 +273,24 @@ static void serve(int control_fd, int ready_fd)
 		.may_connect = fake_may_connect,
 		.refused = fake_refused,
 	};
+
+	if (bus_new(event, dir, &journal, &calls, &bus) < 0)
+		_exit(1);
+	bus_set_group(bus, GROUP_READERS);
+	if (is_on_system_bus && bus_system_open(bus) < 0)
+		_exit(1);
+}
+
+static void serve(int control_fd, int ready_fd)
+{
 	sd_event_source *turn = NULL;
 	sd_event *event = NULL;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	umask(0077);
-	if (sd_event_new(&event) < 0 || journal_init(&journal) < 0 || bus_new(event, dir, &journal, &calls, &bus) < 0)
+	if (sd_event_new(&event) < 0 || journal_init(&journal) < 0)
 		_exit(1);
-	bus_set_group(bus, GROUP_READERS);
-	if (is_on_system_bus && bus_system_open(bus) < 0)
-		_exit(1);
+	bus_open(event);
 	sd_event_add_io(event, NULL, control_fd, EPOLLIN, on_control, NULL);
 	sd_event_add_post(event, &turn, on_turn, NULL);
 	if (write(ready_fd, "r", 1) != 1)
