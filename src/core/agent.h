@@ -59,7 +59,8 @@ struct agent {
 	pid_t root_ppid; /* who started the root, as far as it is known; 0: nobody knows */
 	uid_t uid;
 	uint64_t mark;
-	uint64_t parent; /* handle of the agent that started it; 0: none */
+	uint64_t held_mark; /* the kernel's that its root had when it was held: it is older than the agent; 0: none */
+	uint64_t parent;    /* handle of the agent that started it; 0: none */
 	uint64_t cgroup_id;
 	const char *cgroup; /* v2 path; of an observed agent: where the root was seen */
 	/* Where it came from, for release: the root's groups before placing, lines of /proc/PID/cgroup. */

@@ -62,6 +62,16 @@ void mark_root(struct state *state, struct agent *agent, struct actions *actions
 	action->process.has_tools = agent->is_placed && agent_has_tools(agent);
 }
 
+/* It is another agent's now, or has ended unseen and another process has its pid. An observed agent is nothing but its
+ * root. */
+static void lose_root(struct state *state, struct agent *agent, struct actions *actions)
+{
+	backoff_detach(state, agent);
+	state_clear_root(state, agent);
+	if (agent->is_observed)
+		end_agent(state, agent, actions);
+}
+
 struct agent *birth_agent(struct state *state, const struct birth *birth, struct actions *actions)
 {
 	const struct proc *proc = birth->proc;
@@ -78,6 +88,7 @@ struct agent *birth_agent(struct state *state, const struct birth *birth, struct
 			.uid = proc->uid,
 			.parent_pid = proc->ppid,
 			.mark = birth->mark,
+			.held_mark = birth->how == BIRTH_HOLD && proc->mark < MARK_OF_CORE ? proc->mark : 0,
 			.request = birth->request,
 			.by_uid = birth->by,
 			.how = how_names[birth->how],
@@ -106,13 +117,8 @@ struct agent *birth_agent(struct state *state, const struct birth *birth, struct
 		tell_full(state, actions);
 		return NULL;
 	}
-	/* A root that becomes another agent leaves its old one; an observed one is nothing but its root. */
-	if (previous) {
-		backoff_detach(state, previous);
-		state_clear_root(state, previous);
-		if (previous->is_observed)
-			end_agent(state, previous, actions);
-	}
+	if (previous)
+		lose_root(state, previous, actions);
 	backoff_begin(state, agent, proc, actions);
 	if (agent->is_observed) {
 		agent->state = AGENT_ACTIVE;
@@ -137,6 +143,7 @@ struct agent *birth_agent(struct state *state, const struct birth *birth, struct
 struct kin {
 	struct agent *agent;  /* it is, or is to be, a part of this one; NULL: of none */
 	bool is_inside;	      /* and lives in its group already */
+	bool is_by_parent;    /* it is known by its parent alone: its mark may be others', too */
 	struct policy *birth; /* it is to be an agent of its own, under this policy */
 };
 
@@ -152,6 +159,12 @@ static bool is_left_alone(const struct state *state, const struct proc *proc)
 {
 	return state_is_released(state, proc->pid, proc->start_ticks) ||
 	       state_has_verdict(state, process_id(proc->pid, proc->start_ticks));
+}
+
+/* What an agent that began in another's group starts there until it is placed is its own, and follows it. */
+static bool is_to_leave(const struct state *state, const struct agent *agent, const struct agent *there)
+{
+	return agent && !agent->is_observed && state_began_in(state, agent, there);
 }
 
 static struct kin find_kin(struct state *state, const struct proc *proc, uint64_t lineage)
@@ -170,11 +183,15 @@ static struct kin find_kin(struct state *state, const struct proc *proc, uint64_
 	if (is_left_alone(state, proc))
 		return kin;
 	/* What was released isn't a part of its lineage any more, either. */
-	if (!kin.agent)
+	if (!kin.agent || is_to_leave(state, state_by_mark(state, lineage), kin.agent)) {
 		kin.agent = state_by_mark(state, lineage);
+		kin.is_inside = false;
+	}
 	/* An observed agent has no group: in a scan its children are told by their parent. */
-	if (!kin.agent)
+	if (!kin.agent) {
 		kin.agent = observed_parent(state, proc);
+		kin.is_by_parent = kin.agent;
+	}
 	policy = match_find(state->set, proc);
 	if (policy && !(kin.agent && streq(kin.agent->policy->name, policy->name)))
 		kin.birth = policy;
@@ -184,6 +201,7 @@ static struct kin find_kin(struct state *state, const struct proc *proc, uint64_
 static void join_agent(struct state *state, struct agent *agent, pid_t pid, uint64_t start_ticks,
 		       struct actions *actions)
 {
+	struct agent *previous = idmap_get(&state->by_root, (uint64_t)pid);
 	struct action *action;
 
 	if (agent->is_observed || agent->state == AGENT_GONE)
@@ -193,6 +211,8 @@ static void join_agent(struct state *state, struct agent *agent, pid_t pid, uint
 		return;
 	}
 	if (!agent->is_placed) {
+		if (previous && previous != agent)
+			lose_root(state, previous, actions);
 		/* Its root ended before it could be placed: the lineage lives on in this one. */
 		state_set_root(state, agent, pid, start_ticks);
 		agent->root_ppid = 0;
@@ -210,13 +230,20 @@ static void join_agent(struct state *state, struct agent *agent, pid_t pid, uint
 }
 
 /* A mark that isn't the birth of an agent: whose lineage does it stand for? */
-static void note_mark(struct state *state, struct agent *agent, const struct proc *proc, uint64_t mark)
+static void note_mark(struct state *state, struct agent *agent, const struct birth *birth, uint64_t lineage)
 {
-	bool is_root = agent && agent_is_root(agent, proc->pid, proc->start_ticks);
+	bool is_root = agent && agent_is_root(agent, birth->proc->pid, birth->proc->start_ticks);
 
-	if (is_root && !agent->mark && state_set_mark(state, agent, mark) == 0)
+	/* The record of what it executed before it was held comes behind its hold: whom it started then isn't the
+	 * agent's. */
+	if (is_root && birth->mark <= agent->held_mark) {
+		state_add_verdict(state, birth->mark, lineage == birth->mark ? 0 : lineage);
 		return;
-	state_add_verdict(state, mark, agent ? agent->mark : 0);
+	}
+	if (is_root && !agent->mark && state_set_mark(state, agent, birth->mark) == 0)
+		return;
+	/* Nobody's, as far as is known: the record of the exec that its lineage began with may come later. */
+	state_add_verdict(state, birth->mark, agent ? agent->mark : lineage == birth->mark ? 0 : lineage);
 }
 
 /* What is protected isn't an agent's either, whoever has started it: the agent's end must not be its own. */
@@ -262,9 +289,9 @@ static struct agent *consider(struct state *state, struct birth *birth, uint64_t
 		return NULL;
 	}
 	kin = find_kin(state, proc, lineage);
-	/* A root that is held hasn't executed yet what made it one: a look sees what it was before. */
-	if (kin.birth && birth->how == BIRTH_SCAN && kin.agent && kin.agent->n_hold_tokens &&
-	    kin.agent->root_pid == proc->pid)
+	/* A root that is held hasn't executed yet what made it one: a look sees what it was before, and the mark that
+	 * it shares with others from then. */
+	if (birth->how == BIRTH_SCAN && kin.agent && kin.agent->n_hold_tokens && kin.agent->root_pid == proc->pid)
 		return NULL;
 	if (kin.birth) {
 		own.policy = kin.birth;
@@ -277,7 +304,7 @@ static struct agent *consider(struct state *state, struct birth *birth, uint64_t
 	}
 	/* Who is in a group and carries a mark from before has come there without its lineage. */
 	if (birth->mark && !idmap_get(&state->by_mark, birth->mark) && !(birth->how == BIRTH_SCAN && kin.is_inside))
-		note_mark(state, kin.agent, proc, birth->mark);
+		note_mark(state, kin.is_by_parent ? NULL : kin.agent, birth, lineage);
 	if (kin.agent && !kin.is_inside)
 		join_agent(state, kin.agent, proc->pid, proc->start_ticks, actions);
 	if ((!kin.agent || kin.agent->is_observed) && birth->mark)
@@ -337,8 +364,8 @@ void step_fork(struct state *state, const struct event *event, struct actions *a
 		return;
 	if (!agent || there == agent)
 		return;
-	/* By its mark it leaves no group but that in which the agent began: another's has got it in another way. */
-	if (event->fork.agent || !there || there->handle == agent->parent)
+	/* By its mark it leaves no group but those in which the agent began: another's has got it in another way. */
+	if (event->fork.agent || !there || state_began_in(state, agent, there))
 		join_agent(state, agent, event->fork.pid, event->fork.start_ticks, actions);
 }
 

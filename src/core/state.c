@@ -331,6 +331,26 @@ int state_set_mark(struct state *state, struct agent *agent, uint64_t mark)
 	return 0;
 }
 
+/* What began in its group, and isn't in its own yet, is where the group's processes have gone; or began, through it, in
+ * the one before. */
+static void hand_on_children(const struct state *state, const struct agent *agent)
+{
+	struct agent *child;
+	size_t cursor = 0;
+
+	while ((child = idmap_next(&state->by_handle, &cursor)))
+		if (child->parent == agent->handle)
+			child->parent = agent->parent;
+}
+
+bool state_began_in(const struct state *state, const struct agent *agent, const struct agent *there)
+{
+	/* Each is younger than its parent. */
+	while (agent && agent->parent != there->handle)
+		agent = state_get(state, agent->parent);
+	return agent;
+}
+
 void state_end_agent(struct state *state, struct agent *agent)
 {
 	backoff_detach(state, agent);
@@ -342,6 +362,7 @@ void state_end_agent(struct state *state, struct agent *agent)
 		idmap_remove(&state->by_mark, agent->mark);
 	key_remove(state, agent);
 	idmap_remove(&state->by_handle, agent->handle);
+	hand_on_children(state, agent);
 	agent->state = AGENT_GONE;
 	agent->next_ended = state->ended;
 	state->ended = agent;

@@ -116,6 +116,8 @@ void state_clear_root(struct state *state, struct agent *agent);
 void state_set_cgroup(struct state *state, struct agent *agent, uint64_t cgroup_id, const char *cgroup);
 void state_set_placing(struct state *state, struct agent *agent, bool is_placing);
 int state_set_mark(struct state *state, struct agent *agent, uint64_t mark);
+/* Whether its root came from the group of `there`: itself, or as a part of another that came from there. */
+bool state_began_in(const struct state *state, const struct agent *agent, const struct agent *there);
 /* Out of all indexes; freed at the next step(). */
 void state_end_agent(struct state *state, struct agent *agent);
 void state_free_ended(struct state *state);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "core/state.h"
 
+#include "base/text.h"
+
 /* What the edges may read of the state. */
 
 const struct policy_set *state_policies(const struct state *state)
@@ -35,6 +37,19 @@ const struct agent *state_agent_of_process(const struct state *state, uint64_t c
 	const struct agent *agent = cgroup_id ? idmap_get(&state->by_cgroup, cgroup_id) : NULL;
 
 	return agent ? agent : state_by_mark(state, mark);
+}
+
+bool state_sweep_takes(const struct state *state, const struct agent *agent, const struct proc *proc)
+{
+	const struct agent *root_of = state_by_root(state, proc->pid, proc->start_ticks);
+	const struct agent *there = proc->cgroup_id ? idmap_get(&state->by_cgroup, proc->cgroup_id) : NULL;
+
+	if (root_of && root_of != agent)
+		return false;
+	if (there && there != agent && !state_began_in(state, agent, there))
+		return false;
+	/* What was let go for good only a command takes again. */
+	return streq(agent->how, "adopt") || !state_is_released(state, proc->pid, proc->start_ticks);
 }
 
 uint64_t state_settled(const struct state *state, uint64_t mark)

@@ -44,6 +44,9 @@ const struct restart *state_restart_next(const struct state *state, size_t *curs
 uint64_t state_restart_changes(const struct state *state);
 /* Whether it would have ended too many of its agents, and ends none until somebody resumes it. */
 bool cull_is_suspended(const struct state *state, const struct policy *policy);
+/* Whether a sweep finds this descendant of the agent's root to be the agent's, and goes on to what it has started. Not
+ * what is another agent's; in the group that the root was in until now it is. */
+bool state_sweep_takes(const struct state *state, const struct agent *agent, const struct proc *proc);
 /* The agent whose group has this id, or whose root it is (0 and -1: not asked); NULL: none. */
 const struct agent *state_agent_of(const struct state *state, uint64_t cgroup_id, pid_t root_pid);
 /* Whose a process is: the agent of this group, or else of this mark; NULL: nobody's. */

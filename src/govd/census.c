@@ -35,7 +35,12 @@ static void census_see(struct manager *manager, pid_t pid, const struct gov_cens
 	if (task) {
 		if (event.seen.proc.start_ticks != procfs_ticks_of_ns(task->start_ns))
 			return;
-		event.seen.proc.mark = task->mark;
+		/* It has executed since, and isn't any more what that mark stands for: its record tells. */
+		if (manager_mark_of(manager, pid) != task->mark)
+			return;
+		/* Who has been moved in meanwhile has left those whose mark it shares. */
+		if ((task->flags & GOV_RECORD_IN_SLICE) || (event.seen.proc.flags & PROC_OUTSIDE))
+			event.seen.proc.mark = task->mark;
 	}
 	manager_dispatch(manager, &event);
 }

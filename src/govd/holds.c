@@ -11,14 +11,12 @@
 #define HOLD_RETRY_MAX_NS (60 * NSEC_PER_SEC)
 _Static_assert(GOV_HOLD_PING_MS == 1000, "pinged on whole seconds");
 
-/* Whose child it is, if that one has agents and isn't in its group yet. */
-static void fill_mark(struct manager *manager, struct proc *proc)
+uint64_t manager_mark_of(struct manager *manager, pid_t pid)
 {
-	_cleanup_close_ int pidfd = pidfd_open(proc->pid, 0);
+	_cleanup_close_ int pidfd = pidfd_open(pid, 0);
 	struct gov_mark mark;
 
-	if (pidfd >= 0 && bpf_sense_get_mark(manager->bpf, pidfd, &mark) == 0)
-		proc->mark = mark.id;
+	return pidfd >= 0 && bpf_sense_get_mark(manager->bpf, pidfd, &mark) == 0 ? mark.id : 0;
 }
 
 static void hold_asked(uint64_t token, pid_t pid, bool is_exec, const char *path, void *userdata)
@@ -37,7 +35,7 @@ static void hold_asked(uint64_t token, pid_t pid, bool is_exec, const char *path
 		return;
 	}
 	event.hold.token = token;
-	fill_mark(manager, &event.hold.proc);
+	event.hold.proc.mark = manager_mark_of(manager, pid);
 	manager_dispatch(manager, &event);
 }
 

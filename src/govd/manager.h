@@ -201,6 +201,8 @@ int manager_protect(struct manager *manager, pid_t pid) _must_check_;
 
 /* holds.c: govd-hold. */
 int manager_open_hold(struct manager *manager) _must_check_;
+/* The mark that it carries now; 0: none. */
+uint64_t manager_mark_of(struct manager *manager, pid_t pid);
 
 /* records.c: govd-recorder. */
 int manager_open_recorder(struct manager *manager) _must_check_;

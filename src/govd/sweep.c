@@ -42,18 +42,6 @@ static void sweep_children(struct sweep *sweep, pid_t pid, uint64_t start_ticks)
 		sweep->manager->counts.actions_failed++;
 }
 
-/* A descendant that is an agent of its own, or of another's, isn't this one's; in the group that the root was in until
- * now it is. */
-static bool is_other_agents(const struct sweep *sweep, const struct proc *proc)
-{
-	const struct agent *agent = state_agent_of(sweep->manager->state, 0, proc->pid);
-
-	if (!agent || agent->root_start_ticks != proc->start_ticks)
-		agent = state_agent_of(sweep->manager->state, proc->cgroup_id, 0);
-
-	return agent && agent != sweep->agent && agent->handle != sweep->agent->parent;
-}
-
 static void sweep_tell(struct sweep *sweep, const struct proc *proc)
 {
 	struct event event = {.kind = EVENT_FORK};
@@ -74,7 +62,8 @@ static void sweep_below(struct sweep *sweep, pid_t pid)
 {
 	struct proc proc;
 
-	if (procfs_read(sweep->manager->procfs, pid, &proc) < 0 || is_other_agents(sweep, &proc))
+	if (procfs_read(sweep->manager->procfs, pid, &proc) < 0 ||
+	    !state_sweep_takes(sweep->manager->state, sweep->agent, &proc))
 		return;
 	sweep_children(sweep, pid, proc.start_ticks);
 	sweep_tell(sweep, &proc);
