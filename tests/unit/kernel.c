@@ -49,6 +49,54 @@ int node_new(struct kernel *kernel, int parent, int life)
 	return kernel->n_nodes++;
 }
 
+int mark_life(const struct kernel *kernel, uint64_t mark)
+{
+	for (size_t i = kernel->n_mark_lives; i-- > 0;)
+		if (kernel->mark_lives[i].mark == mark)
+			return kernel->mark_lives[i].life;
+	return -1;
+}
+
+void mark_began(struct kernel *kernel, uint64_t mark, int life)
+{
+	if (mark_life(kernel, mark) >= 0)
+		return;
+	kernel->mark_lives =
+		grow(kernel->mark_lives, kernel->n_mark_lives, &kernel->size_mark_lives, sizeof(*kernel->mark_lives));
+	kernel->mark_lives[kernel->n_mark_lives++] = (struct mark_life){mark, life};
+}
+
+void task_make_lax(struct kernel *kernel, struct task *task)
+{
+	task->node = node_new(kernel, task->node, task->life);
+	kernel->nodes[task->node].is_lax = true;
+}
+
+static bool exec_is_untold(const struct kernel *kernel, const struct task *task, int node)
+{
+	const struct record *const lists[] = {kernel->ring, kernel->overflow};
+	const size_t sizes[] = {kernel->n_ring, kernel->n_overflow};
+
+	for (size_t i = 0; i < ELEMENTSOF(lists); i++)
+		for (size_t j = 0; j < sizes[i]; j++)
+			if (lists[i][j].kind == EVENT_EXEC && lists[i][j].pid == task->pid &&
+			    lists[i][j].start == task->start && lists[i][j].node == node)
+				return true;
+	return false;
+}
+
+void task_come_along(struct kernel *kernel, struct task *task, int node)
+{
+	int first = -1;
+
+	for (int i = task->node; i >= 0 && exec_is_untold(kernel, task, i); i = kernel->nodes[i].parent)
+		first = i;
+	if (first >= 0)
+		kernel->nodes[first].parent = node;
+	else
+		task->node = node;
+}
+
 struct owner *task_owner(const struct kernel *kernel, const struct task *task, bool *ret_is_lax)
 {
 	bool is_lax = false;
@@ -99,11 +147,15 @@ const struct policy *kernel_match(const struct kernel *kernel, enum exe exe)
 
 static void ring_put(struct kernel *kernel, const struct record *record)
 {
+	struct task *task = task_find(kernel, record->pid, record->start);
+
 	if (kernel->n_ring < RING) {
 		kernel->ring[kernel->n_ring++] = *record;
 		return;
 	}
 	kernel->lost++;
+	if (task)
+		task->is_lost = true;
 	if (record->kind != EVENT_EXEC)
 		return;
 	kernel->overflow =
@@ -163,6 +215,7 @@ static void task_fork(struct kernel *kernel, const struct task *parent)
 	child->cage = parent->cage;
 	child->node = parent->node;
 	kernel->nodes[child->life].parent = parent->life;
+	kernel_note(kernel, child, "fork");
 	if (!parent->mark || (child->cage >= 0 && !mark_counts_inside(kernel, parent)))
 		return;
 	child->mark = parent->mark;
@@ -183,10 +236,12 @@ void task_exec(struct kernel *kernel, struct task *task, enum exe exe)
 	task->exe = exe;
 	task->has_executed = true;
 	task->told_guard = false;
+	kernel_note(kernel, task, "exec");
 	if (exe == EXE_CAT)
 		return;
 	task->mark = ++kernel->next_mark;
 	task->mark_root = task->pid;
+	mark_began(kernel, task->mark, task->life);
 	task->is_quiet = false;
 	if (!was_waiting)
 		task->node = node_new(kernel, task->node, task->life);
@@ -201,6 +256,7 @@ void task_exit(struct kernel *kernel, struct task *task)
 	struct record record = record_of(task, EVENT_EXIT);
 
 	task->lives = false;
+	kernel_note(kernel, task, "exit");
 	for (size_t i = 0; i < TASKS; i++)
 		if (kernel->tasks[i].lives && kernel->tasks[i].ppid == task->pid)
 			kernel->tasks[i].ppid = 2;
@@ -215,6 +271,7 @@ static void task_hold(struct kernel *kernel, struct task *task, enum exe exe)
 	task->told_guard = false;
 	task->token = ++kernel->next_token;
 	task->future = exe;
+	kernel_note(kernel, task, "hold");
 	task->node = node_new(kernel, task->node, task->life);
 	event.hold.proc = edge_proc(kernel, task);
 	event.hold.proc.exe = event.hold.proc.args = exe_paths[exe];
@@ -331,6 +388,7 @@ void kernel_done(struct kernel *kernel)
 	policy_set_unref(kernel->set);
 	free(kernel->nodes);
 	free(kernel->owners);
+	free(kernel->mark_lives);
 	free(kernel->cages);
 	free(kernel->overflow);
 	free(kernel->jobs);

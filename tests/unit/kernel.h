@@ -29,6 +29,7 @@ struct task {
 	int node;
 	int life; /* a node for the process itself, below its parent's */
 	bool is_released, told_guard, has_executed;
+	bool is_lost;		 /* what was told of it: until the next census */
 	uint64_t token, request; /* it waits for one of them, then executes future */
 	enum exe future;
 };
@@ -65,6 +66,12 @@ struct record {
 	int node;
 };
 
+/* The process that a mark began with. */
+struct mark_life {
+	uint64_t mark;
+	int life;
+};
+
 struct job {
 	struct event event; /* RESULT: the action is carried out when its turn comes; else it is sent as it is */
 	pid_t pid;
@@ -84,6 +91,8 @@ struct kernel {
 	int n_owners, size_owners;
 	struct cage *cages;
 	int n_cages, size_cages;
+	struct mark_life *mark_lives;
+	size_t n_mark_lives, size_mark_lives;
 	int by_handle[HANDLES];				   /* owner + 1 */
 	uint64_t settled_mark, handled_mark, drained_mark; /* as in src/govd/sensors.c */
 	struct record ring[RING], *overflow;
@@ -108,6 +117,10 @@ struct kernel_recorder {
 	void (*actions)(const struct state *state, const struct actions *actions);
 };
 extern const struct kernel_recorder *kernel_recorder;
+
+/* kernel_trace.c: what happens goes to stderr from now on; and what a process does. */
+void kernel_trace(void);
+void kernel_note(const struct kernel *kernel, const struct task *task, const char *what);
 
 uint32_t kernel_random(struct kernel *kernel, uint32_t below);
 void kernel_init(struct kernel *kernel, uint64_t seed, bool is_slow);
@@ -138,12 +151,18 @@ void learn_agents(struct kernel *kernel, int node);
 void job_do(struct kernel *kernel, struct job *job);
 
 /* kernel.c, for the edge */
+void mark_began(struct kernel *kernel, uint64_t mark, int life);
+int mark_life(const struct kernel *kernel, uint64_t mark);
 /* What it forks in a group inherits its mark. */
 bool mark_counts_inside(const struct kernel *kernel, const struct task *task);
 struct task *task_find(struct kernel *kernel, pid_t pid, uint64_t start);
 void task_exec(struct kernel *kernel, struct task *task, enum exe exe);
 void task_exit(struct kernel *kernel, struct task *task);
 int node_new(struct kernel *kernel, int parent, int life);
+/* Its lineage is that of node from now on, but for what it has executed and nobody has told of yet. */
+void task_come_along(struct kernel *kernel, struct task *task, int node);
+/* From here on nobody says for sure whose it is, nor what it starts. */
+void task_make_lax(struct kernel *kernel, struct task *task);
 /* The agent that the process belongs to by its lineage, or NULL. is_lax: not for sure. */
 struct owner *task_owner(const struct kernel *kernel, const struct task *task, bool *ret_is_lax);
 bool node_is_of(const struct kernel *kernel, int node, int owner);

@@ -88,9 +88,13 @@ static void on_move(struct kernel *kernel, const struct action *action)
 	task->cage = owner->cage;
 	kernel->cages[owner->cage].is_occupied = true;
 	/* It has come along with what was taken over, and has executed nothing since. */
-	if (task->node >= 0 && kernel->nodes[task->node].life != task->life &&
-	    !node_is_of(kernel, task->node, (int)(owner - kernel->owners)))
-		task->node = owner->node;
+	if (task->node < 0 || kernel->nodes[task->node].life == task->life ||
+	    node_is_of(kernel, task->node, (int)(owner - kernel->owners)))
+		return;
+	task->node = owner->node;
+	/* A copy of what is protected: nobody tells until it is looked at. */
+	if (task->exe == EXE_GUARD)
+		task_make_lax(kernel, task);
 }
 
 static void on_evict(struct kernel *kernel, const struct action *action)
@@ -103,9 +107,22 @@ static void on_evict(struct kernel *kernel, const struct action *action)
 	if (!task || owner->cage < 0 || task->cage != owner->cage)
 		return;
 	task_owner(kernel, task, &is_lax);
-	cr_assert(task->is_guardian || is_lax || (task->token && (task->future == EXE_GUARD || task->exe == EXE_GUARD)),
+	/* Who waits for the answer to a hold or to `run` executes still what it did before. */
+	cr_assert(task->is_guardian || is_lax || (task->token && task->future == EXE_GUARD) ||
+			  ((task->token || task->request) && task->exe == EXE_GUARD),
 		  "what isn't protected is moved out");
 	task->cage = cage_origin(kernel, owner->cage);
+}
+
+/* For good: its mark is taken away. Who belongs to an agent that is being placed from this group leaves that one, too.
+ */
+static void release_task(struct kernel *kernel, struct task *task, const struct owner *owner)
+{
+	bool is_lax;
+
+	task->is_released = true;
+	if (task_owner(kernel, task, &is_lax) != owner)
+		task_make_lax(kernel, task);
 }
 
 static void on_release(struct kernel *kernel, const struct action *action)
@@ -121,7 +138,8 @@ static void on_release(struct kernel *kernel, const struct action *action)
 			continue;
 		event.released.pid = task->pid;
 		event.released.start_ticks = task->start;
-		task->is_released |= !action->agent->stop_rule;
+		if (!action->agent->stop_rule)
+			release_task(kernel, task, owner);
 		job_add(kernel, &event);
 	}
 	on_result_action(kernel, action);
@@ -162,6 +180,7 @@ static void on_mark(struct kernel *kernel, const struct action *action)
 	if (!task)
 		return;
 	if (action->process.mark) {
+		mark_began(kernel, action->process.mark, task->life);
 		task->mark = action->process.mark;
 		task->mark_root = task->pid;
 		task->is_quiet = false;
@@ -198,15 +217,11 @@ static void on_reply(struct kernel *kernel, const struct action *action)
 	kernel->answered[action->reply.request % REQUESTS]++;
 }
 
-/* What is another agent's, or its root, isn't swept, nor is what that has started; in the group that the root was in
- * until now it is. */
-static bool is_other_agents(const struct kernel *kernel, const struct agent *agent, const struct task *task)
+static bool is_swept(const struct kernel *kernel, const struct agent *agent, const struct task *task)
 {
-	const struct agent *other = state_by_root(kernel->state, task->pid, task->start);
+	struct proc proc = edge_proc(kernel, task);
 
-	if (!other)
-		other = state_agent_of(kernel->state, task->cage < 0 ? 0 : 1000 + (uint64_t)task->cage, 0);
-	return other && other != agent && other->handle != agent->parent;
+	return state_sweep_takes(kernel->state, agent, &proc);
 }
 
 static void on_sweep(struct kernel *kernel, const struct action *action)
@@ -222,7 +237,7 @@ static void on_sweep(struct kernel *kernel, const struct action *action)
 
 		for (size_t i = 0; i < TASKS; i++)
 			if (kernel->tasks[i].lives && kernel->tasks[i].ppid == pid && n < TASKS &&
-			    !is_other_agents(kernel, agent, &kernel->tasks[i]))
+			    is_swept(kernel, agent, &kernel->tasks[i]))
 				found[n++] = &kernel->tasks[i];
 	}
 	end.swept.agent = event.fork.agent = agent->handle;
@@ -232,7 +247,7 @@ static void on_sweep(struct kernel *kernel, const struct action *action)
 		if (proc.cgroup_id == agent->cgroup_id || match_is_protected(kernel->set, &proc))
 			continue;
 		if (!node_is_of(kernel, found[i]->node, (int)(owner - kernel->owners)))
-			found[i]->node = owner->node;
+			task_come_along(kernel, found[i], owner->node);
 		event.fork.pid = proc.pid;
 		event.fork.ppid = proc.ppid;
 		event.fork.start_ticks = proc.start_ticks;

@@ -37,14 +37,15 @@ static void learn_descendants(struct kernel *kernel, const struct task *root, in
 			struct task *task = &kernel->tasks[i];
 			const struct task *parent = task_find(kernel, task->ppid, 0);
 
-			if (!task->lives || !parent || task->is_guardian || node_is_of(kernel, task->node, owner) ||
-			    !node_is_of(kernel, parent->node, owner) || task_owner(kernel, task, &is_lax) != before)
+			if (!task->lives || !parent || task->is_guardian || task->is_released ||
+			    node_is_of(kernel, task->node, owner) || !node_is_of(kernel, parent->node, owner) ||
+			    task_owner(kernel, task, &is_lax) != before)
 				continue;
 			/* Who lives in another's group is that one's. */
 			if (task->cage >= 0 && task->cage != root->cage)
 				continue;
 			is_new = true;
-			task->node = parent->node;
+			task_come_along(kernel, task, parent->node);
 			if (task->exe != EXE_GUARD)
 				continue;
 			task->node = node_new(kernel, parent->node, task->life);
@@ -60,6 +61,18 @@ static bool is_unplaced(const struct kernel *kernel, const struct agent *agent)
 		if (kernel->slow[i].pid == agent->root_pid && kernel->slow[i].start == agent->root_start_ticks)
 			return true;
 	return false;
+}
+
+/* A record that has come late tells of an exec, and what is seen is the last one: what the process was part of between
+ * them isn't what it is now. */
+static int newest_node(const struct kernel *kernel, const struct task *root, int node)
+{
+	if (!root || root->token || root->request || node < 0 || kernel->nodes[root->node].owner >= 0)
+		return node;
+	for (int i = root->node; i >= 0 && i != node; i = kernel->nodes[i].parent)
+		if (kernel->nodes[i].owner >= 0)
+			return root->node;
+	return node;
 }
 
 static void learn_agent(struct kernel *kernel, const struct agent *agent, int node)
@@ -82,9 +95,13 @@ static void learn_agent(struct kernel *kernel, const struct agent *agent, int no
 	text_copy(kernel->owners[kernel->n_owners].policy, POLICY_NAME_MAX, agent->policy->name);
 	/* Who is found with a mark that nobody knows stands for the process that it began with. */
 	if (root)
-		life = takes_over && agent->mark == root->mark && old_node >= 0 ? kernel->nodes[old_node].life
-										: root->life;
+		life = takes_over && agent->mark == root->mark ? mark_life(kernel, root->mark) : root->life;
+	else if (node >= 0 && kernel->nodes[node].owner >= 0)
+		/* It has ended, and was an observed agent's root already when it was held for this exec: the policies
+		 * have changed before its record was read. What it has started since is told apart by its life. */
+		life = kernel->nodes[node].life;
 	kernel->owners[kernel->n_owners].life = life;
+	node = newest_node(kernel, root, node);
 	if (takes_over || node < 0 || kernel->nodes[node].owner >= 0) {
 		node = node_new(kernel, old_node, life);
 		if (root)
@@ -163,16 +180,33 @@ int cage_origin(const struct kernel *kernel, int cage)
 	return origin >= 0 && kernel->cages[origin].lives ? origin : -1;
 }
 
-static void do_release(struct kernel *kernel, struct event *result, _unused_ const struct job *job)
+static void let_go(struct kernel *kernel, struct task *task, const struct owner *owner, const struct agent *agent)
+{
+	bool is_lax;
+
+	task->cage = cage_origin(kernel, owner->cage);
+	/* It is to follow an agent that is being placed from here; but in whose group this one began isn't known after
+	 * a restart, and from another's it isn't taken. */
+	if (task->cage >= 0 && streq(agent->how, "found") && task_owner(kernel, task, &is_lax) != owner)
+		task_make_lax(kernel, task);
+}
+
+static void do_release(struct kernel *kernel, struct event *result, const struct job *job)
 {
 	struct owner *owner = &kernel->owners[kernel->by_handle[result->result.agent] - 1];
+	const struct agent *agent = state_agent_by_handle(kernel->state, result->result.agent);
+	struct task *root;
 
 	result->result.error = kernel_random(kernel, 100) < kernel->failures_pct ? EIO : 0;
 	if (result->result.error || owner->cage < 0)
 		return;
 	for (size_t i = 0; i < TASKS; i++)
 		if (kernel->tasks[i].lives && kernel->tasks[i].cage == owner->cage)
-			kernel->tasks[i].cage = cage_origin(kernel, owner->cage);
+			let_go(kernel, &kernel->tasks[i], owner, agent);
+	/* Its root may have left it before: it is let go like the others. */
+	root = agent->has_root && !agent->stop_rule ? task_find(kernel, job->pid, job->start) : NULL;
+	if (root)
+		root->is_released = true;
 	kernel->cages[owner->cage].lives = false;
 	owner->cage = -1;
 }

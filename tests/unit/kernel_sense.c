@@ -25,8 +25,11 @@ static void deliver(struct kernel *kernel, const struct record *record)
 		kernel->handled_mark = MAX2(kernel->handled_mark, record->mark);
 		event.exec.proc.mark = record->mark;
 		event.exec.parent_mark = record->parent_mark;
-		if (task)
-			task->told_guard = task->exe == EXE_GUARD;
+		if (!task)
+			break;
+		task->told_guard = task->exe == EXE_GUARD;
+		/* What it has started since the exec that is told of has the mark of what is protected. */
+		kernel->nodes[record->node].is_lax |= task->told_guard;
 		break;
 	case EVENT_FORK:
 		event.fork.pid = record->pid;
@@ -151,10 +154,13 @@ static void see_marked(struct kernel *kernel)
 			if (kernel_random(kernel, 20) == 0)
 				kernel_act(kernel);
 			now = task_find(kernel, task->pid, task->start);
+			/* It has executed since: that is told by its record. */
+			if (now && now->mark != task->mark)
+				continue;
 			if (now && task->cage >= 0)
 				see_inside(kernel, task, now);
 			else if (now)
-				see(kernel, now, task->mark);
+				see(kernel, now, now->cage < 0 ? task->mark : 0);
 		}
 }
 
@@ -202,6 +208,8 @@ void edge_census(struct kernel *kernel)
 
 	kernel->census_wanted = kernel->census_scans = false;
 	edge_drain(kernel);
+	for (size_t i = 0; i < TASKS; i++)
+		kernel->tasks[i].is_lost = false;
 	kernel->in_census = true;
 	for (size_t i = 0; i < kernel->n_overflow; i++) {
 		struct record record = kernel->overflow[i];
@@ -308,9 +316,22 @@ static void leave_unmoved(struct kernel *kernel)
 
 		if (!owner || owner->is_observed || owner->cage == task->cage)
 			continue;
-		task->node = node_new(kernel, task->node, task->life);
-		kernel->nodes[task->node].is_lax = true;
+		task_make_lax(kernel, task);
 	}
+}
+
+/* Only the govd that has died would have been told of them: their marks, which aren't pinned, go with it. */
+static void leave_untold(struct kernel *kernel)
+{
+	for (size_t i = 0; i < kernel->n_ring; i++) {
+		struct task *child = task_find(kernel, kernel->ring[i].pid, kernel->ring[i].start);
+
+		if (kernel->ring[i].kind == EVENT_FORK && child)
+			task_make_lax(kernel, child);
+	}
+	for (size_t i = 0; i < TASKS; i++)
+		if (kernel->tasks[i].lives && kernel->tasks[i].is_lost)
+			task_make_lax(kernel, &kernel->tasks[i]);
 }
 
 static void forget_all(struct kernel *kernel)
@@ -322,18 +343,10 @@ static void forget_all(struct kernel *kernel)
 	if (kernel_recorder)
 		kernel_recorder->begin(seed);
 	kernel->timer_ns = UINT64_MAX;
-	/* Only the govd that has died would have been told of them. */
-	for (size_t i = 0; i < kernel->n_ring; i++) {
-		struct task *child = task_find(kernel, kernel->ring[i].pid, kernel->ring[i].start);
-
-		if (kernel->ring[i].kind != EVENT_FORK || !child)
-			continue;
-		child->node = node_new(kernel, child->node, child->life);
-		kernel->nodes[child->node].is_lax = true;
-	}
+	leave_untold(kernel);
 	leave_unmoved(kernel);
 	kernel->n_ring = kernel->n_overflow = kernel->n_slow = 0;
-	kernel->lost = 0;
+	kernel->lost = kernel->n_mark_lives = 0;
 	kernel->census_wanted = kernel->census_scans = false;
 	memset(kernel->by_handle, 0, sizeof(kernel->by_handle));
 	memset(kernel->answered, 0, sizeof(kernel->answered));
