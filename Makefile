@@ -402,7 +402,9 @@ uninstall:
 	$(Q)if [ -z "$(DESTDIR)" ]; then rm -rf /run/govd/bpf/v*; umount /run/govd/bpf 2>/dev/null; \
 		rm -rf /sys/fs/bpf/govd; fi
 	rm -f $(DESTDIR)$(sbindir)/govd $(DESTDIR)$(bindir)/govctl $(DESTDIR)$(completiondir)/govctl
-	rm -rf $(DESTDIR)$(libexecdir) $(DESTDIR)$(datadir)/govd
+	rm -f $(DESTDIR)$(libexecdir)/govd-hold $(DESTDIR)$(libexecdir)/govd-recorder
+	$(Q)rmdir --ignore-fail-on-non-empty $(DESTDIR)$(libexecdir) 2>/dev/null || true
+	rm -rf $(DESTDIR)$(datadir)/govd
 	rm -f $(foreach p,$(notdir $(MAN_PAGES)),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(p)))/$(p))
 	rm -f $(foreach u,$(notdir $(INSTALLED_UNITS)),$(DESTDIR)$(unitdir)/$(u))
 	rm -f $(DESTDIR)$(sysusersdir)/govd.conf $(DESTDIR)$(tmpfilesdir)/govd.conf
