@@ -33,7 +33,9 @@ uint64_t manager_now_ns(void)
 
 double manager_seconds(uint64_t ns)
 {
-	return (double)(ns / NSEC_PER_MSEC) / 1000.0;
+	uint64_t ms = ns / NSEC_PER_MSEC;
+
+	return (double)ms / 1000.0;
 }
 
 int manager_give_fd(sd_event_source **source, int *fd)
