@@ -19,7 +19,7 @@ enum action_kind {
 	ACTION_SIGNAL,	   /* signal to pid, when it still is that process */
 	ACTION_SIGNAL_ALL, /* signal to every process of the group */
 	ACTION_KILL,	   /* the whole group at once. -> EVENT_RESULT */
-	ACTION_REMOVE,	   /* the empty group. -> EVENT_RESULT when it failed */
+	ACTION_REMOVE,	   /* the empty group. -> EVENT_RESULT */
 	ACTION_HOLD_ANSWER,  /* let the process of token go */
 	ACTION_REPLY,	     /* answer a command */
 	ACTION_RECORD,	     /* an incident */
@@ -42,8 +42,7 @@ enum action_kind {
 	ACTION_WATCH_PARENT, /* of the root: pid, or whoever it was. -> EVENT_ORPHANED */
 	ACTION_ACTIVITY,     /* a census of what agents do. -> EVENT_ACTIVITY */
 	ACTION_TIMER,	     /* EVENT_TICK at time_ns, instead of what was asked for before; UINT64_MAX: none */
-	ACTION_FORGET, /* the agent is gone: edges drop what they keep of it. The pointer is valid until the next step()
-			*/
+	ACTION_FORGET,	     /* the agent is gone: edges drop what they keep of it */
 	ACTION_KINDS,
 };
 
@@ -67,8 +66,7 @@ enum reply_code {
 
 struct action {
 	enum action_kind kind;
-	const struct agent *agent; /* NULL for HOLD_ANSWER, REPLY without one, RECORD, CENSUS, TIMER; borrowed until the
-				      next step() */
+	const struct agent *agent; /* NULL: it is of none; borrowed until the next step() */
 	union {
 		struct {
 			pid_t pid;

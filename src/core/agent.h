@@ -86,7 +86,7 @@ struct agent {
 	pid_t tracer_pid;	  /* who debugs it; 0: nobody; -1: not known */
 	uint64_t traced_ns;	  /* when that was looked at last */
 	uint64_t probation_ns;	  /* when it may take the place of others of its key; 0: nothing to decide */
-	uint64_t look_ns;	  /* when its connects are looked at again; 0: there is no trouble */
+	uint64_t connect_look_ns; /* when its connects are looked at again; 0: there is no trouble */
 	unsigned sweep_tries;
 	unsigned stop_tries;   /* failed attempts to end the group */
 	unsigned remove_tries; /* and to remove it, when it had ended */

@@ -183,17 +183,17 @@ static void plan_look(struct state *state, struct agent *agent, struct actions *
 	for (size_t i = 0; troubles && i < troubles->n; i++)
 		wanted |= is_active(&troubles->items[i]);
 	if (!wanted)
-		agent->look_ns = 0;
-	if (!wanted || agent->look_ns)
+		agent->connect_look_ns = 0;
+	if (!wanted || agent->connect_look_ns)
 		return;
 	/* All agents' looks at the same times: the kernel's table is read once for all of them. */
-	agent->look_ns = (state->now_ns / LOOK_EVERY_NS + 1) * LOOK_EVERY_NS;
-	set_timer(state, agent->look_ns, actions);
+	agent->connect_look_ns = (state->now_ns / LOOK_EVERY_NS + 1) * LOOK_EVERY_NS;
+	set_timer(state, agent->connect_look_ns, actions);
 }
 
-void look_at_agent(struct agent *agent, struct actions *actions)
+void connect_look(struct agent *agent, struct actions *actions)
 {
-	agent->look_ns = 0;
+	agent->connect_look_ns = 0;
 	if (agent->state == AGENT_GONE || !agent->troubles)
 		return;
 	agent->troubles->has_missed = false;

@@ -194,8 +194,8 @@ unsigned emergency_kills(const struct emergency *emergency, uint64_t now_ns)
 
 /* ---- one at a time ---- */
 
-/* Whether the memory of the last one may still come back. */
-static bool is_waiting(struct state *state)
+/* Whether the memory of the last one may still come back; else it is waited for no longer. */
+static bool wait_for_memory(struct state *state)
 {
 	struct emergency *emergency = &state->emergency;
 	const struct agent *agent = state_get(state, emergency->victim);
@@ -279,7 +279,7 @@ void step_host(struct state *state, const struct event *event, struct actions *a
 	const char *rule;
 
 	take_look(emergency, &event->host, state->now_ns, rules->for_ns);
-	if (is_waiting(state))
+	if (wait_for_memory(state))
 		return;
 	rule = find_rule(emergency, rules);
 	if (!rule && emergency->rule && emergency->ended)

@@ -117,18 +117,13 @@ static void record_leak(const struct agent *agent, uint64_t cap, const char *act
 
 static void tell(struct state *state, struct agent *agent, uint64_t cap, struct actions *actions)
 {
-	bool is_stop = agent->policy->leak.action == POLICY_LEAK_STOP;
-
-	if (!is_stop) {
+	if (agent->policy->leak.action == POLICY_LEAK_ALERT) {
 		record_leak(agent, cap, "alert", "done", actions);
 		return;
 	}
-	if (agent->is_observed || agent->policy->protect) {
-		record_leak(agent, cap, agent->is_observed ? "would-stop" : "stop",
-			    agent->is_observed ? "done" : "refused", actions);
+	record_leak(agent, cap, "stop", agent->policy->protect ? "refused" : "done", actions);
+	if (agent->policy->protect)
 		return;
-	}
-	record_leak(agent, cap, "stop", "done", actions);
 	agent->stop_rule = "leak";
 	agent->by_uid = INCIDENT_BY_GOVD;
 	stop_agent(state, agent, actions);

@@ -129,10 +129,54 @@ static void watch_instead(struct state *state, struct agent *agent, struct actio
 	answer_request(agent, REPLY_OBSERVED, 0, actions);
 }
 
+static void record_placed(const struct agent *agent, int error, struct actions *actions)
+{
+	struct incident *incident = record_agent(actions, INCIDENT_PLACED, agent,
+						 (struct record_words){"match", "place", error ? "failed" : "done"});
+
+	if (!incident)
+		return;
+	incident->error = error;
+	incident_add_text(incident, "how", agent->how);
+}
+
+/* Its root had ended before it could be moved. */
+static void place_too_late(struct state *state, struct agent *agent, struct actions *actions)
+{
+	answer_request(agent, REPLY_NO_SUCH_PROCESS, 0, actions);
+	/* Its children may live: the census tells, and before that how it has ended, which may be a crash. */
+	if (agent->mark && agent->has_root) {
+		ask_census(state, "lineage", actions);
+		return;
+	}
+	backoff_exited(state, agent);
+	state_clear_root(state, agent);
+	if (agent->mark)
+		ask_census(state, "lineage", actions);
+	else
+		end_agent(state, agent, actions);
+}
+
+static void place_failed(struct state *state, struct agent *agent, int error, struct actions *actions)
+{
+	if (error == ESRCH) {
+		place_too_late(state, agent, actions);
+		return;
+	}
+	record_placed(agent, error, actions);
+	if (agent->placement == POLICY_PLACEMENT_NESTED) {
+		watch_instead(state, agent, actions);
+		return;
+	}
+	answer_request(agent, REPLY_FAILED, error, actions);
+	/* The next govd may do better: it isn't released for good. */
+	state_add_verdict(state, process_id(agent->root_pid, agent->root_start_ticks), 0);
+	end_agent(state, agent, actions);
+}
+
 static void result_place(struct state *state, struct agent *agent, const struct event *event, struct actions *actions)
 {
 	int error = event->result.error;
-	struct incident *incident;
 
 	state_set_placing(state, agent, false);
 	sweep_waiting(state, actions);
@@ -145,38 +189,11 @@ static void result_place(struct state *state, struct agent *agent, const struct 
 	if (!error && agent_has_tools(agent))
 		mark_root(state, agent, actions);
 	answer_waiters(agent, actions);
-	if (error == ESRCH) {
-		answer_request(agent, REPLY_NO_SUCH_PROCESS, 0, actions);
-		/* Its children may live: the census tells, and before that how it has ended, which may be a crash. */
-		if (agent->mark && agent->has_root) {
-			ask_census(state, "lineage", actions);
-			return;
-		}
-		backoff_exited(state, agent);
-		state_clear_root(state, agent);
-		if (agent->mark)
-			ask_census(state, "lineage", actions);
-		else
-			end_agent(state, agent, actions);
-		return;
-	}
-	incident = record_agent(actions, INCIDENT_PLACED, agent,
-				(struct record_words){"match", "place", error ? "failed" : "done"});
-	if (incident) {
-		incident->error = error;
-		incident_add_text(incident, "how", agent->how);
-	}
-	if (error && agent->placement == POLICY_PLACEMENT_NESTED) {
-		watch_instead(state, agent, actions);
-		return;
-	}
 	if (error) {
-		answer_request(agent, REPLY_FAILED, error, actions);
-		/* The next govd may do better: it isn't released for good. */
-		state_add_verdict(state, process_id(agent->root_pid, agent->root_start_ticks), 0);
-		end_agent(state, agent, actions);
+		place_failed(state, agent, error, actions);
 		return;
 	}
+	record_placed(agent, 0, actions);
 	agent->is_empty = false;
 	agent->state = AGENT_ACTIVE;
 	state_set_text(state, &agent->origin, event->result.origin, AGENT_CGROUP_MAX);

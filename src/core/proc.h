@@ -41,10 +41,9 @@ struct proc {
 #define PROC_ARGS_MAX 8192
 
 /*
- * Which of argv is the script that an interpreter of this base name runs, by the interpreter's own option rules (python
- * `-u`,
- * `-W x`, `-m mod`: none; node `--require x`; sh `-c`: none; and PM2's container, whose script is env pm_exec_path).
- * Returns the index in argv, or -1: the executable is no interpreter that we know or it runs no file.
+ * Which of argv is the script that an interpreter of this base name runs, by the interpreter's own option rules: python
+ * `-u`, `-W x`, `-m mod` (none); node `--require x`; sh `-c` (none). Returns the index in argv, or -1: the executable
+ * is no interpreter that we know or it runs no file.
  */
 int proc_script_index(const char *exe_basename, const char *const *argv, size_t n_argv);
 /* Whether a base name is that of a known interpreter (`python3.11`, `node`, `bash`, ...). */
@@ -52,7 +51,7 @@ bool proc_is_interpreter(const char *exe_basename);
 /* Base-name globs of the interpreters that run scripts of this path glob, NULL-terminated: by its suffix (`.py`:
  * pythons only), else all that are known. The kernel looks for these: shells and pythons are executed all the time. */
 const char *const *proc_interpreter_globs(const char *script_glob);
-/* Whether argv[index] is PM2's container file, so that the script is env pm_exec_path. */
+/* Whether that is PM2's container file: then the script is env pm_exec_path. */
 bool proc_is_pm2_container(const char *script);
 
 #endif

@@ -247,7 +247,7 @@ struct agent *state_add_agent(struct state *state, const struct agent *template,
 	agent->ladder = NULL;
 	agent->tools = NULL;
 	agent->activity = NULL;
-	agent->look_ns = 0;
+	agent->connect_look_ns = 0;
 	if (!take_texts(state, agent)) {
 		agent_free(state, agent);
 		return NULL;

@@ -10,7 +10,7 @@
 #include "core/step.h"
 #include "core/trouble.h"
 
-/* What step() remembers; private to core's step*.c and state.c. */
+/* What step() remembers, and its parts; private to core and its tests. */
 
 /* A mark that isn't an agent's own: the lineage that it stands for. Or a process that couldn't be placed. */
 struct verdict {
@@ -325,7 +325,7 @@ void step_connects(struct state *state, const struct event *event, struct action
 void step_connects_end(struct state *state, const struct event *event, struct actions *actions);
 void step_sockets(struct state *state, const struct event *event, struct actions *actions);
 /* Its time to be looked at has come. */
-void look_at_agent(struct agent *agent, struct actions *actions);
+void connect_look(struct agent *agent, struct actions *actions);
 /* Of these two policies, what the kernel counts and paces by. */
 bool pacing_equal(const struct policy *a, const struct policy *b);
 

@@ -43,8 +43,8 @@ static uint64_t agent_next_ns(const struct state *state, const struct agent *age
 
 	if (agent->deadline_ns)
 		next_ns = MIN2(next_ns, agent->deadline_ns);
-	if (agent->look_ns)
-		next_ns = MIN2(next_ns, agent->look_ns);
+	if (agent->connect_look_ns)
+		next_ns = MIN2(next_ns, agent->connect_look_ns);
 	if (agent->refuse_ns)
 		next_ns = MIN2(next_ns, agent->refuse_ns);
 	if (agent->thaw_ns)
@@ -70,8 +70,8 @@ void step_tick(struct state *state, const struct event *event, struct actions *a
 	while ((agent = idmap_next(&state->by_handle, &cursor))) {
 		if (agent->deadline_ns && agent->deadline_ns <= state->now_ns)
 			agent_deadline(state, agent, actions);
-		if (agent->look_ns && agent->look_ns <= state->now_ns)
-			look_at_agent(agent, actions);
+		if (agent->connect_look_ns && agent->connect_look_ns <= state->now_ns)
+			connect_look(agent, actions);
 		/* Those that are too many for one step are due still: the timer goes off at once. */
 		if (agent->leak && agent->leak->look_ns && agent->leak->look_ns <= state->now_ns && n_looks < LOOKS_MAX)
 			n_looks += leak_look(state, agent, actions);
