@@ -23,32 +23,47 @@ void conf_errors_done(struct conf_errors *errors);
 int conf_errors_add(struct conf_errors *errors, const char *file, const char *path, const char *format, ...)
 	_printf_(4, 5);
 
+/* The bytes of a file, or what stands for one; they need not be terminated. */
+struct conf_text {
+	const char *name; /* of the policy */
+	const char *file; /* for errors */
+	const char *bytes;
+	size_t length;
+};
+
 /* One policy; its name is the file's without .yaml. -EINVAL: see errors; other negative errno when it can't be read
  * (also told in errors). */
 int conf_policy_load(const char *file, const struct conf_host *host, struct policy **ret_policy,
 		     struct conf_errors *errors) _must_check_;
-/* The same from memory, for tests and fuzzing. text need not be terminated. */
-int conf_policy_parse(const char *name, const char *file, const char *text, size_t length, const struct conf_host *host,
-		      struct policy **ret_policy, struct conf_errors *errors) _must_check_;
+/* The same from memory. */
+int conf_policy_parse(const struct conf_text *text, const struct conf_host *host, struct policy **ret_policy,
+		      struct conf_errors *errors) _must_check_;
 /* YAML with all defaults filled in; loads back to the same policy. The caller frees. */
 int conf_policy_dump(const struct policy *policy, char **ret_text) _must_check_;
 
 /* govd.yaml. A file that doesn't exist gives the defaults. */
 int conf_host_load(const char *file, struct host_config *ret_config, struct conf_errors *errors) _must_check_;
 /* The same from memory. */
-int conf_host_parse(const char *file, const char *text, size_t length, struct host_config *ret_config,
+int conf_host_parse(const struct conf_text *text, struct host_config *ret_config,
 		    struct conf_errors *errors) _must_check_;
 int conf_host_dump(const struct host_config *config, char **ret_text) _must_check_;
 void host_config_done(struct host_config *config);
 
+/* Where all policies come from. */
+struct conf_source {
+	const char *const *dirs; /* earlier ones override later ones by file name */
+	size_t n_dirs;
+	const char *host_file; /* as conf_host_load() has it */
+	const struct conf_host *host;
+	const struct policy_set *previous; /* that is in force now; NULL: none */
+};
+
 /*
- * All NAME.yaml of the directories, earlier ones override later ones by file name, a link to /dev/null (or an empty
- * file) masks. A bad file is told in errors and never takes the others down: when previous (may be NULL) has a policy
- * of that name, it stays in force. host_file as conf_host_load; when it is bad, previous's host configuration stays. 0
- * also with errors; -ENOMEM.
+ * All NAME.yaml of the directories; a link to /dev/null (or an empty file) masks. A bad file is told in errors and
+ * never takes the others down: when previous has a policy of that name, it stays in force, as its host configuration
+ * does when the host's file is bad. 0 also with errors; -ENOMEM.
  */
-int conf_load_all(const char *const *dirs, size_t n_dirs, const char *host_file, const struct conf_host *host,
-		  const struct policy_set *previous, struct policy_set **ret_set,
+int conf_load_all(const struct conf_source *source, struct policy_set **ret_set,
 		  struct conf_errors *errors) _must_check_;
 
 /*

@@ -6,10 +6,10 @@ void host_config_done(struct host_config *config)
 	pattern_list_done(&config->protect);
 }
 
-static int host_convert(struct conf_context *context, const char *text, size_t length, struct host_config *config)
+static int host_convert(struct conf_context *context, const struct conf_text *text, struct host_config *config)
 {
 	_cleanup_(conf_host_text_freep) struct conf_host_text *texts = NULL;
-	int r = conf_host_text_load(context, text, length, &texts);
+	int r = conf_host_text_load(context, text->bytes, text->length, &texts);
 
 	if (r < 0)
 		return r;
@@ -20,12 +20,11 @@ static int host_convert(struct conf_context *context, const char *text, size_t l
 	return conf_has_complained(context) ? -EINVAL : 0;
 }
 
-int conf_host_parse(const char *file, const char *text, size_t length, struct host_config *ret_config,
-		    struct conf_errors *errors)
+int conf_host_parse(const struct conf_text *text, struct host_config *ret_config, struct conf_errors *errors)
 {
-	struct conf_context context = {.file = file, .errors = errors, .n_before = errors->n};
+	struct conf_context context = {.file = text->file, .errors = errors, .n_before = errors->n};
 	struct host_config config = {0};
-	int r = host_convert(&context, text, length, &config);
+	int r = host_convert(&context, text, &config);
 
 	if (r < 0) {
 		host_config_done(&config);
@@ -38,11 +37,15 @@ int conf_host_parse(const char *file, const char *text, size_t length, struct ho
 int conf_host_load(const char *file, struct host_config *ret_config, struct conf_errors *errors)
 {
 	struct conf_context context = {.file = file, .errors = errors, .n_before = errors->n};
-	_cleanup_free_ char *text = NULL;
-	size_t length = 0;
-	int r = 0;
+	struct conf_text text = {.file = file, .bytes = ""};
+	_cleanup_free_ char *bytes = NULL;
 
-	if (file && (access(file, F_OK) == 0 || errno != ENOENT))
-		r = conf_file_read(&context, &text, &length);
-	return r < 0 ? r : conf_host_parse(file, text ? text : "", length, ret_config, errors);
+	if (file && (access(file, F_OK) == 0 || errno != ENOENT)) {
+		int r = conf_file_read(&context, &bytes, &text.length);
+
+		if (r < 0)
+			return r;
+		text.bytes = bytes;
+	}
+	return conf_host_parse(&text, ret_config, errors);
 }

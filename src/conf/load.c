@@ -17,8 +17,7 @@ struct entry {
 };
 
 struct loader {
-	const struct conf_host *host;
-	const struct policy_set *previous;
+	const struct conf_source *source;
 	struct conf_errors *errors;
 	struct entry entries[POLICY_MAX];
 	size_t n;
@@ -106,11 +105,12 @@ static int loader_add_file(struct loader *loader, const char *dir, int dir_fd, c
 /* A directory that can't be read now takes none of its policies away. */
 static int loader_keep(struct loader *loader, const char *dir)
 {
+	const struct policy_set *previous = loader->source->previous;
 	size_t n = strlen(dir);
 	int r = 0;
 
-	for (size_t i = 0; loader->previous && i < loader->previous->n && r == 0; i++) {
-		const struct policy *policy = loader->previous->policies[i];
+	for (size_t i = 0; previous && i < previous->n && r == 0; i++) {
+		const struct policy *policy = previous->policies[i];
 
 		if (strncmp(policy->file, dir, n) != 0 || policy->file[n] != '/' || strchr(policy->file + n + 1, '/') ||
 		    loader_has(loader, policy->name) || loader->n == POLICY_MAX)
@@ -162,11 +162,11 @@ static int loader_load(const struct loader *loader, const struct entry *entry, s
 	int r = 0;
 
 	if (entry->path)
-		r = conf_policy_load(entry->path, loader->host, &policy, loader->errors);
+		r = conf_policy_load(entry->path, loader->source->host, &policy, loader->errors);
 	if (r == -ENOMEM)
 		return r;
-	if ((r < 0 || entry->is_kept) && loader->previous)
-		policy = policy_ref(policy_set_find(loader->previous, entry->name));
+	if ((r < 0 || entry->is_kept) && loader->source->previous)
+		policy = policy_ref(policy_set_find(loader->source->previous, entry->name));
 	if (policy)
 		set->policies[set->n++] = policy;
 	return 0;
@@ -208,19 +208,18 @@ static int host_copy(const struct host_config *from, struct host_config *to)
 	return 0;
 }
 
-static int set_host(struct policy_set *set, const char *file, const struct loader *loader)
+static int set_host(struct policy_set *set, const struct loader *loader)
 {
-	int r = conf_host_load(file, &set->host, loader->errors);
+	int r = conf_host_load(loader->source->host_file, &set->host, loader->errors);
 
 	if (r == 0 || r == -ENOMEM)
 		return r;
-	if (loader->previous)
-		return host_copy(&loader->previous->host, &set->host);
+	if (loader->source->previous)
+		return host_copy(&loader->source->previous->host, &set->host);
 	return conf_host_load(NULL, &set->host, loader->errors);
 }
 
-int conf_load_all(const char *const *dirs, size_t n_dirs, const char *host_file, const struct conf_host *host,
-		  const struct policy_set *previous, struct policy_set **ret_set, struct conf_errors *errors)
+int conf_load_all(const struct conf_source *source, struct policy_set **ret_set, struct conf_errors *errors)
 {
 	_cleanup_(policy_set_unrefp) struct policy_set *set = calloc(1, sizeof(*set));
 	_cleanup_(loader_freep) struct loader *loader = calloc(1, sizeof(*loader));
@@ -229,11 +228,10 @@ int conf_load_all(const char *const *dirs, size_t n_dirs, const char *host_file,
 	if (!set || !loader)
 		return -ENOMEM;
 	set->references = 1;
-	loader->host = host;
-	loader->previous = previous;
+	loader->source = source;
 	loader->errors = errors;
-	for (size_t i = 0; i < n_dirs && r == 0; i++)
-		r = loader_scan(loader, dirs[i]);
+	for (size_t i = 0; i < source->n_dirs && r == 0; i++)
+		r = loader_scan(loader, source->dirs[i]);
 	if (r < 0)
 		return r;
 	qsort(loader->entries, loader->n, sizeof(loader->entries[0]), entry_compare);
@@ -243,7 +241,7 @@ int conf_load_all(const char *const *dirs, size_t n_dirs, const char *host_file,
 	for (size_t i = 0; i < loader->n && r == 0; i++)
 		r = loader_load(loader, &loader->entries[i], set);
 	if (r == 0)
-		r = set_host(set, host_file, loader);
+		r = set_host(set, loader);
 	if (r == 0)
 		r = set_env_names(set);
 	if (r < 0)

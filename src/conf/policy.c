@@ -67,12 +67,12 @@ static void protect_check(struct conf_context *context, const struct conf_policy
 			      "would end agents that `protect: true` spares; write freeze, or protect: false");
 }
 
-static int policy_convert(struct conf_context *context, const char *text, size_t length, struct policy *policy)
+static int policy_convert(struct conf_context *context, const struct conf_text *text, struct policy *policy)
 {
 	_cleanup_(conf_policy_text_freep) struct conf_policy_text *texts = NULL;
 	int r;
 
-	r = conf_policy_text_load(context, text, length, &texts);
+	r = conf_policy_text_load(context, text->bytes, text->length, &texts);
 	if (r < 0)
 		return r;
 	conf_lists_convert(context, &conf_policy_lists, texts, policy);
@@ -91,24 +91,24 @@ static int policy_convert(struct conf_context *context, const char *text, size_t
 	return conf_has_complained(context) ? -EINVAL : 0;
 }
 
-int conf_policy_parse(const char *name, const char *file, const char *text, size_t length, const struct conf_host *host,
-		      struct policy **ret_policy, struct conf_errors *errors)
+int conf_policy_parse(const struct conf_text *text, const struct conf_host *host, struct policy **ret_policy,
+		      struct conf_errors *errors)
 {
-	struct conf_context context = {.file = file, .host = host, .errors = errors, .n_before = errors->n};
+	struct conf_context context = {.file = text->file, .host = host, .errors = errors, .n_before = errors->n};
 	_cleanup_(policy_unrefp) struct policy *policy = calloc(1, sizeof(*policy));
 	int r;
 
 	if (!policy)
 		return -ENOMEM;
 	policy->references = 1;
-	policy->file = strdup(file);
+	policy->file = strdup(text->file);
 	if (!policy->file)
 		return -ENOMEM;
-	if (name_is_valid(name))
-		text_copy(policy->name, sizeof(policy->name), name);
+	if (name_is_valid(text->name))
+		text_copy(policy->name, sizeof(policy->name), text->name);
 	else
-		name_complain(&context, name);
-	r = policy_convert(&context, text, length, policy);
+		name_complain(&context, text->name);
+	r = policy_convert(&context, text, policy);
 	if (r < 0)
 		return r;
 	*ret_policy = TAKE_PTR(policy);
@@ -132,5 +132,5 @@ int conf_policy_load(const char *file, const struct conf_host *host, struct poli
 	r = conf_file_read(&context, &text, &length);
 	if (r < 0)
 		return r;
-	return conf_policy_parse(name, file, text, length, host, ret_policy, errors);
+	return conf_policy_parse(&(struct conf_text){name, file, text, length}, host, ret_policy, errors);
 }

@@ -24,10 +24,11 @@ void conf_trace_done(struct conf_trace *trace)
 
 static int add_host(struct conf_trace *trace, const char *yaml)
 {
+	const struct conf_text text = {.file = trace->file, .bytes = yaml, .length = strlen(yaml)};
 	int r;
 
 	forget_host(trace);
-	r = conf_host_parse(trace->file, yaml, strlen(yaml), &trace->config, trace->errors);
+	r = conf_host_parse(&text, &trace->config, trace->errors);
 	trace->has_host = r == 0;
 	return r;
 }
@@ -36,6 +37,7 @@ int conf_trace_policy(const char *name, const char *yaml, void *userdata)
 {
 	_cleanup_(policy_unrefp) struct policy *policy = NULL;
 	struct conf_trace *trace = userdata;
+	const struct conf_text text = {name, trace->file, yaml, strlen(yaml)};
 	struct policy **policies;
 	int r;
 
@@ -43,7 +45,7 @@ int conf_trace_policy(const char *name, const char *yaml, void *userdata)
 		return add_host(trace, yaml);
 	if (trace->n == POLICY_MAX)
 		return -E2BIG;
-	r = conf_policy_parse(name, trace->file, yaml, strlen(yaml), trace->host, &policy, trace->errors);
+	r = conf_policy_parse(&text, trace->host, &policy, trace->errors);
 	if (r < 0)
 		return r;
 	policies = reallocarray(trace->policies, trace->n + 1, sizeof(struct policy *));

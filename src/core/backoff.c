@@ -21,21 +21,21 @@ static void add_life(struct incident *incident, const struct restart *restart, c
 		incident_add_exit(incident, restart->exit_code);
 }
 
-static void record_limit(struct state *state, struct restart *restart, const struct agent *agent,
-			 struct record_words words, struct actions *actions)
+static void record_limit(struct state *state, const struct agent *agent, struct record_words words,
+			 struct actions *actions)
 {
 	const struct policy_restart *rule = &agent->policy->restart;
 	struct incident *incident;
 
-	if (!told_may(&restart->limit_told, TOLD_EVERY_NS, state->now_ns))
+	if (!told_may(&agent->restart->limit_told, TOLD_EVERY_NS, state->now_ns))
 		return;
 	incident = record_agent(actions, INCIDENT_RESTART_LIMIT, agent, words);
 	if (!incident)
 		return;
 	incident_add_number(incident, "limit", rule->limit);
 	incident_add_number(incident, "window_s", rule->window_ns / NSEC_PER_SEC);
-	add_life(incident, restart, rule, state->now_ns);
-	told_add(&restart->limit_told, incident);
+	add_life(incident, agent->restart, rule, state->now_ns);
+	told_add(&agent->restart->limit_told, incident);
 }
 
 static void record_delay(struct state *state, struct agent *agent, struct actions *actions)
@@ -58,7 +58,7 @@ bool backoff_refuses(struct state *state, const struct birth *birth, struct acti
 {
 	const struct policy_restart *rule = &birth->policy->restart;
 	char key[POLICY_KEY_MAX];
-	const struct agent unborn = {
+	struct agent unborn = {
 		.policy = birth->policy,
 		.key = key,
 		.exe = birth->proc->exe,
@@ -66,17 +66,16 @@ bool backoff_refuses(struct state *state, const struct birth *birth, struct acti
 		.root_pid = birth->proc->pid,
 		.by_uid = INCIDENT_BY_GOVD,
 	};
-	struct restart *restart;
 	uint64_t delay_ns;
 
 	if (!has_rule(birth->policy) || rule->on_limit != POLICY_LIMIT_REFUSE || !birth->hold_token || state->observe ||
 	    birth->policy->mode == POLICY_OBSERVE)
 		return false;
 	match_agent_key(birth->policy, birth->proc, key, sizeof(key));
-	restart = idmap_get(&state->restarts, restart_id_of(birth->policy, key, birth->proc));
-	if (!restart || restart_decide(restart, rule, state->now_ns, 0, &delay_ns) != RESTART_LIMIT)
+	unborn.restart = idmap_get(&state->restarts, restart_id_of(birth->policy, key, birth->proc));
+	if (!unborn.restart || restart_decide(unborn.restart, rule, state->now_ns, 0, &delay_ns) != RESTART_LIMIT)
 		return false;
-	record_limit(state, restart, &unborn, (struct record_words){"restart.limit", "refuse", "done"}, actions);
+	record_limit(state, &unborn, (struct record_words){"restart.limit", "refuse", "done"}, actions);
 	return true;
 }
 
@@ -84,7 +83,7 @@ bool backoff_refuses(struct state *state, const struct birth *birth, struct acti
 static void begin_limited(struct state *state, struct agent *agent, struct actions *actions)
 {
 	agent->delay_ns = agent->is_observed ? 0 : DELAY_BY_HAND;
-	record_limit(state, agent->restart, agent,
+	record_limit(state, agent,
 		     (struct record_words){"restart.limit", agent->is_observed ? "would-freeze" : "freeze",
 					   agent->is_observed ? "observed" : "done"},
 		     actions);
@@ -118,8 +117,7 @@ void backoff_begin(struct state *state, struct agent *agent, const struct proc *
 		break;
 	case RESTART_DELAY:
 		if (rule->limit && restart_count(restart, rule, state->now_ns) >= rule->limit)
-			record_limit(state, restart, agent, (struct record_words){"restart.limit", "alert", "done"},
-				     actions);
+			record_limit(state, agent, (struct record_words){"restart.limit", "alert", "done"}, actions);
 		else
 			record_delay(state, agent, actions);
 		break;

@@ -209,28 +209,37 @@ static enum reply_code check_command(const struct agent *agent, enum command com
 
 /* ---- commands for policies ---- */
 
-/* policy: "": all. */
-static void drain_agents(struct state *state, const char *policy, const char *rule, uint32_t by,
-			 struct actions *actions)
+struct drain {
+	const char *policy; /* "": all */
+	const char *rule;
+	uint32_t by;
+};
+
+static void drain_agents(struct state *state, const struct drain *drain, struct actions *actions)
 {
 	struct agent *agent;
 	size_t cursor = 0;
 
 	while ((agent = idmap_next(&state->by_handle, &cursor))) {
-		if (*policy && !streq(agent->policy->name, policy))
+		if (*drain->policy && !streq(agent->policy->name, drain->policy))
 			continue;
 		if (check_command(agent, COMMAND_STOP) != REPLY_OK)
 			continue;
-		agent->stop_rule = rule;
-		agent->by_uid = by;
+		agent->stop_rule = drain->rule;
+		agent->by_uid = drain->by;
 		stop_agent(state, agent, actions);
 	}
 }
 
 static void command_drain(struct state *state, const struct event *event, struct actions *actions)
 {
-	drain_agents(state, str_empty(event->command.policy) ? "" : event->command.policy, command_name(COMMAND_DRAIN),
-		     event->command.uid, actions);
+	const struct drain drain = {
+		.policy = str_empty(event->command.policy) ? "" : event->command.policy,
+		.rule = command_name(COMMAND_DRAIN),
+		.by = event->command.uid,
+	};
+
+	drain_agents(state, &drain, actions);
 	reply(actions, event->command.request, REPLY_OK, NULL);
 }
 
@@ -257,7 +266,7 @@ void step_ending(struct state *state, const struct event *event, struct actions 
 	size_t cursor = 0;
 
 	if (event->ending.drains) {
-		drain_agents(state, "", drain_rule, INCIDENT_BY_GOVD, actions);
+		drain_agents(state, &(struct drain){"", drain_rule, INCIDENT_BY_GOVD}, actions);
 		return;
 	}
 	while ((agent = idmap_next(&state->by_handle, &cursor)))

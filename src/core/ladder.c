@@ -34,8 +34,7 @@ static const enum ladder_move moves[LADDER_RUNGS][LEVELS] = {
 	[LADDER_REST] = {LADDER_STAY, LADDER_STAY, LADDER_UP, LADDER_UP, LADDER_UP},
 	[LADDER_NOTE] = {LADDER_DOWN, LADDER_STAY, LADDER_UP, LADDER_UP, LADDER_UP},
 	[LADDER_RECLAIM] = {LADDER_DOWN, LADDER_STAY, LADDER_STAY, LADDER_UP, LADDER_UP},
-	/* What the rung itself does shows as pressure, or as none: it lasts for its time, and then is judged without.
-	 */
+	/* What the rung itself does shows as pressure, or as none: it lasts for its time, then is judged without. */
 	[LADDER_HIGH] = {LADDER_DOWN, LADDER_DOWN, LADDER_DOWN, LADDER_DOWN, LADDER_DOWN},
 	[LADDER_FREEZE] = {LADDER_DOWN, LADDER_DOWN, LADDER_DOWN, LADDER_DOWN, LADDER_DOWN},
 	[LADDER_STOP] = {LADDER_STAY, LADDER_STAY, LADDER_STAY, LADDER_STAY, LADDER_STAY},

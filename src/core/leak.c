@@ -98,8 +98,7 @@ static bool is_fast(uint64_t grown, uint64_t in_ns, uint64_t left)
 
 /* ---- what is seen ---- */
 
-static void record_leak(const struct agent *agent, uint64_t cap, const char *action, const char *result,
-			struct actions *actions)
+static void record_leak(const struct agent *agent, const char *action, const char *result, struct actions *actions)
 {
 	const struct trend_forecast *forecast = &agent->leak->forecast;
 	struct incident *incident =
@@ -109,19 +108,19 @@ static void record_leak(const struct agent *agent, uint64_t cap, const char *act
 		return;
 	incident->by_uid = INCIDENT_BY_GOVD;
 	incident_add_number(incident, "anon_bytes", agent->leak->anon_bytes);
-	incident_add_number(incident, "cap_bytes", cap);
+	incident_add_number(incident, "cap_bytes", leak_cap(agent->policy));
 	incident_add_number(incident, "slope_bytes_per_min", forecast->slope * 60);
 	incident_add_milli(incident, "reached_in_s", forecast->reaches_ns / NSEC_PER_MSEC);
 	incident_add_milli(incident, "measured_s", forecast->span_ns / NSEC_PER_MSEC);
 }
 
-static void tell(struct state *state, struct agent *agent, uint64_t cap, struct actions *actions)
+static void tell(struct state *state, struct agent *agent, struct actions *actions)
 {
 	if (agent->policy->leak.action == POLICY_LEAK_ALERT) {
-		record_leak(agent, cap, "alert", "done", actions);
+		record_leak(agent, "alert", "done", actions);
 		return;
 	}
-	record_leak(agent, cap, "stop", agent->policy->protect ? "refused" : "done", actions);
+	record_leak(agent, "stop", agent->policy->protect ? "refused" : "done", actions);
 	if (agent->policy->protect)
 		return;
 	agent->stop_rule = "leak";
@@ -140,7 +139,7 @@ static void judge(struct state *state, struct agent *agent, uint64_t cap, struct
 		return;
 	}
 	if (!leak->told_ns && agent->is_placed && !agent->is_releasing && agent->state != AGENT_STOPPING)
-		tell(state, agent, cap, actions);
+		tell(state, agent, actions);
 	leak->told_ns = state->now_ns;
 }
 

@@ -22,27 +22,26 @@ uint64_t restart_id_of(const struct policy *policy, const char *key, const struc
 
 /* Of a life that had ended before anybody looked at it the directory isn't known: it counts as one of what the same
  * user has started last of this program. */
-static uint64_t known_id(const struct state *state, const struct policy *policy, const char *key,
-			 const struct proc *proc)
+static uint64_t known_id(const struct state *state, const struct agent *agent, const struct proc *proc)
 {
-	uint64_t id = restart_id_of(policy, key, proc);
+	uint64_t id = restart_id_of(agent->policy, agent->key, proc);
 	const struct restart *last;
 
-	if (!str_empty(key) || !str_empty(proc->directory))
+	if (!str_empty(agent->key) || !str_empty(proc->directory))
 		return id;
 	last = idmap_get(&state->restarts_by_program, id);
 	return last ? last->id : id;
 }
 
-static void note_program(struct state *state, struct restart *restart, const struct policy *policy, const char *key,
+static void note_program(struct state *state, struct restart *restart, const struct agent *agent,
 			 const struct proc *proc)
 {
 	struct proc anywhere = *proc;
 
-	if (!str_empty(key) || str_empty(proc->directory))
+	if (!str_empty(agent->key) || str_empty(proc->directory))
 		return;
 	anywhere.directory = NULL;
-	restart->program_id = restart_id_of(policy, key, &anywhere);
+	restart->program_id = restart_id_of(agent->policy, agent->key, &anywhere);
 	if (idmap_put(&state->restarts_by_program, restart->program_id, restart) < 0)
 		state->restarts_missed++;
 }
@@ -108,11 +107,10 @@ struct restart *state_add_restart(struct state *state, uint64_t id, const char *
 
 struct restart *state_restart_of(struct state *state, const struct agent *agent, const struct proc *proc)
 {
-	struct restart *restart =
-		state_add_restart(state, known_id(state, agent->policy, agent->key, proc), agent->policy->name);
+	struct restart *restart = state_add_restart(state, known_id(state, agent, proc), agent->policy->name);
 
 	if (restart)
-		note_program(state, restart, agent->policy, agent->key, proc);
+		note_program(state, restart, agent, proc);
 	return restart;
 }
 

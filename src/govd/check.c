@@ -38,9 +38,11 @@ static int check_all(const struct manager_options *options, const struct conf_ho
 {
 	_cleanup_(policy_set_unrefp) struct policy_set *set = NULL;
 	char host_file[PATH_MAX];
+	const struct conf_source source = {
+		.dirs = options->policy_dirs, .n_dirs = options->n_policy_dirs, .host_file = host_file, .host = host};
 
 	check_host_config_path(options, host_file, sizeof(host_file));
-	return conf_load_all(options->policy_dirs, options->n_policy_dirs, host_file, host, NULL, &set, errors);
+	return conf_load_all(&source, &set, errors);
 }
 
 static int check_file(const char *file, const struct conf_host *host, struct conf_errors *errors)

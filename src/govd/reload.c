@@ -57,11 +57,15 @@ int manager_load_policies(struct manager *manager)
 	struct conf_errors errors = {0};
 	struct policy_set *set = NULL;
 	char host_file[PATH_MAX];
+	const struct conf_source source = {.dirs = manager->options.policy_dirs,
+					   .n_dirs = manager->options.n_policy_dirs,
+					   .host_file = host_file,
+					   .host = &manager->host,
+					   .previous = manager->policies};
 	int r;
 
 	check_host_config_path(&manager->options, host_file, sizeof(host_file));
-	r = conf_load_all(manager->options.policy_dirs, manager->options.n_policy_dirs, host_file, &manager->host,
-			  manager->policies, &set, &errors);
+	r = conf_load_all(&source, &set, &errors);
 	for (size_t i = 0; i < errors.n; i++)
 		log_warning("%s", errors.lines[i]);
 	if (r < 0) {

@@ -40,11 +40,14 @@ static int load_others(struct simulation *simulation, struct policy_set **ret_se
 {
 	const struct manager_options *options = simulation->options->manager;
 	char host_file[PATH_MAX];
+	const struct conf_source source = {.dirs = options->policy_dirs,
+					   .n_dirs = options->n_policy_dirs,
+					   .host_file = host_file,
+					   .host = &simulation->host};
 	int r;
 
 	check_host_config_path(options, host_file, sizeof(host_file));
-	r = conf_load_all(options->policy_dirs, options->n_policy_dirs, host_file, &simulation->host, NULL, ret_set,
-			  &simulation->errors);
+	r = conf_load_all(&source, ret_set, &simulation->errors);
 	if (r == 0 && simulation->errors.n) {
 		*ret_set = policy_set_unref(*ret_set);
 		return -EINVAL;

@@ -11,7 +11,7 @@ static struct policy *load(const char *text, size_t length)
 {
 	struct conf_errors errors = {0};
 	struct policy *policy = NULL;
-	int r = conf_policy_parse("fuzz", "fuzz.yaml", text, length, &host, &policy, &errors);
+	int r = conf_policy_parse(&(struct conf_text){"fuzz", "fuzz.yaml", text, length}, &host, &policy, &errors);
 
 	/* An error without a word leaves the user alone. */
 	if ((r < 0) != (errors.n > 0) || (r < 0) != !policy)

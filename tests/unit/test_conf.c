@@ -8,7 +8,8 @@ static const struct conf_host host = {.memory_bytes = UINT64_C(8) << 30};
 
 static int parse(const char *text, struct policy **ret_policy, struct conf_errors *errors)
 {
-	return conf_policy_parse("bots", "bots.yaml", text, strlen(text), &host, ret_policy, errors);
+	return conf_policy_parse(&(struct conf_text){"bots", "bots.yaml", text, strlen(text)}, &host, ret_policy,
+				 errors);
 }
 
 static struct policy *parse_good(const char *text)

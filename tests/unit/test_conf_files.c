@@ -89,11 +89,13 @@ static struct policy_set *load_all(const struct policy_set *previous, struct con
 	char one[128], two[128], host_file[128];
 	const char *dirs[] = {one, two};
 	struct policy_set *set = NULL;
+	const struct conf_source source = {
+		.dirs = dirs, .n_dirs = 2, .host_file = host_file, .host = &host, .previous = previous};
 
 	strcpy(one, in_tree("etc"));
 	strcpy(two, in_tree("usr"));
 	strcpy(host_file, in_tree("govd.yaml"));
-	cr_assert_eq(conf_load_all(dirs, 2, host_file, &host, previous, &set, errors), 0);
+	cr_assert_eq(conf_load_all(&source, &set, errors), 0);
 	return set;
 }
 

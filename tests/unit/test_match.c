@@ -9,9 +9,9 @@ static struct policy *policy_of(const char *name, const char *text)
 	static const struct conf_host host = {.memory_bytes = 1 << 30};
 	struct conf_errors errors = {0};
 	struct policy *policy = NULL;
+	int r = conf_policy_parse(&(struct conf_text){name, name, text, strlen(text)}, &host, &policy, &errors);
 
-	cr_assert_eq(conf_policy_parse(name, name, text, strlen(text), &host, &policy, &errors), 0, "%s: %s", text,
-		     errors.n ? errors.lines[0] : "");
+	cr_assert_eq(r, 0, "%s: %s", text, errors.n ? errors.lines[0] : "");
 	return policy;
 }
 

@@ -15,8 +15,9 @@ static struct policy_set *presets_load(void)
 	const char *dirs[] = {PRESETS};
 	struct conf_errors errors = {0};
 	struct policy_set *set = NULL;
+	const struct conf_source source = {.dirs = dirs, .n_dirs = 1, .host_file = "/nonexistent", .host = &host};
 
-	cr_assert_eq(conf_load_all(dirs, 1, "/nonexistent", &host, NULL, &set, &errors), 0);
+	cr_assert_eq(conf_load_all(&source, &set, &errors), 0);
 	cr_assert_eq(errors.n, 0, "%s", errors.n ? errors.lines[0] : "");
 	return set;
 }

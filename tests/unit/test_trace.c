@@ -318,10 +318,12 @@ Test(trace, the_hosts_configuration_is_written_and_read_the_same)
 		struct host_config config, again;
 		struct conf_errors errors = {0};
 		_cleanup_free_ char *first = NULL, *second = NULL;
+		struct conf_text text = {.file = "a", .bytes = yamls[i], .length = strlen(yamls[i])};
 
-		cr_assert_eq(conf_host_parse("a", yamls[i], strlen(yamls[i]), &config, &errors), 0);
+		cr_assert_eq(conf_host_parse(&text, &config, &errors), 0);
 		cr_assert_eq(conf_host_dump(&config, &first), 0);
-		cr_assert_eq(conf_host_parse("b", first, strlen(first), &again, &errors), 0, "%s: %s", first,
+		text = (struct conf_text){.file = "b", .bytes = first, .length = strlen(first)};
+		cr_assert_eq(conf_host_parse(&text, &again, &errors), 0, "%s: %s", first,
 			     errors.n ? errors.lines[0] : "");
 		cr_assert_eq(conf_host_dump(&again, &second), 0);
 		cr_expect_str_eq(first, second);
