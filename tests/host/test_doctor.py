@@ -4,7 +4,9 @@
 
 import json
 import os
+import socket
 import subprocess
+import time
 import unittest
 
 from harness import BUILD, CAP_SYS_RESOURCE, GovdTest, has_capability, wait_until
@@ -39,6 +41,15 @@ class DoctorTest(GovdTest):
             self.assertRegex(row["detail"], "org.govd1|it does$", row)
         else:
             self.assertEqual((row["status"], "by its socket alone" in row["detail"]), ("ok", True), row)
+
+    def test_a_bus_that_hangs_is_told(self):
+        with socket.socket(socket.AF_UNIX) as hangs:
+            hangs.bind(self.path("bus"))
+            hangs.listen(1)
+            began = time.monotonic()
+            row = self.rows("env", f"DBUS_SYSTEM_BUS_ADDRESS=unix:path={self.path('bus')}")["system bus"]
+        self.assertEqual((row["status"], "doesn't answer" in row["detail"]), ("warn", True), row)
+        self.assertLess(time.monotonic() - began, 60)
 
     def test_windows_of_pressure_are_told(self):
         if not os.path.exists("/proc/pressure/memory"):
