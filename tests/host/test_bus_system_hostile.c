@@ -4,7 +4,7 @@
 
 #define USER_OTHER 1	/* daemon: the bus wants users that it finds */
 #define CONNECTIONS 200 /* of one user, whom a system bus lets have 256 */
-#define MEMORY_MAX_KIB (64U << 10)
+#define MEMORY_MAX_KIB (UINT64_C(64) << 10)
 
 TestSuite(bus_system_hostile, .init = system_setup, .fini = system_teardown, .timeout = 120);
 
@@ -56,7 +56,7 @@ Test(bus_system_hostile, large_calls_are_not_kept)
 	if (getenv("DBG"))
 		fprintf(stderr, "DBG %d %lu\n", __LINE__, (unsigned long)server_memory_kib());
 	cr_expect_lt(server_memory_kib(), MEMORY_MAX_KIB * MEMORY_FACTOR);
-	WAIT_FOR(seen->counts.dropped_large == 4 * BUS_CALLS_MAX);
+	WAIT_FOR(seen->counts.dropped_large == UINT64_C(4) * BUS_CALLS_MAX);
 	cr_expect_eq(as_user(USER_NOBODY, USER_NOBODY, 0, body_sends_halves), 0);
 	cr_expect(is_served_there());
 }
@@ -155,7 +155,7 @@ Test(bus_system_hostile, events_that_the_bus_does_not_take_are_few)
 	for (unsigned i = 0; i < 40; i++)
 		tell_server('P');
 	cr_expect(is_served());
-	cr_expect_lt(server_memory_kib(), kib + (8U << 10) * MEMORY_FACTOR);
+	cr_expect_lt(server_memory_kib(), kib + (UINT64_C(8) << 10) * MEMORY_FACTOR);
 	kill(daemon_pid, SIGCONT);
 	WAIT_FOR(seen->is_named);
 	cr_expect(is_served_there());
