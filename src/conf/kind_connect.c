@@ -10,36 +10,32 @@
 #define INTERVAL_MIN_NS NSEC_PER_SEC /* with which every breaker begins at the least */
 #define STABLE_MAX_NS (86400 * NSEC_PER_SEC)
 
-/* In the policy the time follows the count. */
-_Static_assert(offsetof(struct policy_connect, rate_per_ns) == offsetof(struct policy_connect, rate_count) + 8, "rate");
-_Static_assert(offsetof(struct policy_sockets, new_per_ns) == offsetof(struct policy_sockets, new_count) + 8, "rate");
-
 static int new_rate_parse(const struct conf_value_kind *kind _unused_, const char *text,
 			  const struct conf_host *host _unused_, void *ret_value)
 {
-	uint64_t rate[2] = {0, 0};
-	int r = streq(text, "infinity") ? 0 : unit_parse_rate(text, &rate[0], &rate[1]);
+	struct policy_rate rate = {0};
+	int r = streq(text, "infinity") ? 0 : unit_parse_rate(text, &rate.count, &rate.per_ns);
 
 	if (r < 0)
 		return r;
-	if (rate[1] && rate[0] > RATE_MAX_PER_S * (rate[1] / NSEC_PER_SEC))
+	if (rate.per_ns && rate.count > RATE_MAX_PER_S * (rate.per_ns / NSEC_PER_SEC))
 		return -ERANGE;
-	memcpy(ret_value, rate, sizeof(rate));
+	*(struct policy_rate *)ret_value = rate;
 	return 0;
 }
 
 static int rate_parse(const struct conf_value_kind *kind, const char *text, const struct conf_host *host,
 		      void *ret_value)
 {
-	uint64_t rate[2];
-	int r = new_rate_parse(kind, text, host, rate);
+	struct policy_rate rate;
+	int r = new_rate_parse(kind, text, host, &rate);
 
 	if (r < 0)
 		return r;
 	/* Slower than the longest that one can be held, all but the burst would be refused. */
-	if (rate[0] && rate[1] / rate[0] > POLICY_DELAY_MAX_NS)
+	if (rate.count && rate.per_ns / rate.count > POLICY_DELAY_MAX_NS)
 		return -ERANGE;
-	memcpy(ret_value, rate, sizeof(rate));
+	*(struct policy_rate *)ret_value = rate;
 	return 0;
 }
 
@@ -58,11 +54,10 @@ const char *conf_per_name(uint64_t per_ns)
 
 static void rate_format(const struct conf_value_kind *kind _unused_, const void *value, char *buffer, size_t size)
 {
-	uint64_t rate[2];
+	const struct policy_rate *rate = value;
 
-	memcpy(rate, value, sizeof(rate));
-	if (rate[0])
-		snprintf(buffer, size, "%" PRIu64 "/%s", rate[0], conf_per_name(rate[1]));
+	if (rate->count)
+		snprintf(buffer, size, "%" PRIu64 "/%s", rate->count, conf_per_name(rate->per_ns));
 	else
 		text_copy(buffer, size, "infinity");
 }
@@ -173,7 +168,7 @@ const struct conf_value_kind conf_kind_udp = {
 void conf_connect_check(struct conf_context *context, const struct conf_connect_text *texts,
 			const struct policy_connect *connect)
 {
-	uint64_t interval_ns = connect->rate_count ? connect->rate_per_ns / connect->rate_count : 0;
+	uint64_t interval_ns = connect->rate.count ? connect->rate.per_ns / connect->rate.count : 0;
 	char least[32], delay[32];
 	uint64_t given_ns;
 

@@ -306,11 +306,15 @@ void step_sockets(struct state *state, const struct event *event, struct actions
 
 /* ---- policies ---- */
 
+static bool rate_equal(const struct policy_rate *a, const struct policy_rate *b)
+{
+	return a->count == b->count && a->per_ns == b->per_ns;
+}
+
 static bool connect_equal(const struct policy_connect *a, const struct policy_connect *b)
 {
-	return a->rate_count == b->rate_count && a->rate_per_ns == b->rate_per_ns && a->burst == b->burst &&
-	       a->per == b->per && a->max_delay_ns == b->max_delay_ns && a->on_excess == b->on_excess &&
-	       a->udp == b->udp;
+	return rate_equal(&a->rate, &b->rate) && a->burst == b->burst && a->per == b->per &&
+	       a->max_delay_ns == b->max_delay_ns && a->on_excess == b->on_excess && a->udp == b->udp;
 }
 
 static bool breaker_equal(const struct policy_breaker *a, const struct policy_breaker *b)
@@ -321,12 +325,12 @@ static bool breaker_equal(const struct policy_breaker *a, const struct policy_br
 
 static bool sockets_equal(const struct policy_sockets *a, const struct policy_sockets *b)
 {
-	return a->max == b->max && a->new_count == b->new_count && a->new_per_ns == b->new_per_ns;
+	return a->max == b->max && rate_equal(&a->new_rate, &b->new_rate);
 }
 
 bool pacing_equal(const struct policy *a, const struct policy *b)
 {
 	return connect_equal(&a->connect, &b->connect) && breaker_equal(&a->breaker, &b->breaker) &&
 	       sockets_equal(&a->sockets, &b->sockets) && !a->idle.after_ns == !b->idle.after_ns &&
-	       a->spawn.count == b->spawn.count && a->spawn.per_ns == b->spawn.per_ns;
+	       rate_equal(&a->spawn, &b->spawn);
 }

@@ -37,7 +37,7 @@ static struct record_words storm_words(const struct agent *agent, const char *re
 {
 	struct record_words words = {.rule = "connect", .action = "delay", .result = result};
 
-	if (!agent->policy->connect.rate_count)
+	if (!agent->policy->connect.rate.count)
 		words = (struct record_words){.rule = "storm", .action = "none", .result = result};
 	else if (agent->is_observed)
 		words.action = "would-delay";
@@ -106,9 +106,10 @@ void record_breaker(const struct state *state, const struct agent *agent, struct
 
 uint64_t new_rate_milli(const struct policy_sockets *sockets)
 {
-	if (!sockets->new_count || !sockets->new_per_ns)
+	if (!sockets->new_rate.count || !sockets->new_rate.per_ns)
 		return UINT64_MAX;
-	return (uint64_t)((double)sockets->new_count * 1000.0 * (double)NSEC_PER_SEC / (double)sockets->new_per_ns);
+	return (uint64_t)((double)sockets->new_rate.count * 1000.0 * (double)NSEC_PER_SEC /
+			  (double)sockets->new_rate.per_ns);
 }
 
 void record_rate(const struct agent *agent, struct trouble *trouble, struct actions *actions)

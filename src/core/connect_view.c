@@ -17,9 +17,9 @@ static void rule_of_connect(const struct policy_connect *connect, struct gov_con
 		[POLICY_PER_AGENT] = GOV_CONNECT_PER_AGENT,
 	};
 
-	if (!connect->rate_count)
+	if (!connect->rate.count)
 		return;
-	rule->rate.interval_ns = MAX2(connect->rate_per_ns / connect->rate_count, UINT64_C(1));
+	rule->rate.interval_ns = MAX2(connect->rate.per_ns / connect->rate.count, UINT64_C(1));
 	rule->rate.tolerance_ns = connect->burst > 1 ? (connect->burst - 1) * rule->rate.interval_ns : 0;
 	rule->max_delay_ns = connect->max_delay_ns;
 	rule->flags |= per_flags[connect->per];
@@ -49,10 +49,11 @@ void connect_rule(const struct policy *policy, struct gov_connect_agent *ret_rul
 	rule_of_connect(&policy->connect, &rule);
 	rule_of_breaker(&policy->breaker, &rule);
 	/* The first that is more than the rate lets come in a window. */
-	if (sockets->new_count && sockets->new_per_ns)
-		rule.new_max = (uint32_t)MIN2(
-			(double)sockets->new_count * (double)GOV_BURST_WINDOW_NS / (double)sockets->new_per_ns + 1.0,
-			(double)UINT32_MAX);
+	if (sockets->new_rate.count && sockets->new_rate.per_ns)
+		rule.new_max = (uint32_t)MIN2((double)sockets->new_rate.count * (double)GOV_BURST_WINDOW_NS /
+							      (double)sockets->new_rate.per_ns +
+						      1.0,
+					      (double)UINT32_MAX);
 	if (policy->idle.after_ns)
 		rule.flags |= GOV_CONNECT_COUNT_ACCEPTS;
 	*ret_rule = rule;

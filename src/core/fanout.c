@@ -8,7 +8,7 @@
 
 bool fanout_rule(const struct policy *policy, uint64_t *ret_length_ns, uint64_t *ret_limit)
 {
-	const struct policy_spawn *spawn = &policy->spawn;
+	const struct policy_rate *spawn = &policy->spawn;
 	uint64_t length_ns = MAX2((uint64_t)GOV_FANOUT_WINDOW_NS, spawn->per_ns);
 
 	if (!spawn->count)
@@ -23,7 +23,7 @@ void step_fanout(struct state *state, const struct event *event, struct actions 
 {
 	struct agent *agent = event->fanout.owner ? idmap_get(&state->by_cgroup, event->fanout.owner)
 						  : state_by_mark(state, event->fanout.mark);
-	const struct policy_spawn *spawn;
+	const struct policy_rate *spawn;
 	struct incident *incident;
 
 	if (!agent || agent->state == AGENT_GONE)

@@ -68,9 +68,9 @@ struct policy_limits {
 	uint64_t tasks_max;   /* UNIT_INFINITY: no limit */
 };
 
-/* Processes that an agent may begin before it is told of. */
-struct policy_spawn {
-	uint64_t count, per_ns; /* 0: no limit */
+/* count in this time. */
+struct policy_rate {
+	uint64_t count, per_ns;
 };
 
 /* Of each tool of an agent. */
@@ -87,10 +87,10 @@ enum policy_udp { POLICY_UDP_COUNT, POLICY_UDP_REFUSE };
 #define POLICY_DELAY_MAX_NS (120 * NSEC_PER_SEC)
 
 struct policy_connect {
-	uint64_t rate_count, rate_per_ns; /* 0: no limit */
+	struct policy_rate rate; /* 0: no limit */
 	uint32_t burst;
 	enum policy_per per;
-	uint64_t max_delay_ns; /* at least rate_per_ns / rate_count, at most POLICY_DELAY_MAX_NS */
+	uint64_t max_delay_ns; /* at least rate.per_ns / rate.count, at most POLICY_DELAY_MAX_NS */
 	enum policy_excess on_excess;
 	enum policy_udp udp;
 };
@@ -102,8 +102,8 @@ struct policy_breaker {
 };
 
 struct policy_sockets {
-	uint64_t max;			/* UNIT_INFINITY: no limit */
-	uint64_t new_count, new_per_ns; /* 0: no limit */
+	uint64_t max;		     /* UNIT_INFINITY: no limit */
+	struct policy_rate new_rate; /* 0: no limit */
 };
 
 enum policy_leak_action { POLICY_LEAK_ALERT, POLICY_LEAK_STOP };
@@ -134,12 +134,7 @@ struct policy_lifecycle {
 	enum policy_on_duplicate on_duplicate;
 };
 
-/* count in this time; UNIT_INFINITY: no limit. */
-struct policy_rate {
-	uint64_t count, per_ns;
-};
-
-/* What is more than this shows that an agent is in use. */
+/* What is more than this shows that an agent is in use; UNIT_INFINITY: nothing does. */
 struct policy_idle {
 	uint64_t after_ns;	    /* 0: nobody is idle */
 	struct policy_rate cpu;	    /* CPU time, ns */
@@ -166,7 +161,7 @@ struct policy {
 	enum policy_hold hold;
 	enum policy_placement placement;
 	struct policy_limits limits;
-	struct policy_spawn spawn;
+	struct policy_rate spawn; /* processes that an agent may begin before it is told of; 0: no limit */
 	struct policy_tools tools;
 	enum policy_pressure on_pressure;
 	char **allow_user_names, **allow_group_names; /* as written */

@@ -33,10 +33,10 @@ static void write_connect(struct bus_writer *writer, const struct policy_connect
 	static const char *const pers[] = {
 		[POLICY_PER_DESTINATION] = "destination", [POLICY_PER_PORT] = "port", [POLICY_PER_AGENT] = "agent"};
 
-	if (!connect->rate_count)
+	if (!connect->rate.count)
 		return;
 	bus_begin_dict(writer, "connect");
-	bus_write_double(writer, "rate_per_s", per_second(connect->rate_count, connect->rate_per_ns));
+	bus_write_double(writer, "rate_per_s", per_second(connect->rate.count, connect->rate.per_ns));
 	bus_write_u64(writer, "burst", connect->burst);
 	bus_write_string(writer, "per", pers[connect->per]);
 	bus_write_double(writer, "max_delay_s", manager_seconds(connect->max_delay_ns));
@@ -59,12 +59,13 @@ void connects_write_limits(struct bus_writer *writer, const struct policy *polic
 		bus_write_double(writer, "stable_after_s", manager_seconds(breaker->stable_after_ns));
 		bus_end(writer);
 	}
-	if (sockets->max == UNIT_INFINITY && !sockets->new_count)
+	if (sockets->max == UNIT_INFINITY && !sockets->new_rate.count)
 		return;
 	bus_begin_dict(writer, "sockets");
 	bus_write_u64(writer, "max", sockets->max);
-	if (sockets->new_count)
-		bus_write_double(writer, "new_rate_per_s", per_second(sockets->new_count, sockets->new_per_ns));
+	if (sockets->new_rate.count)
+		bus_write_double(writer, "new_rate_per_s",
+				 per_second(sockets->new_rate.count, sockets->new_rate.per_ns));
 	bus_end(writer);
 }
 

@@ -22,13 +22,13 @@ static struct policy *load(const char *text, size_t length)
 
 static void check_connect(const struct policy_connect *connect, const struct policy_connect *back)
 {
-	if (connect->rate_count != back->rate_count || connect->rate_per_ns != back->rate_per_ns ||
+	if (connect->rate.count != back->rate.count || connect->rate.per_ns != back->rate.per_ns ||
 	    connect->burst != back->burst || connect->per != back->per || connect->max_delay_ns != back->max_delay_ns ||
 	    connect->on_excess != back->on_excess || connect->udp != back->udp)
 		abort();
 	/* What is let through would shut the agent out, or can't be held. */
 	if (connect->max_delay_ns > POLICY_DELAY_MAX_NS ||
-	    (connect->rate_count && connect->rate_per_ns / connect->rate_count > connect->max_delay_ns))
+	    (connect->rate.count && connect->rate.per_ns / connect->rate.count > connect->max_delay_ns))
 		abort();
 }
 

@@ -86,8 +86,8 @@ Test(conf, every_key_is_read)
 	cr_expect_eq(p->limits.tasks_max, 512);
 	cr_expect_eq(p->spawn.count, 50);
 	cr_expect_eq(p->spawn.per_ns, NSEC_PER_SEC);
-	cr_expect_eq(p->connect.rate_count, 5);
-	cr_expect_eq(p->connect.rate_per_ns, 60 * NSEC_PER_SEC);
+	cr_expect_eq(p->connect.rate.count, 5);
+	cr_expect_eq(p->connect.rate.per_ns, 60 * NSEC_PER_SEC);
 	cr_expect_eq(p->connect.burst, 3);
 	cr_expect_eq(p->connect.per, POLICY_PER_PORT);
 	cr_expect_eq(p->connect.max_delay_ns, 60 * NSEC_PER_SEC);
@@ -98,8 +98,8 @@ Test(conf, every_key_is_read)
 	cr_expect_eq(p->breaker.max_interval_ns, 90 * NSEC_PER_SEC);
 	cr_expect_eq(p->breaker.stable_after_ns, 120 * NSEC_PER_SEC);
 	cr_expect_eq(p->sockets.max, 100);
-	cr_expect_eq(p->sockets.new_count, 10);
-	cr_expect_eq(p->sockets.new_per_ns, NSEC_PER_SEC);
+	cr_expect_eq(p->sockets.new_rate.count, 10);
+	cr_expect_eq(p->sockets.new_rate.per_ns, NSEC_PER_SEC);
 	cr_expect_eq(p->restart.min_uptime_ns, NSEC_PER_SEC);
 	cr_expect_eq(p->restart.delay_ns, 2 * NSEC_PER_SEC);
 	cr_expect_eq(p->restart.factor_milli, 2000);
@@ -142,10 +142,10 @@ Test(conf, defaults)
 	cr_expect_eq(p->tools.max_runtime_ns, UNIT_INFINITY);
 	cr_expect_not(policy_has_tools(p));
 	cr_expect_eq(p->stop_signal, SIGTERM);
-	cr_expect_eq(p->connect.rate_count, 0);
+	cr_expect_eq(p->connect.rate.count, 0);
 	cr_expect_eq(p->breaker.failures, 0);
 	cr_expect_eq(p->sockets.max, UNIT_INFINITY);
-	cr_expect_eq(p->sockets.new_count, 0);
+	cr_expect_eq(p->sockets.new_rate.count, 0);
 	cr_expect_eq(p->stop_grace_ns, 10 * NSEC_PER_SEC);
 	cr_expect_eq(p->restart.min_uptime_ns, 0);
 	cr_expect_eq(p->priority, 0);
@@ -230,8 +230,8 @@ Test(conf, defaults_of_connect_breaker_and_sockets)
 {
 	struct policy *p = parse_good("match: {exe: claude}\nconnect: {rate: 2/s}\nbreaker: {}\nsockets: {}\n");
 
-	cr_expect_eq(p->connect.rate_count, 2);
-	cr_expect_eq(p->connect.rate_per_ns, NSEC_PER_SEC);
+	cr_expect_eq(p->connect.rate.count, 2);
+	cr_expect_eq(p->connect.rate.per_ns, NSEC_PER_SEC);
 	cr_expect_eq(p->connect.burst, 5);
 	cr_expect_eq(p->connect.per, POLICY_PER_DESTINATION);
 	cr_expect_eq(p->connect.max_delay_ns, 30 * NSEC_PER_SEC);
@@ -242,11 +242,11 @@ Test(conf, defaults_of_connect_breaker_and_sockets)
 	cr_expect_eq(p->breaker.max_interval_ns, 60 * NSEC_PER_SEC);
 	cr_expect_eq(p->breaker.stable_after_ns, 30 * NSEC_PER_SEC);
 	cr_expect_eq(p->sockets.max, UNIT_INFINITY);
-	cr_expect_eq(p->sockets.new_count, 0);
+	cr_expect_eq(p->sockets.new_rate.count, 0);
 	policy_unref(p);
 
 	p = parse_good("match: {exe: claude}\nbreaker: {factor: 3, failures: infinity}\nsockets: {max: 7}\n");
-	cr_expect_eq(p->connect.rate_count, 0);
+	cr_expect_eq(p->connect.rate.count, 0);
 	cr_expect_eq(p->breaker.failures, 0);
 	cr_expect_eq(p->breaker.factor_milli, 3000);
 	cr_expect_eq(p->sockets.max, 7);
@@ -291,13 +291,13 @@ Test(conf, extremes_of_connect)
 	struct policy *p = parse_good("match: {exe: claude}\nconnect: {rate: 30/h, max_delay: 120s, burst: 10000}\n"
 				      "breaker: {factor: 1, max_interval: 1s, stable_after: 1ms, failures: 1}\n");
 
-	cr_expect_eq(p->connect.rate_per_ns / p->connect.rate_count, POLICY_DELAY_MAX_NS);
+	cr_expect_eq(p->connect.rate.per_ns / p->connect.rate.count, POLICY_DELAY_MAX_NS);
 	cr_expect_eq(p->breaker.factor_milli, 1000);
 	policy_unref(p);
 	p = parse_good("match: {exe: claude}\nconnect: {rate: 1000000/s, max_delay: 1us, burst: 1}\n"
 		       "breaker: {factor: 100.000}\nsockets: {new_rate: 1/d}\n");
 	cr_expect_eq(p->breaker.factor_milli, 100000);
-	cr_expect_eq(p->sockets.new_per_ns, 86400 * NSEC_PER_SEC);
+	cr_expect_eq(p->sockets.new_rate.per_ns, 86400 * NSEC_PER_SEC);
 	policy_unref(p);
 }
 
@@ -334,8 +334,8 @@ Test(conf, show_has_all_defaults_of_connect)
 
 static void expect_same_connects(const struct policy *a, const struct policy *b)
 {
-	cr_expect_eq(a->connect.rate_count, b->connect.rate_count);
-	cr_expect_eq(a->connect.rate_per_ns, b->connect.rate_per_ns);
+	cr_expect_eq(a->connect.rate.count, b->connect.rate.count);
+	cr_expect_eq(a->connect.rate.per_ns, b->connect.rate.per_ns);
 	cr_expect_eq(a->connect.burst, b->connect.burst);
 	cr_expect_eq(a->connect.per, b->connect.per);
 	cr_expect_eq(a->connect.max_delay_ns, b->connect.max_delay_ns);

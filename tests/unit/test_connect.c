@@ -24,15 +24,16 @@ static struct policy_set *make_set(uint64_t rate_count)
 
 		if (streq(policy->name, "free"))
 			continue;
-		policy->connect = (struct policy_connect){.rate_count = rate_count,
-							  .rate_per_ns = 60 * NSEC_PER_SEC,
+		policy->connect = (struct policy_connect){.rate.count = rate_count,
+							  .rate.per_ns = 60 * NSEC_PER_SEC,
 							  .burst = 5,
 							  .max_delay_ns = 30 * NSEC_PER_SEC};
 		policy->breaker = (struct policy_breaker){.failures = 5,
 							  .factor_milli = 2000,
 							  .max_interval_ns = 60 * NSEC_PER_SEC,
 							  .stable_after_ns = 30 * NSEC_PER_SEC};
-		policy->sockets = (struct policy_sockets){.max = 100, .new_count = 10, .new_per_ns = NSEC_PER_SEC};
+		policy->sockets =
+			(struct policy_sockets){.max = 100, .new_rate.count = 10, .new_rate.per_ns = NSEC_PER_SEC};
 	}
 	return set;
 }
@@ -215,7 +216,7 @@ Test(connect, reload_paces_again_only_what_changed)
 	cr_assert_eq(world_count(&world, ACTION_PACE), 1);
 	set = make_set(10);
 	set->policies[0]->breaker.failures = 0;
-	set->policies[0]->sockets.new_count = 20;
+	set->policies[0]->sockets.new_rate.count = 20;
 	world_set_policies(&world, set);
 	cr_assert_eq(world_count(&world, ACTION_PACE), 1);
 	world_done(&world);
@@ -229,7 +230,7 @@ Test(connect, reload_paces_observed_agents_too)
 	observed(&world);
 	world_set_policies(&world, make_set(10));
 	cr_assert_eq(world_count(&world, ACTION_PACE), 1);
-	cr_assert_eq(world_action(&world, ACTION_PACE, 0)->agent->policy->connect.rate_count, 10);
+	cr_assert_eq(world_action(&world, ACTION_PACE, 0)->agent->policy->connect.rate.count, 10);
 	world_done(&world);
 }
 

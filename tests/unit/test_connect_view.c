@@ -108,9 +108,9 @@ Test(connect_view, breaker_is_told_while_it_is_open)
 static struct policy five_a_minute(void)
 {
 	return (struct policy){
-		.connect = {.rate_count = 5, .rate_per_ns = 60 * S, .burst = 5, .max_delay_ns = 30 * S},
+		.connect = {.rate.count = 5, .rate.per_ns = 60 * S, .burst = 5, .max_delay_ns = 30 * S},
 		.breaker = {.failures = 5, .factor_milli = 2000, .max_interval_ns = 60 * S, .stable_after_ns = 30 * S},
-		.sockets = {.max = UNIT_INFINITY, .new_count = 10, .new_per_ns = S},
+		.sockets = {.max = UNIT_INFINITY, .new_rate.count = 10, .new_rate.per_ns = S},
 	};
 }
 
@@ -144,7 +144,7 @@ Test(connect_view, fast_rates_begin_their_breaker_at_a_second)
 	struct policy policy = five_a_minute();
 	struct gov_connect_agent rule;
 
-	policy.connect.rate_count = 600;
+	policy.connect.rate.count = 600;
 	policy.connect.burst = 1;
 	connect_rule(&policy, &rule);
 	cr_assert_eq(rule.rate.interval_ns, 100 * NSEC_PER_MSEC);

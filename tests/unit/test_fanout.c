@@ -16,7 +16,7 @@ static struct agent *begin(struct world *world, bool observe)
 	struct proc proc = world_proc(100, EXE);
 
 	world_init(world, &policy, 1);
-	world->set->policies[0]->spawn = (struct policy_spawn){50, S};
+	world->set->policies[0]->spawn = (struct policy_rate){50, S};
 	proc.mark = 7;
 	world_exec(world, &proc, 0);
 	if (!observe)
@@ -46,7 +46,7 @@ TestSuite(fanout, .timeout = 60);
 Test(fanout, windows_are_of_five_seconds_or_the_rates_own_time)
 {
 	static const struct {
-		struct policy_spawn spawn;
+		struct policy_rate spawn;
 		uint64_t length_ns, limit;
 	} cases[] = {
 		{{50, S}, 5 * S, 250},		{{1, S}, 5 * S, 5},
