@@ -367,6 +367,7 @@ lint-tree:
 	$(call say,TREE)
 	$(Q)scripts/check-layers
 	$(Q)scripts/check-spdx
+	$(Q)scripts/check-docs
 
 # ---- install -----------------------------------------------------------------------------------------------------------
 

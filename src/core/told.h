@@ -4,7 +4,8 @@
 
 #include "base/macro.h"
 
-/* Of what comes again and again not each is an incident: those that come too soon are only counted, or not even that. */
+/* Of what comes again and again not each is an incident: those that come too soon are only counted, or not even that.
+ */
 
 #define TOLD_EVERY_NS (60 * NSEC_PER_SEC)
 
