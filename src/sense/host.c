@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "sense/host.h"
 
-#include <inttypes.h>
 #include <fcntl.h>
+#include <inttypes.h>
 
 #define MEMINFO_BYTES 8192 /* about 60 lines of 28 */
 #define PRESSURE_BYTES 512
@@ -34,7 +34,6 @@ void host_sense_close(struct host_sense *host)
 {
 	close_p(&host->meminfo_fd);
 	close_p(&host->pressure_fd);
-	host->meminfo_fd = host->pressure_fd = -EBADF;
 }
 
 static int read_again(int fd, char *text, size_t size)
