@@ -230,20 +230,23 @@ static void join_agent(struct state *state, struct agent *agent, pid_t pid, uint
 }
 
 /* A mark that isn't the birth of an agent: whose lineage does it stand for? */
-static void note_mark(struct state *state, struct agent *agent, const struct birth *birth, uint64_t lineage)
+static void note_mark(struct state *state, const struct kin *kin, const struct birth *birth, uint64_t lineage)
 {
+	struct agent *agent = kin->is_by_parent ? NULL : kin->agent;
 	bool is_root = agent && agent_is_root(agent, birth->proc->pid, birth->proc->start_ticks);
+	bool is_known = !lineage || state_by_mark(state, lineage);
 
 	/* The record of what it executed before it was held comes behind its hold: whom it started then isn't the
 	 * agent's. */
-	if (is_root && birth->mark <= agent->held_mark) {
+	bool is_older = is_root && birth->mark <= agent->held_mark;
+
+	if (is_root && !is_older && !agent->mark && state_set_mark(state, agent, birth->mark) == 0)
+		return;
+	/* The record of the exec that its lineage began with may come later, also that of an agent that began here. */
+	if (!agent || is_older || (kin->is_inside && !is_known))
 		state_add_verdict(state, birth->mark, lineage == birth->mark ? 0 : lineage);
-		return;
-	}
-	if (is_root && !agent->mark && state_set_mark(state, agent, birth->mark) == 0)
-		return;
-	/* Nobody's, as far as is known: the record of the exec that its lineage began with may come later. */
-	state_add_verdict(state, birth->mark, agent ? agent->mark : lineage == birth->mark ? 0 : lineage);
+	else
+		state_add_verdict(state, birth->mark, agent->mark);
 }
 
 /* What is protected isn't an agent's either, whoever has started it: the agent's end must not be its own. */
@@ -304,7 +307,7 @@ static struct agent *consider(struct state *state, struct birth *birth, uint64_t
 	}
 	/* Who is in a group and carries a mark from before has come there without its lineage. */
 	if (birth->mark && !idmap_get(&state->by_mark, birth->mark) && !(birth->how == BIRTH_SCAN && kin.is_inside))
-		note_mark(state, kin.is_by_parent ? NULL : kin.agent, birth, lineage);
+		note_mark(state, &kin, birth, lineage);
 	if (kin.agent && !kin.is_inside)
 		join_agent(state, kin.agent, proc->pid, proc->start_ticks, actions);
 	if ((!kin.agent || kin.agent->is_observed) && birth->mark)

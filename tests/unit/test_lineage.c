@@ -242,6 +242,28 @@ Test(lineage, exec_whose_lineage_is_told_of_later_belongs_to_it)
 	world_done(&world);
 }
 
+/* The same in the group of another: it belongs to that one until its lineage turns out to have begun there. */
+Test(lineage, exec_in_a_group_waits_for_what_is_told_of_its_lineage)
+{
+	struct world world;
+	struct proc bot = proc_in(0, 100, "/opt/bot", 7), tool, python;
+	struct action placing;
+	uint64_t outer, inner;
+
+	init(&world);
+	placing = exec_agent(&world, &bot, 0);
+	outer = place(&world, &placing);
+	python = proc_in(outer, 102, "/usr/bin/python3", 10);
+	world_exec(&world, &python, 9);
+	EXPECT(&world, "");
+	tool = proc_in(outer, 101, "/opt/tool", 9);
+	placing = exec_agent(&world, &tool, 7);
+	inner = place(&world, &placing);
+	seen(&world, &python);
+	expect_move(&world, 102, inner);
+	world_done(&world);
+}
+
 /* 102 was forked by 101 before 101 executed: their common mark is that of 100's lineage. */
 Test(lineage, mark_of_an_observed_agents_child_may_be_others_too)
 {
