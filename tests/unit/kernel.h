@@ -147,27 +147,33 @@ struct proc edge_proc(const struct kernel *kernel, const struct task *task);
 /* kernel_group.c */
 struct owner *owner_of(struct kernel *kernel, const struct agent *agent);
 int cage_origin(const struct kernel *kernel, int cage);
+/* A sweep for this agent finds it. By its mark it may be another's: what is read last decides. */
+void task_is_swept(struct kernel *kernel, struct task *task, int node, uint64_t agent);
 void learn_agents(struct kernel *kernel, int node);
 void job_do(struct kernel *kernel, struct job *job);
 
 /* kernel.c, for the edge */
-void mark_began(struct kernel *kernel, uint64_t mark, int life);
-int mark_life(const struct kernel *kernel, uint64_t mark);
 /* What it forks in a group inherits its mark. */
 bool mark_counts_inside(const struct kernel *kernel, const struct task *task);
 struct task *task_find(struct kernel *kernel, pid_t pid, uint64_t start);
 void task_exec(struct kernel *kernel, struct task *task, enum exe exe);
 void task_exit(struct kernel *kernel, struct task *task);
+const struct policy *kernel_match(const struct kernel *kernel, enum exe exe);
+void *grow(void *items, size_t n, size_t *size, size_t item_size);
+
+/* kernel_lineage.c */
+void mark_began(struct kernel *kernel, uint64_t mark, int life);
+int mark_life(const struct kernel *kernel, uint64_t mark);
 int node_new(struct kernel *kernel, int parent, int life);
+bool node_is_of(const struct kernel *kernel, int node, int owner);
+/* Whether the record of the exec that node stands for is still to be read. */
+bool exec_is_untold(const struct kernel *kernel, const struct task *task, int node);
 /* Its lineage is that of node from now on, but for what it has executed and nobody has told of yet. */
 void task_come_along(struct kernel *kernel, struct task *task, int node);
 /* From here on nobody says for sure whose it is, nor what it starts. */
 void task_make_lax(struct kernel *kernel, struct task *task);
 /* The agent that the process belongs to by its lineage, or NULL. is_lax: not for sure. */
 struct owner *task_owner(const struct kernel *kernel, const struct task *task, bool *ret_is_lax);
-bool node_is_of(const struct kernel *kernel, int node, int owner);
 bool task_may_be_in(const struct kernel *kernel, const struct task *task, int owner);
-const struct policy *kernel_match(const struct kernel *kernel, enum exe exe);
-void *grow(void *items, size_t n, size_t *size, size_t item_size);
 
 #endif

@@ -180,6 +180,9 @@ static void on_mark(struct kernel *kernel, const struct action *action)
 	if (!task)
 		return;
 	if (action->process.mark) {
+		/* What it starts from now on has an older mark than that of what it executes. */
+		if (task->mark != action->process.mark && exec_is_untold(kernel, task, task->node))
+			kernel->nodes[task->node].is_lax = true;
 		mark_began(kernel, action->process.mark, task->life);
 		task->mark = action->process.mark;
 		task->mark_root = task->pid;
@@ -247,7 +250,7 @@ static void on_sweep(struct kernel *kernel, const struct action *action)
 		if (proc.cgroup_id == agent->cgroup_id || match_is_protected(kernel->set, &proc))
 			continue;
 		if (!node_is_of(kernel, found[i]->node, (int)(owner - kernel->owners)))
-			task_come_along(kernel, found[i], owner->node);
+			task_is_swept(kernel, found[i], owner->node, agent->handle);
 		event.fork.pid = proc.pid;
 		event.fork.ppid = proc.ppid;
 		event.fork.start_ticks = proc.start_ticks;

@@ -24,10 +24,19 @@ static size_t cage_count(const struct kernel *kernel, int cage)
 
 /* ---- agents become known ---- */
 
+void task_is_swept(struct kernel *kernel, struct task *task, int node, uint64_t agent)
+{
+	const struct agent *other = state_by_mark(kernel->state, task->mark);
+
+	task_come_along(kernel, task, node);
+	if (other && other->handle != agent)
+		task_make_lax(kernel, task);
+}
+
 /* Those that a sweep finds: descendants by living parents that belonged to the same agent until now. */
 static void learn_descendants(struct kernel *kernel, const struct task *root, int old_node)
 {
-	int owner = kernel->nodes[root->node].owner;
+	int owner = kernel->nodes[root->node].owner, node;
 	bool is_lax, is_new = true;
 	struct owner *before = task_owner(kernel, &(struct task){.node = old_node}, &is_lax);
 
@@ -41,15 +50,17 @@ static void learn_descendants(struct kernel *kernel, const struct task *root, in
 			    node_is_of(kernel, task->node, owner) || !node_is_of(kernel, parent->node, owner) ||
 			    task_owner(kernel, task, &is_lax) != before)
 				continue;
-			/* Who lives in another's group is that one's. */
-			if (task->cage >= 0 && task->cage != root->cage)
+			/* Who lives in another's group is that one's, and a root its own agent's. */
+			if ((task->cage >= 0 && task->cage != root->cage) ||
+			    state_by_root(kernel->state, task->pid, task->start))
 				continue;
 			is_new = true;
-			task_come_along(kernel, task, parent->node);
-			if (task->exe != EXE_GUARD)
-				continue;
-			task->node = node_new(kernel, parent->node, task->life);
-			kernel->nodes[task->node].is_lax = true;
+			/* From before what its parent has executed. */
+			for (node = parent->node; exec_is_untold(kernel, parent, node);)
+				node = kernel->nodes[node].parent;
+			task_is_swept(kernel, task, node, kernel->owners[owner].handle);
+			if (task->exe == EXE_GUARD)
+				task_make_lax(kernel, task);
 		}
 	}
 }
