@@ -65,6 +65,10 @@ int call_run(uint64_t request, const struct bus_peer *peer, const char *policy, 
 	if (*executable != '/' || !argv[0])
 		return sd_bus_error_set(error, GOV_ERROR_INVALID,
 					"Run wants the absolute path of an executable and its arguments");
+	if (peer->pid <= 0)
+		return sd_bus_error_set(error, GOV_ERROR_NO_SUCH_PROCESS,
+					"it isn't certain which process has asked for this: let the one that is to be "
+					"placed connect itself, as its user alone");
 	r = procfs_read(manager->procfs, peer->pid, proc);
 	if (r < 0 || (peer->start_ticks && proc->start_ticks != peer->start_ticks))
 		return sd_bus_error_setf(error, GOV_ERROR_NO_SUCH_PROCESS,

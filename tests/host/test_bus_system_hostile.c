@@ -232,3 +232,27 @@ Test(bus_system_hostile, one_that_asks_polkit_much_leaves_room_for_others)
 	end(other);
 	cr_expect(is_served_there());
 }
+
+/* Its own policy denies it, and what polkit would say isn't known. */
+static int body_appeals_much(void)
+{
+	sd_bus *client = system_open();
+	char denied[16];
+
+	snprintf(denied, sizeof(denied), "%d", REPLY_DENIED);
+	if (!streq(system_error(client, "Touch", "s", "0"), ""))
+		return 3;
+	for (unsigned i = 0; i < BUS_CALLS_MAX; i++)
+		if (call_send(client, "Touch", "s", denied) < 0)
+			return 1;
+	return streq(system_error(client, "Touch", "s", denied), GOV_ERROR_BUSY) ? 0 : 2;
+}
+
+Test(bus_system_hostile, who_cannot_appeal_now_is_not_told_no)
+{
+	both_start();
+	polkit_start();
+	kill(polkit_pid, SIGSTOP);
+	cr_expect_eq(as_user(USER_NOBODY, USER_NOBODY, GROUP_ALLOWED, body_appeals_much), 0);
+	cr_expect(is_served_there());
+}
