@@ -148,9 +148,23 @@ static void freeze_expire(struct groups *groups, struct group *group)
 	freeze_end(groups, group, ETIMEDOUT);
 }
 
+/*
+ * With its tools: a group is told as frozen as soon as its own processes are, whatever those do that are in groups
+ * nested in it (cgroup_update_frozen(), kernel/cgroup/freezer.c).
+ */
+static bool group_is_frozen(const struct group *group)
+{
+	if (tree_read_flag(group->v2_fd, "cgroup.events", "frozen") != 1)
+		return false;
+	for (const struct tool_group *tool = group->tools; tool; tool = tool->next)
+		if (tree_read_flag(tool->v2_fd, "cgroup.events", "frozen") == 0)
+			return false;
+	return true;
+}
+
 void watch_freeze(struct groups *groups, struct group *group)
 {
-	if (tree_read_flag(group->v2_fd, "cgroup.events", "frozen") == 1) {
+	if (group_is_frozen(group)) {
 		freeze_end(groups, group, 0);
 		return;
 	}
@@ -176,6 +190,9 @@ static void tool_check(struct groups *groups, struct tool_group *tool)
 	struct tool_id id = tool->id;
 
 	tool->is_unchecked = false;
+	/* It may be the one that the freeze of all waits for. */
+	if (tool->group->freeze_deadline_ns)
+		watch_check_soon(groups, tool->group);
 	if (!tool->is_occupied || !tool->group->agent || !dir_is_empty(tool->v2_fd))
 		return;
 	tool->is_occupied = false;
@@ -199,7 +216,7 @@ static void group_check(struct groups *groups, struct group *group)
 	group->is_unchecked = false;
 	if (group->v2_fd < 0)
 		return;
-	if (group->freeze_deadline_ns && tree_read_flag(group->v2_fd, "cgroup.events", "frozen") == 1) {
+	if (group->freeze_deadline_ns && group_is_frozen(group)) {
 		/* The rest later: what is told may end the group. */
 		watch_check_soon(groups, group);
 		freeze_end(groups, group, 0);
