@@ -56,7 +56,7 @@ struct agent {
 	bool has_root;		 /* the root process lives */
 	pid_t root_pid;
 	uint64_t root_start_ticks;
-	pid_t root_ppid; /* who started the root, as far as it is known; 0: nobody knows */
+	pid_t root_ppid; /* whose child the root was when this govd saw it first; 0: not seen yet */
 	uid_t uid;
 	uint64_t mark;
 	uint64_t held_mark; /* the kernel's that its root had when it was held: it is older than the agent; 0: none */
@@ -77,7 +77,7 @@ struct agent {
 	uint64_t delay_ns;	  /* for which it is to be frozen when it is placed; 0: it isn't */
 	uint64_t refuse_ns;	  /* until then its hold may still come, to be refused; 0: none is awaited */
 	uint64_t thaw_ns;	  /* when that is over; 0: it isn't delayed; DELAY_BY_HAND */
-	pid_t parent_pid;	  /* that has started the root; 0: not known */
+	pid_t parent_pid;	  /* that has started it, also under an earlier govd; 0: not known */
 	uint64_t orphan_ns;	  /* when that ended; 0: it lives */
 	uint64_t lease_ns;	  /* for how long it is left alone from the last touch on; 0: it has no lease */
 	uint64_t lease_until_ns;  /* when the lease ends; 0: none */

@@ -5,7 +5,7 @@
 #include "core/placement.h"
 #include "core/tool.h"
 
-/* Is this process an agent, a part of one, or nobody's? */
+/* An agent begins: what is known of it, and what is done first. */
 
 static const char *const how_names[] = {
 	[BIRTH_EXEC] = "exec", [BIRTH_HOLD] = "hold",	[BIRTH_SCAN] = "scan",
@@ -34,18 +34,6 @@ static void place_agent(struct state *state, struct agent *agent, struct actions
 	state_set_placing(state, agent, true);
 }
 
-/* Nobody governs it: what it forks is of no interest. */
-static void quiet_mark(struct actions *actions, const struct proc *proc)
-{
-	struct action *action = actions_add(actions, ACTION_MARK, NULL);
-
-	if (!action)
-		return;
-	action->process.pid = proc->pid;
-	action->process.start_ticks = proc->start_ticks;
-	action->process.is_quiet = true;
-}
-
 void mark_root(struct state *state, struct agent *agent, struct actions *actions)
 {
 	struct action *action;
@@ -72,11 +60,44 @@ static void lose_root(struct state *state, struct agent *agent, struct actions *
 		end_agent(state, agent, actions);
 }
 
+/* Whose group it begins in; of one that was outside and is being placed, in a moment that one's. */
+static struct agent *find_parent(const struct state *state, const struct proc *proc, struct agent *previous)
+{
+	struct agent *parent = idmap_get(&state->by_cgroup, proc->cgroup_id);
+
+	return !parent && previous && previous->is_placing ? previous : parent;
+}
+
+/* Nothing is done to it. */
+static void begin_watched(struct state *state, struct agent *agent, struct actions *actions)
+{
+	agent->state = AGENT_ACTIVE;
+	agent->request = 0;
+	mark_root(state, agent, actions);
+	if (agent->mark)
+		actions_add(actions, ACTION_PACE, agent);
+	record_observed(agent, actions);
+	lifecycle_begin(state, agent, actions);
+}
+
+static void begin_governed(struct state *state, struct agent *agent, const struct birth *birth, struct actions *actions)
+{
+	/* An exec makes a mark of its own. */
+	if (birth->how != BIRTH_HOLD && birth->how != BIRTH_EXEC)
+		mark_root(state, agent, actions);
+	if (birth->hold_token)
+		agent->hold_tokens[agent->n_hold_tokens++] = birth->hold_token;
+	place_agent(state, agent, actions);
+}
+
 struct agent *birth_agent(struct state *state, const struct birth *birth, struct actions *actions)
 {
 	const struct proc *proc = birth->proc;
+	/* Itself, or a root that ended unseen and whose pid it has now. */
+	struct agent *previous = idmap_get(&state->by_root, (uint64_t)proc->pid);
+	const struct agent *parent = find_parent(state, proc, previous);
 	char key[POLICY_KEY_MAX];
-	struct agent *agent, *parent, *previous,
+	struct agent *agent,
 		template = {
 			.state = birth->hold_token ? AGENT_HELD : AGENT_STARTING,
 			.is_explicit = birth->how == BIRTH_RUN || birth->how == BIRTH_ADOPT,
@@ -89,23 +110,17 @@ struct agent *birth_agent(struct state *state, const struct birth *birth, struct
 			.parent_pid = proc->ppid,
 			.mark = birth->mark,
 			.held_mark = birth->how == BIRTH_HOLD && proc->mark < MARK_OF_CORE ? proc->mark : 0,
+			.parent = parent ? parent->handle : 0,
 			.request = birth->request,
 			.by_uid = birth->by,
 			.how = how_names[birth->how],
 			.key = birth->key ? birth->key : key,
 			.exe = proc->exe,
 			.script = proc->script,
+			/* What is in an agent's group is there by our doing. */
+			.owner = parent ? OWNER_NONE : placement_owner(str_empty(proc->cgroup) ? "" : proc->cgroup),
 		};
 
-	/* Itself, or a root that ended unseen and whose pid it has now. */
-	previous = idmap_get(&state->by_root, (uint64_t)proc->pid);
-	/* Whose group it begins in; of one that was outside and is being placed, in a moment that one's. */
-	parent = idmap_get(&state->by_cgroup, proc->cgroup_id);
-	if (!parent && previous && previous->is_placing)
-		parent = previous;
-	template.parent = parent ? parent->handle : 0;
-	/* What is in an agent's group is there by our doing. */
-	template.owner = parent ? OWNER_NONE : placement_owner(str_empty(proc->cgroup) ? "" : proc->cgroup);
 	template.placement = placement_choose(birth->policy, template.owner, template.is_explicit);
 	template.is_observed = is_only_observed(state, birth->policy, template.placement);
 	if (!birth->key)
@@ -120,270 +135,22 @@ struct agent *birth_agent(struct state *state, const struct birth *birth, struct
 	if (previous)
 		lose_root(state, previous, actions);
 	backoff_begin(state, agent, proc, actions);
-	if (agent->is_observed) {
-		agent->state = AGENT_ACTIVE;
-		agent->request = 0;
-		mark_root(state, agent, actions);
-		if (agent->mark)
-			actions_add(actions, ACTION_PACE, agent);
-		record_observed(agent, actions);
-		lifecycle_begin(state, agent, actions);
-		return agent;
-	}
-	/* An exec makes a mark of its own. */
-	if (birth->how != BIRTH_HOLD && birth->how != BIRTH_EXEC)
-		mark_root(state, agent, actions);
-	if (birth->hold_token)
-		agent->hold_tokens[agent->n_hold_tokens++] = birth->hold_token;
-	place_agent(state, agent, actions);
+	if (agent->is_observed)
+		begin_watched(state, agent, actions);
+	else
+		begin_governed(state, agent, birth, actions);
 	return agent;
 }
 
-/* What a process is, as far as its place and its policy tell. */
-struct kin {
-	struct agent *agent;  /* it is, or is to be, a part of this one; NULL: of none */
-	bool is_inside;	      /* and lives in its group already */
-	bool is_by_parent;    /* it is known by its parent alone: its mark may be others', too */
-	struct policy *birth; /* it is to be an agent of its own, under this policy */
-};
-
-static struct agent *observed_parent(const struct state *state, const struct proc *proc)
-{
-	struct agent *agent = idmap_get(&state->by_root, (uint64_t)proc->ppid);
-
-	return agent && agent->is_observed && agent->root_start_ticks <= proc->start_ticks ? agent : NULL;
-}
-
-/* Somebody has released it, or this govd couldn't place it. */
-static bool is_left_alone(const struct state *state, const struct proc *proc)
-{
-	return state_is_released(state, proc->pid, proc->start_ticks) ||
-	       state_has_verdict(state, process_id(proc->pid, proc->start_ticks));
-}
-
-/* What an agent that began in another's group starts there until it is placed is its own, and follows it. */
-static bool is_to_leave(const struct state *state, const struct agent *agent, const struct agent *there)
-{
-	return agent && !agent->is_observed && state_began_in(state, agent, there);
-}
-
-static struct kin find_kin(struct state *state, const struct proc *proc, uint64_t lineage)
-{
-	struct kin kin = {.agent = proc->cgroup_id ? idmap_get(&state->by_cgroup, proc->cgroup_id) : NULL};
-	struct agent *own = state_by_root(state, proc->pid, proc->start_ticks);
-	struct policy *policy;
-
-	/* A root that is being placed may yet be in the group of the agent that has started it. */
-	kin.is_inside = kin.agent && !(own && own->is_placing);
-	if (!kin.is_inside)
-		kin.agent = own;
-	/* Who asked for it by name has the last word on its root. */
-	if (kin.agent && kin.agent->is_explicit && agent_is_root(kin.agent, proc->pid, proc->start_ticks))
-		return kin;
-	if (is_left_alone(state, proc))
-		return kin;
-	/* What was released isn't a part of its lineage any more, either. */
-	if (!kin.agent || is_to_leave(state, state_by_mark(state, lineage), kin.agent)) {
-		kin.agent = state_by_mark(state, lineage);
-		kin.is_inside = false;
-	}
-	/* An observed agent has no group: in a scan its children are told by their parent. */
-	if (!kin.agent) {
-		kin.agent = observed_parent(state, proc);
-		kin.is_by_parent = kin.agent;
-	}
-	policy = match_find(state->set, proc);
-	if (policy && !(kin.agent && streq(kin.agent->policy->name, policy->name)))
-		kin.birth = policy;
-	return kin;
-}
-
-static void join_agent(struct state *state, struct agent *agent, pid_t pid, uint64_t start_ticks,
-		       struct actions *actions)
+void birth_anew(struct state *state, struct agent *agent, pid_t pid, uint64_t start_ticks, struct actions *actions)
 {
 	struct agent *previous = idmap_get(&state->by_root, (uint64_t)pid);
-	struct action *action;
 
-	if (agent->is_observed || agent->state == AGENT_GONE)
-		return;
-	if (agent->is_placing) {
-		agent->wants_census = true;
-		return;
-	}
-	if (!agent->is_placed) {
-		if (previous && previous != agent)
-			lose_root(state, previous, actions);
-		/* Its root ended before it could be placed: the lineage lives on in this one. */
-		state_set_root(state, agent, pid, start_ticks);
-		agent->root_ppid = 0;
-		agent->how = how_names[BIRTH_LINEAGE];
-		mark_root(state, agent, actions);
-		place_agent(state, agent, actions);
-		return;
-	}
-	action = actions_add(actions, ACTION_MOVE, agent);
-	if (action) {
-		action->process.pid = pid;
-		action->process.start_ticks = start_ticks;
-	}
-	tools_look(agent, actions);
-}
-
-/* A mark that isn't the birth of an agent: whose lineage does it stand for? */
-static void note_mark(struct state *state, const struct kin *kin, const struct birth *birth, uint64_t lineage)
-{
-	struct agent *agent = kin->is_by_parent ? NULL : kin->agent;
-	bool is_root = agent && agent_is_root(agent, birth->proc->pid, birth->proc->start_ticks);
-	bool is_known = !lineage || state_by_mark(state, lineage);
-
-	/* The record of what it executed before it was held comes behind its hold: whom it started then isn't the
-	 * agent's. */
-	bool is_older = is_root && birth->mark <= agent->held_mark;
-
-	if (is_root && !is_older && !agent->mark && state_set_mark(state, agent, birth->mark) == 0)
-		return;
-	/* The record of the exec that its lineage began with may come later, also that of an agent that began here. */
-	if (!agent || is_older || (kin->is_inside && !is_known))
-		state_add_verdict(state, birth->mark, lineage == birth->mark ? 0 : lineage);
-	else
-		state_add_verdict(state, birth->mark, agent->mark);
-}
-
-/* What is protected isn't an agent's either, whoever has started it: the agent's end must not be its own. */
-static void evict_protected(struct state *state, const struct proc *proc, struct actions *actions)
-{
-	struct agent *agent = proc->cgroup_id ? idmap_get(&state->by_cgroup, proc->cgroup_id) : NULL;
-	struct action *action;
-
-	if (proc->mark)
-		quiet_mark(actions, proc);
-	/* Nobody's: whoever else is found with it isn't the root of its lineage. */
-	if (proc->mark && !idmap_get(&state->by_mark, proc->mark) && !state_has_verdict(state, proc->mark))
-		state_add_verdict(state, proc->mark, 0);
-	if (!agent)
-		return;
-	action = actions_add(actions, ACTION_EVICT, agent);
-	if (!action)
-		return;
-	action->process.pid = proc->pid;
-	action->process.start_ticks = proc->start_ticks;
-	record_agent(actions, INCIDENT_PROTECTED, agent, (struct record_words){"protect", "evict", "done"});
-}
-
-static void answer_hold(struct actions *actions, uint64_t token, bool is_refused)
-{
-	struct action *action = actions_add(actions, ACTION_HOLD_ANSWER, NULL);
-
-	if (!action)
-		return;
-	action->hold.token = token;
-	action->hold.is_refused = is_refused;
-}
-
-/* Common to all ways of coming across a process. Returns the agent that it waits for, or NULL. */
-static struct agent *consider(struct state *state, struct birth *birth, uint64_t lineage, struct actions *actions)
-{
-	const struct proc *proc = birth->proc;
-	struct birth own = *birth;
-	struct kin kin = {0};
-
-	if (match_is_protected(state->set, proc)) {
-		evict_protected(state, proc, actions);
-		return NULL;
-	}
-	kin = find_kin(state, proc, lineage);
-	/* A root that is held hasn't executed yet what made it one: a look sees what it was before, and the mark that
-	 * it shares with others from then. */
-	if (birth->how == BIRTH_SCAN && kin.agent && kin.agent->n_hold_tokens && kin.agent->root_pid == proc->pid)
-		return NULL;
-	if (kin.birth) {
-		own.policy = kin.birth;
-		birth->is_refused = backoff_refuses(state, &own, actions);
-		if (birth->is_refused) {
-			answer_hold(actions, birth->hold_token, true);
-			return NULL;
-		}
-		return birth_agent(state, &own, actions);
-	}
-	/* Who is in a group and carries a mark from before has come there without its lineage. */
-	if (birth->mark && !idmap_get(&state->by_mark, birth->mark) && !(birth->how == BIRTH_SCAN && kin.is_inside))
-		note_mark(state, &kin, birth, lineage);
-	if (kin.agent && !kin.is_inside)
-		join_agent(state, kin.agent, proc->pid, proc->start_ticks, actions);
-	if ((!kin.agent || kin.agent->is_observed) && birth->mark)
-		quiet_mark(actions, proc);
-	return kin.agent;
-}
-
-void step_exec(struct state *state, const struct event *event, struct actions *actions)
-{
-	const struct proc *proc = &event->exec.proc;
-	struct birth birth = {.proc = proc, .how = BIRTH_EXEC, .mark = proc->mark, .by = INCIDENT_BY_GOVD};
-
-	consider(state, &birth, event->exec.parent_mark, actions);
-}
-
-void step_hold(struct state *state, const struct event *event, struct actions *actions)
-{
-	const struct proc *proc = &event->hold.proc;
-	struct birth birth = {
-		.proc = proc,
-		.how = BIRTH_HOLD,
-		.mark = 0,
-		.hold_token = event->hold.token,
-		.by = INCIDENT_BY_GOVD,
-	};
-	struct agent *agent = consider(state, &birth, proc->mark, actions);
-
-	if (birth.is_refused)
-		return;
-	if (agent && backoff_takes_back(state, agent, proc, actions)) {
-		answer_hold(actions, event->hold.token, true);
-		return;
-	}
-	if (!agent || !agent->is_placing) {
-		answer_hold(actions, event->hold.token, false);
-		return;
-	}
-	for (size_t i = 0; i < agent->n_hold_tokens; i++)
-		if (agent->hold_tokens[i] == event->hold.token)
-			return;
-	if (agent->n_hold_tokens < AGENT_TOKENS_MAX)
-		agent->hold_tokens[agent->n_hold_tokens++] = event->hold.token;
-	else
-		answer_hold(actions, event->hold.token, false);
-}
-
-void step_fork(struct state *state, const struct event *event, struct actions *actions)
-{
-	const struct agent *there = event->fork.cgroup_id ? idmap_get(&state->by_cgroup, event->fork.cgroup_id) : NULL;
-	struct agent *agent =
-		event->fork.agent ? state_get(state, event->fork.agent) : state_by_mark(state, event->fork.mark);
-
-	/* A child that was held has become an agent of its own before its fork's record was read. */
-	if (state_by_root(state, event->fork.pid, event->fork.start_ticks))
-		return;
-	if ((event->fork.tool || event->fork.of.pid) && tool_forked(state, event, actions))
-		return;
-	if (!agent || there == agent)
-		return;
-	/* By its mark it leaves no group but those in which the agent began: another's has got it in another way. */
-	if (event->fork.agent || !there || state_began_in(state, agent, there))
-		join_agent(state, agent, event->fork.pid, event->fork.start_ticks, actions);
-}
-
-void step_seen(struct state *state, const struct event *event, struct actions *actions)
-{
-	const struct proc *proc = &event->seen.proc;
-	struct birth birth = {.proc = proc, .how = BIRTH_SCAN, .by = INCIDENT_BY_GOVD};
-	bool is_known = proc->mark && (idmap_get(&state->by_mark, proc->mark) || state_has_verdict(state, proc->mark));
-	struct agent *agent;
-
-	/* A mark that nobody knows: its exec record was lost. Who carries it stands for its root. */
-	if (proc->mark && !is_known)
-		birth.mark = proc->mark;
-	agent = state_by_root(state, proc->pid, proc->start_ticks);
-	if (agent && !agent->root_ppid)
-		agent->root_ppid = proc->ppid;
-	consider(state, &birth, proc->mark, actions);
+	if (previous && previous != agent)
+		lose_root(state, previous, actions);
+	state_set_root(state, agent, pid, start_ticks);
+	agent->root_ppid = 0;
+	agent->how = how_names[BIRTH_LINEAGE];
+	mark_root(state, agent, actions);
+	place_agent(state, agent, actions);
 }

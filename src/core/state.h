@@ -124,7 +124,7 @@ void state_free_ended(struct state *state);
 
 /* ---- the parts of step(), one a file ---- */
 
-/* birth.c: is this process an agent, a part of one, or nobody's? */
+/* birth.c: an agent begins */
 enum birth_how { BIRTH_EXEC, BIRTH_HOLD, BIRTH_SCAN, BIRTH_RUN, BIRTH_ADOPT, BIRTH_LINEAGE };
 struct birth {
 	const struct proc *proc;
@@ -138,16 +138,19 @@ struct birth {
 };
 /* NULL: too many agents or no memory (an alert is recorded). */
 struct agent *birth_agent(struct state *state, const struct birth *birth, struct actions *actions);
+/* Its root ended before it could be placed: its lineage lives on in this process. */
+void birth_anew(struct state *state, struct agent *agent, pid_t pid, uint64_t start_ticks, struct actions *actions);
 /* The kernel is to know the root by the agent's mark: then it tells of its end, of its children outside, and of tools.
  */
 void mark_root(struct state *state, struct agent *agent, struct actions *actions);
 /* An alert, at most once a minute: there are too many agents. */
 void tell_full(struct state *state, struct actions *actions);
+
+/* kin.c: is this process an agent, a part of one, or nobody's? */
 void step_exec(struct state *state, const struct event *event, struct actions *actions);
 void step_fork(struct state *state, const struct event *event, struct actions *actions);
 void step_hold(struct state *state, const struct event *event, struct actions *actions);
 void step_seen(struct state *state, const struct event *event, struct actions *actions);
-void step_swept(struct state *state, const struct event *event, struct actions *actions);
 
 /* found.c: agents of an earlier govd */
 void step_found(struct state *state, const struct event *event, struct actions *actions);
@@ -155,6 +158,7 @@ void step_found(struct state *state, const struct event *event, struct actions *
 /* census.c: everything is looked at again */
 void step_lost(struct state *state, const struct event *event, struct actions *actions);
 void step_census_end(struct state *state, const struct event *event, struct actions *actions);
+void step_swept(struct state *state, const struct event *event, struct actions *actions);
 /* reason: `policies` asks for a look at every process, not only at marked ones; `left` (a root has left its group) may
  * wait for a second, as one may do that again and again. */
 void ask_census(struct state *state, const char *reason, struct actions *actions);
