@@ -27,7 +27,7 @@ static void on_done(const struct event *result, void *userdata)
 
 	fixture->result = *result;
 	fixture->results++;
-	if (result->result.action == ACTION_PLACE && result->result.error == 0) {
+	if (result->kind == EVENT_RESULT && result->result.action == ACTION_PLACE && result->result.error == 0) {
 		fixture->agent.cgroup_id = result->result.cgroup_id;
 		text_copy(fixture->cgroup, sizeof(fixture->cgroup), result->result.cgroup);
 		text_copy(fixture->origin, sizeof(fixture->origin), result->result.origin);

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/fanotify.h>
+
+#include "base/unit.h"
+#include "group_fixture.h"
+
+/* A freeze is told when all is frozen, tools in groups of their own too. */
+
+#define SLEEP_MS 10000
+
+/* A file that nobody can open before the test says so: who tries sleeps where no freezer gets to it. */
+struct gate {
+	char path[32];
+	int fan_fd, event_fd;
+	int go[2];
+};
+
+static void gate_open(struct gate *gate)
+{
+	int fd;
+
+	snprintf(gate->path, sizeof(gate->path), "/tmp/govtest-gate-XXXXXX");
+	fd = mkstemp(gate->path);
+	cr_assert_geq(fd, 0);
+	close(fd);
+	gate->fan_fd = fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC, O_RDONLY | O_CLOEXEC);
+	cr_assert_geq(gate->fan_fd, 0);
+	cr_assert_eq(fanotify_mark(gate->fan_fd, FAN_MARK_ADD, FAN_OPEN_PERM, AT_FDCWD, gate->path), 0);
+	cr_assert_eq(pipe2(gate->go, O_CLOEXEC), 0);
+}
+
+static void gate_await(struct gate *gate)
+{
+	struct pollfd wait = {.fd = gate->fan_fd, .events = POLLIN};
+	struct fanotify_event_metadata event;
+
+	cr_assert_eq(poll(&wait, 1, SLEEP_MS), 1);
+	cr_assert_eq(read(gate->fan_fd, &event, sizeof(event)), (ssize_t)sizeof(event));
+	gate->event_fd = event.fd;
+}
+
+static void gate_let_go(const struct gate *gate)
+{
+	struct fanotify_response response = {.fd = gate->event_fd, .response = FAN_ALLOW};
+
+	cr_assert_eq(write(gate->fan_fd, &response, sizeof(response)), (ssize_t)sizeof(response));
+	close(gate->event_fd);
+}
+
+static void gate_close(const struct gate *gate)
+{
+	unlink(gate->path);
+	close(gate->fan_fd);
+	close(gate->go[0]);
+	close(gate->go[1]);
+}
+
+static void run_tool(void *userdata)
+{
+	const struct gate *gate = userdata;
+	char byte;
+
+	if (read(gate->go[0], &byte, 1) == 1)
+		(void)open(gate->path, O_RDONLY | O_CLOEXEC);
+	pause();
+}
+
+static void make_tool(struct fixture *f, pid_t pid)
+{
+	struct action action = {.kind = ACTION_TOOL_PLACE, .agent = &f->agent};
+
+	action.tool.id = (struct tool_id){.pid = pid, .start_ticks = start_ticks_of(pid)};
+	action.tool.pid = pid;
+	action.tool.start_ticks = action.tool.id.start_ticks;
+	action.tool.since_ns = now_ns();
+	cr_assert_eq(act_on(f, ACTION_MOVE, pid, action.tool.start_ticks, 0), 0);
+	cr_assert_eq(groups_act(f->groups, &action), 0);
+	cr_assert_eq(f->result.kind, EVENT_TOOL_RESULT);
+}
+
+Test(group_freeze, is_told_when_the_tools_are_frozen_too)
+{
+	struct gate gate;
+	struct fixture f;
+	char events[128];
+	unsigned before;
+	pid_t tool;
+
+	gate_open(&gate);
+	fixture_open(&f);
+	f.policy.tools.memory_max_bytes = UNIT_INFINITY;
+	cr_assert_eq(place(&f, fixture_spawn_idle(&f)), 0);
+	tool = fixture_spawn(&f, run_tool, &gate);
+	make_tool(&f, tool);
+	cr_assert_eq(write(gate.go[1], "", 1), 1);
+	gate_await(&gate);
+	before = f.results;
+	cr_assert_eq(act(&f, ACTION_FREEZE), 0);
+	/* What the kernel says of the agent's group as soon as its own processes are. */
+	WAIT_UNTIL(&f, strstr(group_file(&f, "", "cgroup.events", events, sizeof(events)), "frozen 1"));
+	for (int i = 0; i < 10; i++)
+		fixture_pump(&f);
+	cr_expect_eq(f.results, before, "told while the tool runs");
+	gate_let_go(&gate);
+	WAIT_UNTIL(&f, f.results > before);
+	cr_expect_eq(f.result.result.action, ACTION_FREEZE);
+	cr_expect_eq(f.result.result.error, 0);
+	cr_assert_eq(act(&f, ACTION_THAW), 0);
+	fixture_close(&f);
+	gate_close(&gate);
+}
