@@ -3,7 +3,7 @@
 #
 # In the guest: the suites of tests/vm and the demo in a scope that nothing was delegated to, as from a shell, and all
 # others in a scope with Delegate=yes, for which systemd switches on all controllers, with the native backend. What depends
-# most on how agents are placed runs with the systemd backend, too. With `quick`: of each what tells most in a few minutes; with
+# on how agents are placed runs with the systemd backend, too. With `quick`: of each what tells most in a few minutes; with
 # `small`: what is for a guest of 1 GiB; with `bench`: the measurements.
 set -euo pipefail
 
@@ -19,7 +19,7 @@ native=(bpf: "$bin/bpf" host: "$bin"/test_group "$bin"/test_group_guard "$bin"/t
 	"$bin"/test_hold "$bin"/test_hold_life "$bin"/test_hold_second "$bin"/test_hold_watch tests/host/test_govern.py tests/host/test_storm.py
 	tests/host/test_placement.py tests/host/test_oom.py tests/host/test_tools.py tests/host/test_doctor.py tests/host/test_connect_*.py)
 systemd=(host: tests/host/test_placement.py tests/host/test_govern.py tests/host/test_tools.py tests/host/test_storm.py
-	tests/host/test_connect_rate.py)
+	tests/host/test_oom.py tests/host/test_connect_*.py)
 
 select_quick() {
 	local scopes=test_agent_is_a_scope_with_its_limits_and_name units=test_service_with_delegation_limits_all
