@@ -113,10 +113,11 @@ pid_t groups_debugger(struct groups *groups, uint64_t agent);
 
 /* What an agent's memory is, bytes; UINT64_MAX: not known. */
 struct group_memory {
-	uint64_t id; /* of its group of the memory controller (inode); 0: none */
 	uint64_t anon_bytes, file_bytes, shmem_bytes, kernel_bytes; /* file: the page cache without shmem */
 };
 int groups_memory(struct groups *groups, uint64_t agent, struct group_memory *ret_memory) _must_check_;
+/* Of its group of the memory controller, the inode, also when that has been removed; 0: none. */
+uint64_t groups_memory_id(struct groups *groups, uint64_t agent);
 /* What an agent's end would give back: its memory without the page cache, which is available anyway. Those that have
  * less than rough_bytes with it aren't looked at as closely. UINT64_MAX: not known. */
 uint64_t groups_weigh(struct groups *groups, uint64_t agent, uint64_t rough_bytes);

@@ -35,11 +35,10 @@ static void parse_line(const char *line, bool is_v2, struct group_memory *memory
 
 int groups_memory(struct groups *groups, uint64_t agent, struct group_memory *ret_memory)
 {
-	struct group_memory memory = {0, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
+	struct group_memory memory = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
 	const struct group *group = idmap_get(&groups->by_agent, agent);
 	bool is_v2 = groups->layout.where[CONTROLLER_MEMORY] == WHERE_V2;
 	_cleanup_free_ char *text = NULL;
-	struct stat st;
 	size_t length;
 	int fd, r;
 
@@ -49,8 +48,6 @@ int groups_memory(struct groups *groups, uint64_t agent, struct group_memory *re
 	r = file_read_all(fd, "memory.stat", STAT_MAX, &text, &length);
 	if (r < 0)
 		return r;
-	if (fstat(fd, &st) == 0)
-		memory.id = st.st_ino;
 	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
 		parse_line(line, is_v2, &memory);
 	if (!is_v2 && file_read_u64(fd, "memory.kmem.usage_in_bytes", &memory.kernel_bytes) < 0)
@@ -60,6 +57,15 @@ int groups_memory(struct groups *groups, uint64_t agent, struct group_memory *re
 		memory.file_bytes -= MIN2(memory.file_bytes, memory.shmem_bytes);
 	*ret_memory = memory;
 	return 0;
+}
+
+uint64_t groups_memory_id(struct groups *groups, uint64_t agent)
+{
+	const struct group *group = idmap_get(&groups->by_agent, agent);
+	int fd = group ? group_controller_fd(groups, group, CONTROLLER_MEMORY) : -1;
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 ? st.st_ino : 0;
 }
 
 uint64_t groups_memory_bytes(struct groups *groups, uint64_t agent)

@@ -53,8 +53,8 @@ static void fill_largest(struct manager *manager, const struct agent *agent, str
 	}
 }
 
-static void fill_agent(struct manager *manager, const struct agent *agent, const struct gov_record_oom *record,
-		       struct oom_view *oom)
+/* Where it was its last process, systemd may have removed its group by now. */
+static void fill_agent(struct manager *manager, const struct agent *agent, struct oom_view *oom)
 {
 	struct group_memory memory;
 
@@ -64,8 +64,6 @@ static void fill_agent(struct manager *manager, const struct agent *agent, const
 	oom->agent_file_bytes = memory.file_bytes;
 	oom->agent_shmem_bytes = memory.shmem_bytes;
 	oom->agent_kernel_bytes = memory.kernel_bytes;
-	if (record->limit_id && record->limit_id == memory.id)
-		oom->limit = OOM_LIMIT_AGENT;
 }
 
 static void fill_tool(struct manager *manager, const struct agent *agent, const struct gov_record_oom *record,
@@ -100,7 +98,10 @@ void oom_got_record(struct manager *manager, const struct gov_record_oom *record
 	oom->anon_bytes = record->anon_pages * page;
 	oom->file_bytes = record->file_pages * page;
 	oom->shmem_bytes = record->shmem_pages * page;
-	oom->limit = record->limit_id ? OOM_LIMIT_OTHER : OOM_LIMIT_HOST;
+	oom->limit = OOM_LIMIT_HOST;
+	if (record->limit_id)
+		oom->limit = record->limit_id == groups_memory_id(manager->groups, agent->handle) ? OOM_LIMIT_AGENT
+												  : OOM_LIMIT_OTHER;
 	oom->limit_bytes = record->limit_pages * page;
 	oom->usage_bytes = record->usage_pages * page;
 	oom->tool_peak_bytes = UINT64_MAX;
@@ -109,7 +110,7 @@ void oom_got_record(struct manager *manager, const struct gov_record_oom *record
 	oom->agent_anon_bytes = oom->agent_file_bytes = oom->agent_shmem_bytes = oom->agent_kernel_bytes = UINT64_MAX;
 	/* One that isn't recorded needs no evidence. */
 	if (told_is_due(agent->ooms_told.at_ns, DEATH_TOLD_EVERY_NS, manager_now_ns())) {
-		fill_agent(manager, agent, record, oom);
+		fill_agent(manager, agent, oom);
 		fill_largest(manager, agent, oom);
 	}
 	manager_dispatch(manager, &event);

@@ -237,6 +237,25 @@ bool group_exists(struct fixture *fixture, const char *controller)
 	return access(path, F_OK) == 0;
 }
 
+uint64_t group_inode(struct fixture *fixture, const char *controller)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	group_path(fixture, controller, path, sizeof(path));
+	return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+bool group_remove(struct fixture *fixture, const char *controller)
+{
+	char path[PATH_MAX], main[2 * PATH_MAX];
+
+	group_path(fixture, controller, path, sizeof(path));
+	snprintf(main, sizeof(main), "%s/main", path);
+	(void)rmdir(main);
+	return rmdir(path) == 0;
+}
+
 bool is_in_group(struct fixture *fixture, const char *controller, pid_t pid)
 {
 	char path[PATH_MAX], wanted[PATH_MAX];

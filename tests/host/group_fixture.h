@@ -40,6 +40,9 @@ int place(struct fixture *fixture, pid_t pid);
 /* Reads SLICE/POLICY-ID/FILE in the v2 tree ("") or a v1 hierarchy ("memory"); "" when it isn't there. */
 const char *group_file(struct fixture *fixture, const char *controller, const char *file, char *buffer, size_t size);
 bool is_in_group(struct fixture *fixture, const char *controller, pid_t pid);
+uint64_t group_inode(struct fixture *fixture, const char *controller); /* 0: it isn't there */
+/* As systemd does with a scope that is empty. False: it isn't yet. */
+bool group_remove(struct fixture *fixture, const char *controller);
 bool group_exists(struct fixture *fixture, const char *controller);
 /* The path of pid in a v1 hierarchy, or in v2 (""). */
 const char *path_of(pid_t pid, const char *controller, char *buffer, size_t size);

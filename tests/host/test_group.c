@@ -374,3 +374,31 @@ Test(group, a_place_that_fails_half_way_is_undone)
 	cr_expect_eq(waitpid(pid, NULL, WNOHANG), 0, "it lives");
 	fixture_close(&f);
 }
+
+Test(group, whose_limit_it_was_is_known_when_the_group_has_been_removed)
+{
+	const char *controller = has_v1("memory") ? "memory" : "";
+	struct group_memory memory;
+	struct fixture f;
+	uint64_t id;
+	pid_t pid;
+
+	fixture_open(&f);
+	pid = fixture_spawn_idle(&f);
+	cr_assert_eq(place(&f, pid), 0);
+	if (groups_memory(f.groups, f.agent.handle, &memory) < 0)
+		cr_skip_test("there is no memory controller here");
+	id = group_inode(&f, controller);
+	cr_assert_neq(id, 0);
+	cr_expect_eq(groups_memory_id(f.groups, f.agent.handle), id);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	f.n_children = 0;
+	/* The backend isn't told in between. */
+	for (int left = 1000; left > 0 && !group_remove(&f, controller); left--)
+		usleep(5000);
+	cr_expect_not(group_exists(&f, controller));
+	cr_expect_lt(groups_memory(f.groups, f.agent.handle, &memory), 0);
+	cr_expect_eq(groups_memory_id(f.groups, f.agent.handle), id);
+	fixture_close(&f);
+}
