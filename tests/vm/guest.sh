@@ -15,8 +15,7 @@ cd /payload/govd/src
 bin=$GOVD_BUILD/tests
 plain=(vm: tests/vm/test_systemd.py tests/vm/test_scopes.py tests/vm/test_pressure.py tests/vm/test_leak.py tests/vm/test_package.py
 	tests/vm/test_bus.py tests/vm/test_chaos.py host: tests/host/test_demo.py)
-native=(bpf: "$bin/bpf" host: "$bin"/test_group "$bin"/test_group_guard "$bin"/test_group_life "$bin"/test_group_saved
-	"$bin"/test_hold "$bin"/test_hold_life "$bin"/test_hold_second "$bin"/test_hold_watch tests/host/test_govern.py tests/host/test_storm.py
+native=(bpf: "$bin/bpf" host: "$bin"/test_group* "$bin"/test_hold* tests/host/test_govern.py tests/host/test_storm.py
 	tests/host/test_placement.py tests/host/test_oom.py tests/host/test_tools.py tests/host/test_doctor.py tests/host/test_connect_*.py)
 systemd=(host: tests/host/test_placement.py tests/host/test_govern.py tests/host/test_tools.py tests/host/test_storm.py
 	tests/host/test_oom.py tests/host/test_connect_*.py)
