@@ -25,6 +25,8 @@ static void hold_asked(uint64_t token, pid_t pid, bool is_exec, const char *path
 	struct event event = {.kind = EVENT_HOLD};
 	int r;
 
+	/* What was told before comes before: how the last life ended tells how this one begins. */
+	manager_read_ring_briefly(manager);
 	if (is_exec)
 		r = procfs_read_exec(manager->procfs, pid, path, &event.hold.proc);
 	else

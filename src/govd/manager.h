@@ -140,6 +140,7 @@ void manager_perform(struct manager *manager, const struct action *action);
 int manager_open_sensors(struct manager *manager) _must_check_;
 void manager_drain_ring(struct manager *manager);
 void manager_read_ring(struct manager *manager);
+void manager_read_ring_briefly(struct manager *manager); /* not all of it where very much is told */
 void manager_got_record(const struct gov_record_head *head, void *userdata);
 
 /* census.c; reason: as of ACTION_CENSUS. */

@@ -5,8 +5,9 @@
 
 /* What comes in from the kernel: records of the ring, the groups, time. */
 
-#define RING_BATCH 256			  /* records between two looks at the other sources */
-#define SAMPLE_EVERY_US (30 * 1000000ULL) /* signs of life; list and show look at once */
+#define RING_BATCH 256			   /* records between two looks at the other sources */
+#define READ_BRIEF_NS (20 * NSEC_PER_MSEC) /* little of GOV_HOLD_DEADLINE_MS */
+#define SAMPLE_EVERY_US (30 * 1000000ULL)  /* signs of life; list and show look at once */
 
 /* It was caught by its exec: no watch was there for it. The next of its kind is held. */
 static void hold_next_time(struct manager *manager, pid_t pid)
@@ -86,6 +87,18 @@ void manager_read_ring(struct manager *manager)
 	do
 		r = bpf_sense_read(manager->bpf, RING_BATCH, manager_got_record, manager);
 	while (r == RING_BATCH);
+	if (r < 0)
+		manager->counts.actions_failed++;
+}
+
+void manager_read_ring_briefly(struct manager *manager)
+{
+	uint64_t end_ns = manager_now_ns() + READ_BRIEF_NS;
+	int r;
+
+	do
+		r = bpf_sense_read(manager->bpf, RING_BATCH, manager_got_record, manager);
+	while (r == RING_BATCH && manager_now_ns() < end_ns);
 	if (r < 0)
 		manager->counts.actions_failed++;
 }

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Crash loops under supervisors that never tire."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import sys
 import time
 import unittest
 
-from harness import GovdTest, is_alive, wait_until
+from harness import GovdTest, children_of, is_alive, wait_until
 
 # Each start is a byte in a file; lives as long as its first argument says.
 CRASH = """#!/bin/sh
@@ -96,6 +97,35 @@ class RestartTest(GovdTest):
         self.assertNotEqual(refused.returncode, 3)
         self.assertIn(b"not permitted", refused.stderr)
         self.assertEqual(self.starts(), 2)
+
+    def test_the_last_crash_counts_for_a_life_that_is_held_already(self):
+        """govd finds both told when it goes on."""
+        self.begin(limit=2)
+        loop = self.supervise("/bin/sh", "-c", LOOP, "loop", self.crash, "15", self.count_file)
+        self.crash_tool(loop)
+        wait_until(lambda: self.starts() == 2 and len(self.ctl_json("list")) == 1, "the second life alone")
+        self.govd.send_signal(signal.SIGSTOP)
+        try:
+            second = self.crash_tool(loop)
+            third, = wait_until(lambda: [pid for pid in children_of(loop.pid) if pid != second and self.is_script(pid)],
+                                "the third has begun")
+        finally:
+            self.govd.send_signal(signal.SIGCONT)
+        wait_until(lambda: [a["pid"] for a in self.ctl_json("list") if a["state"] == "frozen"] == [third], "it is frozen")
+        self.assertEqual(self.starts(), 2)
+
+    @staticmethod
+    def crash_tool(loop):
+        """Ends what the life waits for, and so the life."""
+        life, = wait_until(lambda: [pid for pid in children_of(loop.pid) if children_of(pid)], "it waits for its tool")
+        os.kill(children_of(life)[0], signal.SIGTERM)
+        return life
+
+    def is_script(self, pid):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", encoding="utf-8") as file:
+            words = file.read().split("\0")
+            return len(words) > 1 and words[1] == self.crash
+        return False
 
     def test_counts_survive_kill_9_and_the_delayed_stays_so(self):
         self.begin(limit=2)
