@@ -199,6 +199,19 @@ class ChaosCase(GovdTest):
         top = [os.path.join(path, name) for path in self.slice_dirs() for name in os.listdir(path)]
         return sorted(path for path in top if os.path.isdir(path))
 
+    def groups_beyond(self):
+        """Those without an agent, or that an agent should have."""
+        return set(self.groups_there()) ^ {v2_root() + agent["cgroup"] for agent in self.agents()}
+
+    def why_beyond(self):
+        def look(name):
+            return subprocess.run(["grep", "-rs", "", f"--include={name}", path], stdout=subprocess.PIPE, text=True,
+                                  check=False).stdout
+        lines = []
+        for path in sorted(self.groups_beyond()):
+            lines += [path + ("" if os.path.isdir(path) else " isn't there"), look("cgroup.procs"), look("cgroup.events")]
+        return "\n".join(lines + [self.log_text()[-3000:]])
+
     def slice_dirs(self):
         found = subprocess.run(["find", v2_root(), "-type", "d", "-name", self.slice], stdout=subprocess.PIPE, text=True,
                                stderr=subprocess.DEVNULL, check=False)
@@ -229,8 +242,10 @@ class ChaosCase(GovdTest):
         agents = {agent["pid"]: agent for agent in self.agents()}
         for process in self.living():
             self.check_agent(agents[process.pid], process)
-        wait_until(lambda: self.groups_there() == sorted(v2_root() + a["cgroup"] for a in self.agents()),
-                   f"a group for each agent, and no other: {self.groups_there()}")
+        try:
+            wait_until(lambda: not self.groups_beyond(), "a group for each agent, and no other")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.why_beyond()}") from None
         wait_until(lambda: not self.helpers_left(), "helpers of the killed ones have ended")
         fds = len(os.listdir(f"/proc/{self.govd.pid}/fd"))
         self.assertLess(fds, 60 + 5 * len(agents), "descriptors of govd")

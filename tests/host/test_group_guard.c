@@ -37,7 +37,7 @@ Test(group_guard, observed_agents_and_the_guarded_are_never_touched)
 /* This process stands for govd. */
 Test(group_guard, a_group_that_guarded_ones_are_in_is_killed_but_for_them)
 {
-	char procs[PATH_MAX], own[PATH_MAX], back[PATH_MAX + 256];
+	char procs[PATH_MAX + 256], own[PATH_MAX], placed[PATH_MAX], back[PATH_MAX + 256];
 	pid_t pids[2], helper;
 	struct fixture f;
 	int status;
@@ -53,7 +53,8 @@ Test(group_guard, a_group_that_guarded_ones_are_in_is_killed_but_for_them)
 	cr_expect_eq(act_on(&f, ACTION_SIGNAL, helper, 0, SIGKILL), -EPERM);
 	snprintf(back, sizeof(back), "%s%s/cgroup.procs", groups_v2_root(f.groups),
 		 path_of(getpid(), "", own, sizeof(own)));
-	snprintf(procs, sizeof(procs), "%s%s/cgroup.procs", groups_v2_root(f.groups), f.agent.cgroup);
+	snprintf(procs, sizeof(procs), "%s%s/cgroup.procs", groups_v2_root(f.groups),
+		 path_of(pids[0], "", placed, sizeof(placed)));
 	cr_assert_geq(file_write(AT_FDCWD, procs, "0"), 0);
 	cr_assert_geq(file_writef(AT_FDCWD, procs, "%d", (int)helper), 0);
 	cr_expect_eq(act(&f, ACTION_KILL), -EPERM);
