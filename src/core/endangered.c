@@ -10,6 +10,9 @@ static bool is_endangered(const struct state *state, const struct agent *agent, 
 		return false;
 	if (lifecycle_due(state, agent) <= at_ns)
 		return true;
+	/* Without a key all of a policy have the same. */
+	if (!agent->policy->lifecycle.per_key)
+		return false;
 	for (const struct agent *other = state_first_of_key(state, agent); other; other = other->next_of_key)
 		if (other->probation_ns && key_is_same(other, agent) && lifecycle_due(state, other) <= at_ns)
 			return true;
