@@ -95,14 +95,17 @@ static uint64_t law_comes(const struct law *law, const struct agent *agent)
 {
 	uint64_t due_ns = law->due(agent);
 
-	if (agent->laws_done & bit_of(law) || law_waits(law, agent))
+	/* Most have no such rule, and all are asked at each tick. */
+	if (due_ns == NEVER || agent->laws_done & bit_of(law) || law_waits(law, agent))
 		return NEVER;
 	return law->heeds_lease ? MAX2(due_ns, agent->lease_until_ns) : due_ns;
 }
 
 static uint64_t law_due(const struct law *law, const struct agent *agent)
 {
-	return MAX2(law_comes(law, agent), agent->tracer_pid ? agent->traced_ns + SPARE_NS : 0);
+	uint64_t due_ns = law_comes(law, agent);
+
+	return agent->tracer_pid ? MAX2(due_ns, agent->traced_ns + SPARE_NS) : due_ns;
 }
 
 /* ---- the laws ---------------------------------------------------------------------------------------------------- */
