@@ -80,20 +80,8 @@ void manager_got_record(const struct gov_record_head *head, void *userdata)
 	manager_dispatch(manager, &event);
 }
 
-void manager_read_ring(struct manager *manager)
+static void read_ring_until(struct manager *manager, uint64_t end_ns)
 {
-	int r;
-
-	do
-		r = bpf_sense_read(manager->bpf, RING_BATCH, manager_got_record, manager);
-	while (r == RING_BATCH);
-	if (r < 0)
-		manager->counts.actions_failed++;
-}
-
-void manager_read_ring_briefly(struct manager *manager)
-{
-	uint64_t end_ns = manager_now_ns() + READ_BRIEF_NS;
 	int r;
 
 	do
@@ -101,6 +89,16 @@ void manager_read_ring_briefly(struct manager *manager)
 	while (r == RING_BATCH && manager_now_ns() < end_ns);
 	if (r < 0)
 		manager->counts.actions_failed++;
+}
+
+void manager_read_ring(struct manager *manager)
+{
+	read_ring_until(manager, UINT64_MAX);
+}
+
+void manager_read_ring_briefly(struct manager *manager)
+{
+	read_ring_until(manager, manager_now_ns() + READ_BRIEF_NS);
 }
 
 void manager_drain_ring(struct manager *manager)
