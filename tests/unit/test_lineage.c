@@ -50,6 +50,13 @@ static uint64_t place(struct world *world, const struct action *action)
 	return action->agent->handle;
 }
 
+static uint64_t begin(struct world *world, const struct proc *proc, uint64_t parent_mark)
+{
+	struct action placing = exec_agent(world, proc, parent_mark);
+
+	return place(world, &placing);
+}
+
 static void seen(struct world *world, const struct proc *proc)
 {
 	struct event event = {.kind = EVENT_SEEN};
@@ -113,8 +120,7 @@ Test(lineage, what_a_nested_agent_starts_before_it_is_placed_follows_it)
 	uint64_t outer, inner;
 
 	init(&world);
-	placing = exec_agent(&world, &bot, 0);
-	outer = place(&world, &placing);
+	outer = begin(&world, &bot, 0);
 	tool = proc_in(outer, 101, "/opt/tool", 8);
 	placing = exec_agent(&world, &tool, 7);
 	fork_in(&world, outer, 102, 8);
@@ -140,8 +146,7 @@ Test(lineage, what_governs_the_outer_group_is_an_agent_of_its_own_below_the_nest
 	uint64_t outer;
 
 	init(&world);
-	placing = exec_agent(&world, &bot, 0);
-	outer = place(&world, &placing);
+	outer = begin(&world, &bot, 0);
 	tool = proc_in(outer, 101, "/opt/tool", 8);
 	exec_agent(&world, &tool, 7);
 	other = proc_in(outer, 102, "/opt/bot", 9);
@@ -156,18 +161,14 @@ Test(lineage, root_that_becomes_two_agents_while_it_is_placed_has_begun_in_both_
 {
 	struct world world;
 	struct proc bot = proc_in(0, 100, "/opt/bot", 7), tool, worthy;
-	struct action placing;
 	uint64_t first, second, third;
 
 	init(&world);
-	placing = exec_agent(&world, &bot, 0);
-	first = place(&world, &placing);
+	first = begin(&world, &bot, 0);
 	tool = proc_in(first, 100, "/opt/tool", 8);
-	placing = exec_agent(&world, &tool, 7);
-	second = place(&world, &placing);
+	second = begin(&world, &tool, 7);
 	worthy = proc_in(second, 100, "/opt/worthy", 9);
-	placing = exec_agent(&world, &worthy, 8);
-	third = place(&world, &placing);
+	third = begin(&world, &worthy, 8);
 	fork_in(&world, first, 102, 9);
 	expect_move(&world, 102, third);
 	/* Also when the one in between has ended. */
@@ -230,13 +231,11 @@ Test(lineage, exec_whose_lineage_is_told_of_later_belongs_to_it)
 {
 	struct world world;
 	struct proc python = proc_in(0, 101, "/usr/bin/python3", 8), bot = proc_in(0, 100, "/opt/bot", 7);
-	struct action placing;
 	uint64_t agent;
 
 	init(&world);
 	world_exec(&world, &python, 7);
-	placing = exec_agent(&world, &bot, 0);
-	agent = place(&world, &placing);
+	agent = begin(&world, &bot, 0);
 	seen(&world, &python);
 	expect_move(&world, 101, agent);
 	world_done(&world);
@@ -247,18 +246,15 @@ Test(lineage, exec_in_a_group_waits_for_what_is_told_of_its_lineage)
 {
 	struct world world;
 	struct proc bot = proc_in(0, 100, "/opt/bot", 7), tool, python;
-	struct action placing;
 	uint64_t outer, inner;
 
 	init(&world);
-	placing = exec_agent(&world, &bot, 0);
-	outer = place(&world, &placing);
+	outer = begin(&world, &bot, 0);
 	python = proc_in(outer, 102, "/usr/bin/python3", 10);
 	world_exec(&world, &python, 9);
 	EXPECT(&world, "");
 	tool = proc_in(outer, 101, "/opt/tool", 9);
-	placing = exec_agent(&world, &tool, 7);
-	inner = place(&world, &placing);
+	inner = begin(&world, &tool, 7);
 	seen(&world, &python);
 	expect_move(&world, 102, inner);
 	world_done(&world);
@@ -322,11 +318,9 @@ Test(lineage, nested_agent_whose_outer_one_is_released_has_begun_further_out)
 	uint64_t outer, middle, inner;
 
 	init(&world);
-	placing = exec_agent(&world, &bot, 0);
-	outer = place(&world, &placing);
+	outer = begin(&world, &bot, 0);
 	tool = proc_in(outer, 101, "/opt/tool", 8);
-	placing = exec_agent(&world, &tool, 7);
-	middle = place(&world, &placing);
+	middle = begin(&world, &tool, 7);
 	worthy = proc_in(middle, 102, "/opt/worthy", 9);
 	placing = exec_agent(&world, &worthy, 8);
 	world_command(&world, COMMAND_RELEASE, middle);
@@ -343,15 +337,12 @@ Test(lineage, sweep_takes_neither_the_released_nor_roots)
 	struct world world;
 	struct proc bot = proc_in(0, 100, "/opt/bot", 7), tool, child, let_go = proc_in(0, 104, "/bin/cat", 0);
 	const struct agent *outer, *inner;
-	struct action placing;
 
 	init(&world);
-	placing = exec_agent(&world, &bot, 0);
-	outer = state_agent_by_handle(world.state, place(&world, &placing));
+	outer = state_agent_by_handle(world.state, begin(&world, &bot, 0));
 	released(&world, outer->handle, 104);
 	tool = proc_in(outer->handle, 101, "/opt/tool", 8);
-	placing = exec_agent(&world, &tool, 7);
-	inner = state_agent_by_handle(world.state, place(&world, &placing));
+	inner = state_agent_by_handle(world.state, begin(&world, &tool, 7));
 	/* What is in the group that it came from yet is its own, but for that one's root. */
 	child = proc_in(outer->handle, 102, "/bin/cat", 0);
 	cr_assert(state_sweep_takes(world.state, inner, &child));
@@ -371,11 +362,9 @@ Test(lineage, adoption_takes_the_released_too)
 	struct world world;
 	struct proc bot = proc_in(0, 100, "/opt/bot", 7), let_go = proc_in(0, 104, "/bin/cat", 0);
 	struct event adopt = {.kind = EVENT_COMMAND};
-	struct action placing;
 
 	init(&world);
-	placing = exec_agent(&world, &bot, 0);
-	released(&world, place(&world, &placing), 104);
+	released(&world, begin(&world, &bot, 0), 104);
 	adopt.command.command = COMMAND_ADOPT;
 	adopt.command.request = 1;
 	adopt.command.policy = "tool";
