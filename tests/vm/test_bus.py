@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """govd on the system bus, as its package installs it. Runs in a guest: it restarts dbus, and writes rules of polkit's."""
 
-import glob
 import json
 import os
 import shutil
@@ -12,7 +11,8 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "host"))
 
-from harness import BUILD, is_alive, wait_until  # noqa: E402
+from harness import is_alive, wait_until  # noqa: E402
+from packaged import install, purge, run  # noqa: E402
 
 SLOW = 60  # seconds; of units and of dbus in a guest without KVM
 PLACE = "/opt/govtest-bus"
@@ -27,14 +27,6 @@ RULES = "/etc/polkit-1/rules.d/10-govtest.rules"
 NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
 MEMBER = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--groups=govd")
 NAME = "org.govd1"
-
-
-def run(*words, code=0):
-    done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          timeout=300, check=False)
-    if code is not None and done.returncode != code:
-        raise AssertionError(f"{' '.join(words)}: {done.returncode}, wanted {code}: {done.stdout}")
-    return done.stdout.strip()
 
 
 def call(*words, user=(), code=0):
@@ -62,11 +54,8 @@ def pid_of_govd():
 class BusTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        packages = glob.glob(os.path.join(BUILD, "deb", "govd_*.deb"))
-        if len(packages) != 1:
-            raise AssertionError(packages)
-        cls.addClassCleanup(run, "apt-get", "-y", "-q", "purge", "govd", code=None)
-        run("apt-get", "-y", "-q", "install", packages[0])
+        cls.addClassCleanup(purge, code=None)
+        install()
         os.makedirs(PLACE, exist_ok=True)
         cls.addClassCleanup(shutil.rmtree, PLACE, ignore_errors=True)
         for name, text in (("agent", POLICY), ("other", OTHER)):

@@ -18,7 +18,8 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "host"))
 
-from harness import BUILD, cgroups_of, is_alive, v2_root, wait_until  # noqa: E402
+from harness import cgroups_of, is_alive, v2_root, wait_until  # noqa: E402
+from packaged import install, purge, run  # noqa: E402
 
 EXPOSURE_MAX = 3.0
 SLOW = 60  # seconds; packages and restarts of units
@@ -35,14 +36,6 @@ connect: {{rate: 5/min, burst: 5}}
 OBSERVED = ("-c", "sleep 1000; :", "x", "--input-format", "stream-json")
 GOVERNED = ("-c", 'read -r group </proc/self/cgroup; echo "$group" >"$0"; exec sleep 1000')
 CONNECTS = ("-c", "for i in 1 2 3 4 5 6; do exec 3<>/dev/tcp/127.0.0.1/$0; done; exec sleep 1000")
-
-
-def run(*words, code=0):
-    done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          timeout=300, check=False)
-    if code is not None and done.returncode != code:
-        raise AssertionError(f"{' '.join(words)}: {done.returncode}, wanted {code}: {done.stdout}")
-    return done.stdout.strip()
 
 
 def ctl(*words):
@@ -90,7 +83,7 @@ class PackageTest(unittest.TestCase):
         for unit in self.units:
             run("systemctl", "stop", unit, code=None)
         if shutil.which("govd"):
-            run("apt-get", "-y", "purge", "govd", code=None)
+            purge(code=None)
 
     def start_agent(self, place, name, *words, properties=()):
         """As a service of its own."""
@@ -103,9 +96,7 @@ class PackageTest(unittest.TestCase):
         return int(show(unit, "MainPID")), unit
 
     def install(self):
-        packages = glob.glob(os.path.join(BUILD, "deb", "govd_*.deb"))
-        self.assertEqual(len(packages), 1, packages)
-        run("apt-get", "-y", "-q", "install", packages[0])
+        install()
         self.files = [path for path in run("dpkg", "-L", "govd").splitlines() if not os.path.isdir(path)]
         self.assertEqual(run("systemctl", "is-enabled", "govd", code=1), "disabled")
         self.assertEqual(run("systemctl", "is-active", "govd", code=3), "inactive")
@@ -221,7 +212,7 @@ class PackageTest(unittest.TestCase):
         self.assert_all_are_there(agents)
 
     def purge(self, agents):
-        run("apt-get", "-y", "purge", "govd")
+        purge()
         for pid, _ in agents:
             self.assertTrue(is_alive(pid))
             self.assertNotIn("agents.slice", cgroups_of(pid)[""])
