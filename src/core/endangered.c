@@ -23,6 +23,8 @@ const struct agent *state_endangered_next(const struct state *state, uint64_t at
 {
 	const struct agent *agent;
 
+	if (at_ns < state->laws_ns)
+		return NULL;
 	while ((agent = idmap_next(&state->by_handle, cursor)))
 		if (is_endangered(state, agent, at_ns))
 			return agent;

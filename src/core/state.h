@@ -55,6 +55,7 @@ struct state {
 	size_t n_placing;			     /* agents with is_placing */
 	bool sweep_waits;			     /* of agents found again: until nobody is being placed */
 	uint64_t timer_ns;			     /* asked for last; UINT64_MAX: none */
+	uint64_t laws_ns;			     /* no law comes to anybody before; 0: not known */
 	struct stranger strangers[STRANGERS_MAX];
 	uint64_t strangers_missed;	  /* storms of more, since it was recorded */
 	size_t n_suspended;		  /* of culls */

@@ -52,5 +52,8 @@ void step(struct state *state, const struct event *event, struct actions *action
 	/* A clock that went back can't shorten a wait. */
 	if (event->time_ns > state->now_ns)
 		state->now_ns = event->time_ns;
+	/* An idle host has only these, and they bring no law forward. */
+	if (event->kind != EVENT_TICK && event->kind != EVENT_HOST)
+		state->laws_ns = 0;
 	steps[event->kind](state, event, actions);
 }

@@ -37,9 +37,10 @@ static void agent_deadline(struct state *state, struct agent *agent, struct acti
 		kill_agent(state, agent, actions);
 }
 
-static uint64_t agent_next_ns(const struct state *state, const struct agent *agent)
+/* Laws apart. */
+static uint64_t agent_next_ns(const struct agent *agent)
 {
-	uint64_t next_ns = lifecycle_due(state, agent);
+	uint64_t next_ns = UINT64_MAX;
 
 	if (agent->deadline_ns)
 		next_ns = MIN2(next_ns, agent->deadline_ns);
@@ -80,7 +81,7 @@ void step_tick(struct state *state, const struct event *event, struct actions *a
 		if ((agent->thaw_ns && agent->thaw_ns <= state->now_ns) ||
 		    (agent->refuse_ns && agent->refuse_ns <= state->now_ns))
 			backoff_due(state, agent, actions);
-		if (lifecycle_due(state, agent) <= law_ns)
+		if (state->laws_ns <= law_ns && lifecycle_due(state, agent) <= law_ns)
 			lifecycle_tick(state, agent, law_ns, actions);
 		next_ns = MIN2(next_ns, tools_tick(state, agent, actions));
 		if (idle_due(agent) <= state->now_ns) {
@@ -92,8 +93,12 @@ void step_tick(struct state *state, const struct event *event, struct actions *a
 		actions_add(actions, ACTION_ACTIVITY, NULL);
 	/* What was done to one may have set the time of another. */
 	cursor = 0;
-	while ((agent = idmap_next(&state->by_handle, &cursor)))
-		next_ns = MIN2(next_ns, agent_next_ns(state, agent));
+	state->laws_ns = UINT64_MAX;
+	while ((agent = idmap_next(&state->by_handle, &cursor))) {
+		next_ns = MIN2(next_ns, agent_next_ns(agent));
+		state->laws_ns = MIN2(state->laws_ns, lifecycle_due(state, agent));
+	}
+	next_ns = MIN2(next_ns, state->laws_ns);
 	state->timer_ns = next_ns;
 	action = actions_add(actions, ACTION_TIMER, NULL);
 	if (action)

@@ -204,12 +204,21 @@ Test(lifecycle, observed_and_protected_agents_are_only_told_of)
 	world_done(&world);
 }
 
+static void resume(struct world *world)
+{
+	struct event event = {.kind = EVENT_COMMAND};
+
+	event.command.command = COMMAND_RESUME;
+	event.command.policy = "bots";
+	world_step(world, &event);
+	cr_expect_eq(world_count(world, ACTION_REPLY), 1);
+}
+
 Test(lifecycle, a_policy_that_would_end_most_of_its_agents_is_suspended)
 {
 	struct agent *agents[10];
 	unsigned stopping = 0;
 	struct world world;
-	struct event resume = {.kind = EVENT_COMMAND};
 
 	begin(&world, false, false)->max_runtime_ns = 60 * S;
 	for (pid_t i = 0; i < 10; i++)
@@ -221,10 +230,7 @@ Test(lifecycle, a_policy_that_would_end_most_of_its_agents_is_suspended)
 	cr_expect_str_eq(world_incident(&world, INCIDENT_ALERT)->action, "suspend");
 	world_wait(&world, 3600 * S);
 	cr_expect_null(world_incident(&world, INCIDENT_EXPIRED));
-	resume.command.command = COMMAND_RESUME;
-	resume.command.policy = "bots";
-	world_step(&world, &resume);
-	cr_expect_eq(world_count(&world, ACTION_REPLY), 1);
+	resume(&world);
 	world_wait(&world, S);
 	stopping = 0;
 	for (int i = 0; i < 10; i++)
@@ -246,7 +252,7 @@ Test(lifecycle, a_suspension_outlives_govd)
 	world_wait(&world, 61 * S);
 	cr_expect_eq(agent->state, AGENT_ACTIVE);
 	cr_expect(cull_is_suspended(world.state, agent->policy));
-	cr_expect(cull_resume(world.state, agent->policy, &world.actions));
+	resume(&world);
 	world_wait(&world, S);
 	cr_expect_eq(agent->state, AGENT_STOPPING);
 	world_done(&world);
