@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <sys/fanotify.h>
 
+#include "base/file.h"
 #include "base/unit.h"
 #include "group_fixture.h"
 
@@ -81,26 +83,35 @@ static void make_tool(struct fixture *f, pid_t pid)
 	cr_assert_eq(f->result.kind, EVENT_TOOL_RESULT);
 }
 
+/* What the kernel says of its group. */
+static bool is_frozen(const struct fixture *f, pid_t pid)
+{
+	char group[PATH_MAX], path[PATH_MAX + 256], events[128];
+
+	snprintf(path, sizeof(path), "%s%s/cgroup.events", groups_v2_root(f->groups),
+		 path_of(pid, "", group, sizeof(group)));
+	return file_read(AT_FDCWD, path, events, sizeof(events)) >= 0 && strstr(events, "frozen 1");
+}
+
 Test(group_freeze, is_told_when_the_tools_are_frozen_too)
 {
 	struct gate gate;
 	struct fixture f;
-	char events[128];
 	unsigned before;
-	pid_t tool;
+	pid_t root, tool;
 
 	gate_open(&gate);
 	fixture_open(&f);
 	f.policy.tools.memory_max_bytes = UNIT_INFINITY;
-	cr_assert_eq(place(&f, fixture_spawn_idle(&f)), 0);
+	root = fixture_spawn_idle(&f);
+	cr_assert_eq(place(&f, root), 0);
 	tool = fixture_spawn(&f, run_tool, &gate);
 	make_tool(&f, tool);
 	cr_assert_eq(write(gate.go[1], "", 1), 1);
 	gate_await(&gate);
 	before = f.results;
 	cr_assert_eq(act(&f, ACTION_FREEZE), 0);
-	/* What the kernel says of the agent's group as soon as its own processes are. */
-	WAIT_UNTIL(&f, strstr(group_file(&f, "", "cgroup.events", events, sizeof(events)), "frozen 1"));
+	WAIT_UNTIL(&f, is_frozen(&f, root));
 	for (int i = 0; i < 10; i++)
 		fixture_pump(&f);
 	cr_expect_eq(f.results, before, "told while the tool runs");
