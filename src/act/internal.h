@@ -166,7 +166,9 @@ int group_signal(struct groups *groups, const struct action *action);
 int group_signal_all(struct groups *groups, const struct action *action);
 int group_forget(struct groups *groups, const struct action *action);
 
-/* Whether the ladder has frozen it; reads and clears what group_freeze() has left on the group. */
+/* For a moment of govd's own; should it die meanwhile, the next one thaws it. */
+int group_freeze_briefly(const struct group *group, bool on) _must_check_;
+/* Whether govd has frozen it for a time only; what group_freeze() has left on the group says so. */
 bool group_was_frozen_briefly(const struct group *group);
 
 /* reclaim.c */

@@ -129,7 +129,7 @@ static int group_empty_out(struct groups *groups, struct group *group, const cha
 		exits.error = 0;
 		exits.from_v1 = -1;
 		if (pass == DISSOLVE_PASSES_FREE)
-			is_frozen = tree_freeze(group->v2_fd, true) == 0;
+			is_frozen = group_freeze_briefly(group, true) == 0;
 		if (group->v2_fd >= 0)
 			(void)tree_pids(group->v2_fd, exits_move, &exits);
 		for (size_t i = 0; i < groups->layout.n_v1; i++) {
@@ -141,7 +141,7 @@ static int group_empty_out(struct groups *groups, struct group *group, const cha
 			break;
 	}
 	if (is_frozen)
-		(void)!tree_freeze(group->v2_fd, false);
+		(void)!group_freeze_briefly(group, false);
 	exits_close(&exits);
 	if (exits.error < 0)
 		return exits.error;

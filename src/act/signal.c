@@ -10,7 +10,7 @@
 
 #define KILL_PASSES 4
 
-/* On the group as long as a freeze is the ladder's: should govd die, the next one thaws it. */
+/* On the group as long as a freeze is one that govd ends by itself: should it die, the next one thaws it. */
 #define BRIEF_XATTR "trusted.govd.brief"
 
 bool group_was_frozen_briefly(const struct group *group)
@@ -25,15 +25,33 @@ static int brief_set(const struct group *group, bool is_brief)
 	return r < 0 && errno != ENODATA ? -errno : 0;
 }
 
+static int freeze_group(const struct group *group, bool is_brief)
+{
+	/* First, so that there is no moment in which it is frozen for ever. */
+	int r = brief_set(group, is_brief);
+
+	return r < 0 ? r : tree_freeze(group->v2_fd, true);
+}
+
+static int thaw_group(const struct group *group)
+{
+	int r = tree_freeze(group->v2_fd, false);
+
+	if (r == 0)
+		(void)!brief_set(group, false);
+	return r;
+}
+
+int group_freeze_briefly(const struct group *group, bool on)
+{
+	return on ? freeze_group(group, true) : thaw_group(group);
+}
+
 int group_freeze(struct groups *groups, const struct action *action)
 {
 	struct group *group = group_find(groups, action->agent);
-	int r;
+	int r = group && group->v2_fd >= 0 ? freeze_group(group, action->is_brief) : -ESRCH;
 
-	/* First, so that there is no moment in which it is frozen for ever. */
-	r = group && group->v2_fd >= 0 ? brief_set(group, action->is_brief) : -ESRCH;
-	if (r == 0)
-		r = tree_freeze(group->v2_fd, true);
 	if (r < 0) {
 		groups_tell(groups, action, r);
 		return r;
@@ -47,9 +65,7 @@ int group_thaw(struct groups *groups, const struct action *action)
 	struct group *group = group_find(groups, action->agent);
 	int r;
 
-	r = group && group->v2_fd >= 0 ? tree_freeze(group->v2_fd, false) : -ESRCH;
-	if (r == 0)
-		(void)!brief_set(group, false);
+	r = group && group->v2_fd >= 0 ? thaw_group(group) : -ESRCH;
 	if (r == 0 && group->freeze_deadline_ns)
 		watch_freeze_cancel(groups, group);
 	groups_tell(groups, action, r);

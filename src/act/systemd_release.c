@@ -105,7 +105,7 @@ static void release_end(struct groups *groups, struct request *request, int erro
 	struct event event = {.kind = EVENT_RESULT};
 
 	if (group && request->is_frozen)
-		(void)!tree_freeze(group->v2_fd, false);
+		(void)!group_freeze_briefly(group, false);
 	/* Not all could leave: their end is told again. */
 	if (group && error < 0) {
 		group->is_occupied = true;
@@ -135,7 +135,7 @@ static void release_run(struct groups *groups, struct request *request)
 		return;
 	}
 	if (request->tries == PASSES_FREE && !request->is_frozen)
-		request->is_frozen = tree_freeze(group->v2_fd, true) == 0;
+		request->is_frozen = group_freeze_briefly(group, true) == 0;
 	send_away(groups, request, pass.pids, pass.n);
 }
 

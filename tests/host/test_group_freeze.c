@@ -4,12 +4,14 @@
 #include <limits.h>
 #include <poll.h>
 #include <sys/fanotify.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/file.h"
 #include "base/unit.h"
 #include "group_fixture.h"
 
-/* A freeze is told when all is frozen, tools in groups of their own too. */
+/* A freeze is told when all is frozen, tools in groups of their own too; one of govd's own doesn't outlive it. */
 
 #define SLEEP_MS 10000
 
@@ -122,4 +124,84 @@ Test(group_freeze, is_told_when_the_tools_are_frozen_too)
 	cr_assert_eq(act(&f, ACTION_THAW), 0);
 	fixture_close(&f);
 	gate_close(&gate);
+}
+
+/* ---- govd dies while it lets an agent go that comes back all the time ---- */
+
+/* A file of the agent's group: each opening waits for the test, which has it open already. */
+static int watch_file(struct fixture *f, int fan_fd, const char *name, int flags)
+{
+	char path[PATH_MAX], group[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s%s/%s", groups_v2_root(f->groups),
+		 path_of(f->agent.root_pid, "", group, sizeof(group)), name);
+	fd = open(path, flags | O_CLOEXEC);
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(fanotify_mark(fan_fd, FAN_MARK_ADD, FAN_OPEN_PERM, AT_FDCWD, path), 0);
+	return fd;
+}
+
+static bool is_same_file(int a, int b)
+{
+	struct stat of_a, of_b;
+
+	cr_assert_eq(fstat(a, &of_a), 0);
+	cr_assert_eq(fstat(b, &of_b), 0);
+	return of_a.st_ino == of_b.st_ino;
+}
+
+/* Brings the root back whenever somebody asks who is in the group. Returns when that is frozen and somebody asks. */
+static void bring_back_until_frozen(const struct fixture *f, int fan_fd, int procs_fd, int freeze_fd)
+{
+	struct fanotify_response response = {.response = FAN_ALLOW};
+	struct pollfd wait = {.fd = fan_fd, .events = POLLIN};
+	struct fanotify_event_metadata event;
+	char frozen = '0';
+
+	for (;;) {
+		cr_assert_eq(poll(&wait, 1, SLEEP_MS), 1, "it was let go without a freeze");
+		cr_assert_eq(read(fan_fd, &event, sizeof(event)), (ssize_t)sizeof(event));
+		cr_assert_eq(pread(freeze_fd, &frozen, 1, 0), 1);
+		if (is_same_file(event.fd, procs_fd)) {
+			if (frozen == '1')
+				return;
+			cr_assert_gt(dprintf(procs_fd, "%d", (int)f->agent.root_pid), 0);
+		}
+		response.fd = event.fd;
+		cr_assert_eq(write(fan_fd, &response, sizeof(response)), (ssize_t)sizeof(response));
+		close(event.fd);
+	}
+}
+
+Test(group_freeze, of_a_release_is_ended_by_the_next_govd)
+{
+	int fan_fd, procs_fd, freeze_fd;
+	struct fixture f;
+	pid_t govd;
+
+	fixture_open(&f);
+	cr_assert_eq(place(&f, fixture_spawn_idle(&f)), 0);
+	fan_fd = fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC, O_RDONLY | O_CLOEXEC);
+	cr_assert_geq(fan_fd, 0);
+	procs_fd = watch_file(&f, fan_fd, "cgroup.procs", O_WRONLY);
+	freeze_fd = watch_file(&f, fan_fd, "cgroup.freeze", O_RDONLY);
+	govd = fork();
+	cr_assert_geq(govd, 0);
+	if (govd == 0) {
+		(void)act(&f, ACTION_RELEASE);
+		_exit(0);
+	}
+	bring_back_until_frozen(&f, fan_fd, procs_fd, freeze_fd);
+	cr_assert_eq(kill(govd, SIGKILL), 0);
+	cr_assert_eq(waitpid(govd, NULL, 0), govd);
+	close(fan_fd);
+	close(procs_fd);
+	close(freeze_fd);
+	fixture_reopen(&f);
+	cr_assert_eq(groups_restore(f.groups), 0);
+	cr_assert_eq(f.founds, 1);
+	cr_expect(f.found_frozen);
+	cr_expect(f.found_briefly, "it is taken for frozen by a user");
+	fixture_close(&f);
 }

@@ -3,6 +3,7 @@
 """govd's systemd backend: agents as scopes of systemd's. Runs in a guest: it reexecutes PID 1 and restarts dbus."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "host"))
 
-from harness import GovdTest, cgroups_of, is_alive, v2_root, wait_until  # noqa: E402
+from harness import BUILD, GovdTest, cgroups_of, is_alive, v2_root, wait_until  # noqa: E402
 
 SCOPES = int(os.environ.get("SCOPES", "200"))  # started in SCOPES_WITHIN seconds
 SCOPES_WITHIN = 10
@@ -219,6 +220,27 @@ class ScopeTest(GovdTest):
         self.assertRegex(group, r"^/system.slice/govd-released-\d+-\d+\.scope$")
         self.assertEqual(read(v2_root() + group, "memory.max"), "max")
         self.assertIsNone(process.poll())
+
+    def test_freeze_of_a_release_is_ended_by_the_next_govd(self):
+        """govd freezes who doesn't leave at once, here because systemd refuses each scope that it would go to."""
+        agent = self.sleeper(text="placement: scope\n")
+        self.start()
+        refusal = "/run/systemd/system/govd-released-.scope.d"
+        os.mkdir(refusal)
+        self.addCleanup(shutil.rmtree, refusal)
+        with open(refusal + "/refusal.conf", "w", encoding="ascii") as file:
+            file.write("[Unit]\nAssertPathExists=/nowhere\n")
+        systemctl("daemon-reload")
+        pid, _ = self.serve(agent)
+        found = self.placed(pid)
+        group = v2_root() + found["cgroup"]
+        self.spawn(os.path.join(BUILD, "govctl"), "--socket", self.path("run", "govd.sock"), "release", found["id"])
+        wait_until(lambda: read(group, "cgroup.freeze") == "1", "it is frozen", SLOW)
+        self.stop_govd(signal.SIGKILL)
+        self.assertEqual(read(group, "cgroup.freeze"), "1")
+        self.start()
+        wait_until(lambda: [a["state"] for a in self.agents()] == ["active"], "it goes on", SLOW)
+        self.assertEqual(read(group, "cgroup.freeze"), "0")
 
     # ---- what people do to them by systemctl
 
