@@ -184,12 +184,26 @@ struct emergency_need emergency_need(const struct state *state)
 
 unsigned emergency_kills(const struct emergency *emergency, uint64_t now_ns)
 {
-	size_t n = MIN2(emergency->n_kills, (uint64_t)EMERGENCY_KILLS_MAX);
 	unsigned kills = 0;
 
-	for (size_t i = 0; i < n; i++)
-		kills += now_ns - emergency->kills[i] < EMERGENCY_WINDOW_NS;
+	for (size_t i = 0; i < EMERGENCY_KILLS_MAX; i++)
+		kills += emergency->kills[i] && now_ns - emergency->kills[i] < EMERGENCY_WINDOW_NS;
 	return kills;
+}
+
+void emergency_note_kill(struct emergency *emergency, uint64_t time_ns)
+{
+	uint64_t *oldest = emergency->kills;
+
+	for (size_t i = 1; i < EMERGENCY_KILLS_MAX; i++)
+		if (emergency->kills[i] < *oldest)
+			oldest = &emergency->kills[i];
+	*oldest = time_ns;
+}
+
+void step_past_kill(struct state *state, const struct event *event, _unused_ struct actions *actions)
+{
+	emergency_note_kill(&state->emergency, event->past_kill.kill_ns);
 }
 
 /* ---- one at a time ---- */
@@ -315,6 +329,11 @@ uint64_t state_next_look_ns(const struct state *state)
 		return emergency->look_ns + MAX2(wait_ns, LOOK_MIN_NS);
 	/* On a whole second, as all that is done at rest: one wake-up does for all. */
 	return emergency->look_ns + LOOK_MAX_NS - emergency->look_ns % LOOK_MAX_NS;
+}
+
+uint64_t state_last_kill_ns(const struct state *state)
+{
+	return state->emergency.last_kill_ns;
 }
 
 void state_emergency(const struct state *state, struct emergency_view *ret_view)

@@ -52,9 +52,11 @@ struct emergency {
 	/* Who was ended last. */
 	uint64_t victim; /* handle; 0: nothing is waited for */
 	uint64_t victim_ns, victim_bytes, victim_available_bytes;
-	uint64_t victim_gone_ns;		      /* its end was seen; 0: not yet */
-	uint64_t wait_until_ns;			      /* of one that was only observed; 0: it was ended */
-	uint64_t kills[EMERGENCY_KILLS_MAX], n_kills; /* their times: a ring */
+	uint64_t victim_gone_ns;	     /* its end was seen; 0: not yet */
+	uint64_t wait_until_ns;		     /* of one that was only observed; 0: it was ended */
+	uint64_t kills[EMERGENCY_KILLS_MAX]; /* the last ones' times, in no order; 0: none */
+	uint64_t n_kills;		     /* by this govd */
+	uint64_t last_kill_ns;		     /* of one that was ended, not only observed; 0: never */
 };
 
 /* core/emergency.c, for emergency_choose.c */
@@ -71,5 +73,7 @@ struct emergency_need {
 struct emergency_need emergency_need(const struct state *state);
 /* Within the last minute. */
 unsigned emergency_kills(const struct emergency *emergency, uint64_t now_ns);
+/* Takes the place of the oldest. */
+void emergency_note_kill(struct emergency *emergency, uint64_t time_ns);
 
 #endif

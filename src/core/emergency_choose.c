@@ -248,7 +248,8 @@ static void note_end(struct state *state, const struct candidate *chosen)
 {
 	struct emergency *emergency = &state->emergency;
 
-	emergency->kills[emergency->n_kills++ % EMERGENCY_KILLS_MAX] = state->now_ns;
+	emergency_note_kill(emergency, state->now_ns);
+	emergency->n_kills++;
 	emergency->ended++;
 	emergency->victim = chosen->agent->handle;
 	emergency->victim_ns = state->now_ns;
@@ -271,6 +272,7 @@ static struct incident *end_chosen(struct state *state, const struct candidate *
 	kill_agent(state, agent, actions);
 	incident = record(state, chosen, (struct record_words){NULL, "kill", "done"}, actions);
 	note_end(state, chosen);
+	state->emergency.last_kill_ns = state->now_ns;
 	return incident;
 }
 

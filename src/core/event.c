@@ -35,6 +35,7 @@ static const char *const event_names[EVENT_KINDS] = {
 	[EVENT_RESTART] = "restart",
 	[EVENT_FREED] = "freed",
 	[EVENT_SUSPENDED] = "suspended",
+	[EVENT_PAST_KILL] = "past-kill",
 	[EVENT_ORPHANED] = "orphaned",
 	[EVENT_TRACED] = "traced",
 	[EVENT_ACTIVITY] = "activity",

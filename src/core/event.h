@@ -44,6 +44,7 @@ enum event_kind {
 	EVENT_RESTART,	    /* how often an agent was restarted, kept by an earlier govd */
 	EVENT_FREED,	    /* a process that was released under an earlier govd */
 	EVENT_SUSPENDED,    /* a policy that an earlier govd has suspended */
+	EVENT_PAST_KILL,    /* when an earlier govd has ended an agent in an emergency of the host */
 	EVENT_ORPHANED,	    /* the process that has started an agent's root has ended */
 	EVENT_TRACED,	    /* whether an agent is being debugged, before a tick that may end it */
 	EVENT_ACTIVITY,	    /* what agents have done, for ACTION_ACTIVITY */
@@ -233,6 +234,9 @@ struct event {
 		struct {
 			const char *policy;
 		} suspended;
+		struct {
+			uint64_t kill_ns; /* CLOCK_MONOTONIC of this boot */
+		} past_kill;
 		struct {
 			uint64_t owner; /* v2 group of its agent; 0: an observed one's, by mark */
 			uint64_t mark;

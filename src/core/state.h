@@ -297,6 +297,7 @@ void step_killed(struct state *state, const struct event *event, struct actions 
 
 /* emergency.c: is the memory of the host short, and may something be done? */
 void step_host(struct state *state, const struct event *event, struct actions *actions);
+void step_past_kill(struct state *state, const struct event *event, struct actions *actions);
 /* emergency_choose.c: who is ended? */
 void step_weighed(struct state *state, const struct event *event, struct actions *actions);
 

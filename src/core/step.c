@@ -41,6 +41,7 @@ void step(struct state *state, const struct event *event, struct actions *action
 		[EVENT_RESTART] = step_restart,
 		[EVENT_FREED] = step_freed,
 		[EVENT_SUSPENDED] = step_suspended,
+		[EVENT_PAST_KILL] = step_past_kill,
 		[EVENT_ORPHANED] = step_orphaned,
 		[EVENT_FANOUT] = step_fanout,
 		[EVENT_TRACED] = step_traced,

@@ -62,6 +62,8 @@ uint64_t state_settled(const struct state *state, uint64_t mark);
 const struct agent *state_endangered_next(const struct state *state, uint64_t at_ns, size_t *cursor);
 /* When the next EVENT_HOST is wanted; UINT64_MAX: never. */
 uint64_t state_next_look_ns(const struct state *state);
+/* When an agent was ended in an emergency last; 0: never. The next govd is to be told: EVENT_PAST_KILL. */
+uint64_t state_last_kill_ns(const struct state *state);
 /* How many agents are still being ended by drain_on_stop; and the longest grace of theirs. */
 size_t state_draining(const struct state *state, uint64_t *ret_grace_ns);
 struct emergency_view {
@@ -69,7 +71,7 @@ struct emergency_view {
 		*state; /* static: off, calm, short (nothing is done yet, or can be), ending (memory is to come back) */
 	uint64_t available_bytes; /* UINT64_MAX: not known yet */
 	uint64_t full_milli;	  /* percent of the time `for`; UINT64_MAX: not known */
-	uint64_t kills;		  /* ever */
+	uint64_t kills;		  /* ever, by this govd */
 };
 void state_emergency(const struct state *state, struct emergency_view *ret_view);
 /* By id, unique prefix of an id, POLICY/KEY, or POLICY when it has one agent. 0, -ENOENT, or -ENOTUNIQ. */

@@ -315,6 +315,7 @@ static const struct trace_field tick_fields[] = {
 	FIELD("looked_ns", unsigned, tick.looked_ns),
 };
 static const struct trace_field suspended_fields[] = {FIELD("policy", string, suspended.policy)};
+static const struct trace_field past_kill_fields[] = {FIELD("kill_ns", unsigned, past_kill.kill_ns)};
 static const struct trace_field orphaned_fields[] = {FIELD("agent", agent, orphaned.agent)};
 
 const struct trace_fields trace_event_fields[EVENT_KINDS] = {
@@ -351,6 +352,7 @@ const struct trace_fields trace_event_fields[EVENT_KINDS] = {
 	[EVENT_ACTIVITY] = TRACE_ROWS(activity_fields, true),
 	[EVENT_RESTART] = TRACE_ROWS(restart_fields, false),
 	[EVENT_SUSPENDED] = TRACE_ROWS(suspended_fields, false),
+	[EVENT_PAST_KILL] = TRACE_ROWS(past_kill_fields, false),
 	[EVENT_ORPHANED] = TRACE_ROWS(orphaned_fields, true),
 	[EVENT_FANOUT] = TRACE_ROWS(fanout_fields, true),
 	[EVENT_FREED] = TRACE_ROWS(freed_fields, false),

@@ -85,6 +85,7 @@ static void manager_step(struct manager *manager, struct event *event)
 	if (manager->tracer)
 		tracer_event(manager->tracer, manager->state, event);
 	step(manager->state, event, &manager->actions);
+	emergency_keep(manager);
 	if (manager->tracer)
 		tracer_actions(manager->tracer, manager->state, &manager->actions);
 	for (size_t i = 0; i < manager->actions.n; i++)

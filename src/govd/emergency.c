@@ -118,7 +118,40 @@ void emergency_done(struct manager *manager)
 	sd_event_source_disable_unref(emergency->trigger);
 	if (emergency->is_open)
 		host_sense_close(&emergency->host);
+	kills_close(&emergency->kills);
 	free(emergency->weights);
+}
+
+/* ---- kills_per_min, whoever counts ---- */
+
+void emergency_load(struct manager *manager)
+{
+	struct event event = {.kind = EVENT_PAST_KILL};
+	uint64_t times_ns[EMERGENCY_KILLS_MAX];
+	size_t n;
+	int r;
+
+	r = kills_open(manager->options.runtime_dir, &manager->emergency.kills);
+	if (r < 0)
+		log_warning("can't keep in %s/" KILLS_FILE
+			    " whom an emergency ends: %s; emergency.kills_per_min would begin anew with the next govd",
+			    manager->options.runtime_dir, strerror(-r));
+	n = kills_read(&manager->emergency.kills, times_ns, ELEMENTSOF(times_ns));
+	for (size_t i = 0; i < n; i++) {
+		event.past_kill.kill_ns = times_ns[i];
+		manager_dispatch(manager, &event);
+	}
+}
+
+void emergency_keep(struct manager *manager)
+{
+	struct manager_emergency *emergency = &manager->emergency;
+	uint64_t last_ns = state_last_kill_ns(manager->state);
+
+	if (last_ns == emergency->kept_ns)
+		return;
+	kills_add(&emergency->kills, last_ns);
+	emergency->kept_ns = last_ns;
 }
 
 /* ---- weighing ---- */

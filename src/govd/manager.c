@@ -264,6 +264,7 @@ int manager_new(const struct manager_options *options, struct manager **ret_mana
 	if (r < 0)
 		return r;
 	restarts_load(manager);
+	emergency_load(manager);
 	r = groups_restore(manager->groups);
 	if (r < 0)
 		log_warning("can't look for agents of an earlier govd: %s", strerror(-r));

@@ -285,6 +285,60 @@ Test(emergency, kills_per_min_is_a_limit_and_an_alert)
 	emergency_case_done(&c);
 }
 
+static void past_kill(struct emergency_case *c, uint64_t kill_ns)
+{
+	struct event event = {.kind = EVENT_PAST_KILL};
+
+	event.past_kill.kill_ns = kill_ns;
+	world_step(&c->world, &event);
+	EXPECT(&c->world, "");
+}
+
+Test(emergency, kills_per_min_counts_those_of_an_earlier_govd)
+{
+	struct emergency_case c;
+
+	emergency_case_init(&c, 5);
+	pass(&c, 100 * NSEC_PER_SEC);
+	/* In no order; the first is out of date, and there is room for as many as may ever be. */
+	for (unsigned i = 0; i < EMERGENCY_KILLS_MAX; i++)
+		past_kill(&c, c.world.now_ns - 61 * NSEC_PER_SEC);
+	past_kill(&c, c.world.now_ns - 10 * NSEC_PER_SEC);
+	past_kill(&c, c.world.now_ns - 50 * NSEC_PER_SEC);
+	cr_expect_eq(state_last_kill_ns(c.world.state), 0, "it isn't of this one");
+	look(&c, 20 * MIB);
+	EXPECT(&c.world, "weigh");
+	weigh(&c);
+	cr_assert_eq(world_count(&c.world, ACTION_KILL), 1);
+	cr_expect_eq(state_last_kill_ns(c.world.state), c.world.now_ns);
+	expect_number(&c, "kills_in_minute", 3, 3);
+	ended(&c);
+	look(&c, 20 * MIB);
+	EXPECT(&c.world, "");
+	pass(&c, NSEC_PER_SEC);
+	look(&c, 20 * MIB);
+	EXPECT(&c.world, "record");
+	cr_expect_str_eq(told(&c)->rule, "emergency.kills_per_min");
+	/* A minute after the first of the three. */
+	pass(&c, 9 * NSEC_PER_SEC);
+	look(&c, 20 * MIB);
+	EXPECT(&c.world, "weigh");
+	emergency_case_done(&c);
+}
+
+Test(emergency, what_was_only_observed_is_not_for_the_next_govd)
+{
+	struct emergency_case c;
+
+	emergency_case_init(&c, 0);
+	add_agent(&c, "/opt/watched");
+	look(&c, 20 * MIB);
+	weigh(&c);
+	cr_assert_str_eq(told(&c)->action, "would-kill");
+	cr_expect_eq(state_last_kill_ns(c.world.state), 0);
+	emergency_case_done(&c);
+}
+
 Test(emergency, nobody_is_told_once_a_minute)
 {
 	struct emergency_case c;

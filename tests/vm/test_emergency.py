@@ -181,18 +181,41 @@ class EmergencyTest(GovdTest):
         self.play(spared, grower)
         self.assertEqual(len(self.told("kill")), 1)
 
+    def hoard_of_stranger(self, mebibytes):
+        """It is no agent, and grows to so much."""
+        stranger = self.spawn(program("hoard"), "1", "200", str(mebibytes), stdin=subprocess.PIPE, preexec_fn=be_first)
+        self.addCleanup(stranger.stdin.close)
+        return stranger
+
     def test_no_more_than_kills_per_min(self):
         """Who isn't an agent takes the memory: ending agents doesn't help for long."""
         path = self.bot()
         self.host("emergency: {kills_per_min: 2}\n")
         self.start()
         agents = [self.hoard(path, 50 + i) for i in range(AGENTS)]
-        stranger = self.spawn(program("hoard"), "1", "200", "3000", stdin=subprocess.PIPE, preexec_fn=be_first)
-        self.addCleanup(stranger.stdin.close)
+        stranger = self.hoard_of_stranger(3000)
         self.grow(stranger)
         wait_until(lambda: [i for i in self.incidents("--kind", "alert") if i["rule"] == "emergency.kills_per_min"],
                    "that there are too many is told", SLOW)
         self.assertEqual(self.ctl_json("status")["emergency"]["kills"], 2)
+        self.assertEqual(len([a for a in agents if a.poll() is None]), AGENTS - 2)
+        stranger.kill()
+
+    def alerts(self):
+        return [i for i in self.incidents("--kind", "alert") if i["rule"] == "emergency.kills_per_min"]
+
+    def test_no_more_than_kills_per_min_whoever_governs(self):
+        """A govd that is killed has its successor know of them. Memory stays short of what is wanted, but the kernel has plenty."""
+        path = self.bot()
+        self.host("emergency: {memory_available: 30%, for: 500ms, kills_per_min: 2}\n")
+        self.start()
+        agents = [self.hoard(path, 50 + i) for i in range(AGENTS)]
+        stranger = self.hoard_of_stranger(self.all_but(100))
+        self.grow(stranger)
+        wait_until(self.alerts, "that there are too many is told", SLOW)
+        self.stop_govd(signal.SIGKILL)
+        self.start()
+        wait_until(lambda: len(self.alerts()) == 2, "the next one tells it, too", SLOW)
         self.assertEqual(len([a for a in agents if a.poll() is None]), AGENTS - 2)
         stranger.kill()
 
