@@ -3,8 +3,11 @@
  * Deaths by SIGKILL that govd hasn't ordered: the kernel's, for want of memory, and those that somebody has sent.
  *
  * Of OOM the victim is told by mark_victim (mm/oom_kill.c): which group's limit was reached isn't among its arguments,
- * and oom_kill_process(), which knows, can be attached to on some kernels only. So the groups are asked: an OOM of a
- * group is counted in that group before the victim is chosen, and at that moment its usage is at its limit.
+ * and oom_kill_process(), which knows, can be attached to on some kernels only. So the groups are asked: while a group
+ * has an OOM, it and all that are in it are locked against another one (mem_cgroup_oom_trylock(), mm/memcontrol.c,
+ * since 6.11 mm/memcontrol-v1.c, for v2 as well). One that found them locked and went on, one by a lowered memory.max,
+ * and all of a kernel without CONFIG_MEMCG_V1 have no lock: then it is the first group that has counted an OOM of its
+ * own, as that is done before the victim is chosen, and is at its limit.
  *
  * Of signals only signal_generate knows the sender. It runs in every signal of the host and leaves by one comparison
  * unless it is SIGKILL; the exit hook, which runs anyway, would know no more than the number.
@@ -14,7 +17,7 @@
 #define SIGKILL 9
 #define GROUPS_MAX 16	       /* levels of groups that are looked at */
 #define NEAR_PAGES 64	       /* charges are made in batches: MEMCG_CHARGE_BATCH, include/linux/memcontrol.h */
-#define NEAR_PART 32	       /* and other processes give back some while the victim is chosen */
+#define NEAR_PART 32	       /* and other processes give back some while the victim is chosen: without locks */
 #define SEND_SIG_FROM_KERNEL 1 /* SEND_SIG_PRIV, include/linux/sched/signal.h */
 
 /* Up to 6.1 (f1a7941243c1) the counters of a process were one struct. */
@@ -88,32 +91,48 @@ static __always_inline struct cgroup_subsys_state *memory_of(struct task_struct 
 	return css;
 }
 
-/* Whether this group has come to its limit: true, with both. */
-static __always_inline bool limit_is_reached(struct mem_cgroup *memory, struct gov_record_oom *record)
+static __always_inline struct mem_cgroup *memory_of_css(struct cgroup_subsys_state *css)
+{
+	return (void *)css - bpf_core_field_offset(struct mem_cgroup, css);
+}
+
+/* Whether this group has come to its limit. */
+static __always_inline bool limit_is_reached(struct mem_cgroup *memory)
 {
 	__u64 usage = BPF_CORE_READ(memory, memory.usage.counter), max = BPF_CORE_READ(memory, memory.max);
+	__u64 near = NEAR_PAGES;
 
-	if (!BPF_CORE_READ(memory, memory_events_local[MEMCG_OOM].counter))
-		return false;
-	if (usage + NEAR_PAGES + max / NEAR_PART < max)
-		return false;
-	record->limit_pages = max;
-	record->usage_pages = usage;
-	return true;
+	if (!bpf_core_field_exists(memory->oom_lock))
+		near += max / NEAR_PART;
+	return BPF_CORE_READ(memory, memory_events_local[MEMCG_OOM].counter) && usage + near >= max;
+}
+
+static __always_inline bool limit_is_locked(struct mem_cgroup *memory)
+{
+	return bpf_core_field_exists(memory->oom_lock) && BPF_CORE_READ(memory, oom_lock);
 }
 
 static __always_inline void fill_limit(struct gov_record_oom *record, struct cgroup_subsys_state *css)
 {
+	struct cgroup_subsys_state *locked = NULL, *reached = NULL;
+
 	record->memory_id = BPF_CORE_READ(css, cgroup, kn, id);
 	for (int i = 0; i < GROUPS_MAX && css; i++) {
-		struct mem_cgroup *memory = (void *)css - bpf_core_field_offset(struct mem_cgroup, css);
+		struct mem_cgroup *memory = memory_of_css(css);
 
-		if (limit_is_reached(memory, record)) {
-			record->limit_id = BPF_CORE_READ(css, cgroup, kn, id);
-			return;
-		}
+		/* The highest: those in it are locked with it. */
+		if (limit_is_locked(memory))
+			locked = css;
+		if (!reached && limit_is_reached(memory))
+			reached = css;
 		css = BPF_CORE_READ(css, parent);
 	}
+	css = locked ? locked : reached;
+	if (!css)
+		return;
+	record->limit_id = BPF_CORE_READ(css, cgroup, kn, id);
+	record->limit_pages = BPF_CORE_READ(memory_of_css(css), memory.max);
+	record->usage_pages = BPF_CORE_READ(memory_of_css(css), memory.usage.counter);
 }
 
 SEC("tp_btf/mark_victim")

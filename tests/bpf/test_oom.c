@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include "base/file.h"
+#include "base/text.h"
 
 /* A real lack of memory in a small group of the test's own, and SIGKILLs: what the kernel's records say of them. */
 
@@ -33,22 +34,42 @@ static void group_parent(char *path, size_t size, bool *ret_is_v2)
 	snprintf(path, size, *ret_is_v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory%s", own);
 }
 
-static void group_open(struct small_group *group)
+/* In another one, or, NULL, in its place. */
+static void group_open_in(struct small_group *group, const struct small_group *outer, const char *name, unsigned limit)
 {
 	char parent[400];
 	struct stat st;
 	bool is_v2;
 
 	group_parent(parent, sizeof(parent), &is_v2);
-	snprintf(group->path, sizeof(group->path), "%s/govtest-%d-oom", parent, getpid());
+	if (outer) {
+		text_copy(parent, sizeof(parent), outer->path);
+		if (is_v2)
+			cr_assert_eq(file_write(outer->fd, "cgroup.subtree_control", "+memory"), 0);
+	}
+	snprintf(group->path, sizeof(group->path), "%s/govtest-%d-%s", parent, getpid(), name);
 	cr_assert_eq(mkdir(group->path, 0755), 0, "%s: %s", group->path, strerror(errno));
 	group->fd = open(group->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	cr_assert(group->fd >= 0 && fstat(group->fd, &st) == 0);
 	group->id = st.st_ino;
-	cr_assert_eq(file_writef(group->fd, is_v2 ? "memory.max" : "memory.limit_in_bytes", "%u", LIMIT), 0);
+	cr_assert_eq(file_writef(group->fd, is_v2 ? "memory.max" : "memory.limit_in_bytes", "%u", limit), 0);
 	/* Without swap there is nothing to be had; where swap isn't counted there is none here. */
 	(void)!file_writef(group->fd, is_v2 ? "memory.swap.max" : "memory.memsw.limit_in_bytes", "%u",
-			   is_v2 ? 0 : LIMIT);
+			   is_v2 ? 0 : limit);
+}
+
+static void group_open(struct small_group *group)
+{
+	group_open_in(group, NULL, "oom", LIMIT);
+}
+
+static uint64_t group_usage(const struct small_group *group)
+{
+	uint64_t bytes;
+
+	if (file_read_u64(group->fd, "memory.current", &bytes) < 0)
+		cr_assert_eq(file_read_u64(group->fd, "memory.usage_in_bytes", &bytes), 0);
+	return bytes;
 }
 
 static void group_close(struct small_group *group)
@@ -78,6 +99,26 @@ static pid_t hoard(const struct small_group *group, const char *tail)
 			execl(tail, tail, "/dev/zero", (char *)NULL);
 		_exit(127);
 	}
+	return pid;
+}
+
+/* One that keeps what it is given through a pipe, and is the OOM killer's first choice. */
+static pid_t keep(const struct small_group *group, const char *tail, int *ret_fd)
+{
+	int ends[2];
+	pid_t pid;
+
+	cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+	pid = fork();
+	cr_assert_geq(pid, 0);
+	if (pid == 0) {
+		if (dup2(ends[0], STDIN_FILENO) == 0 && file_write(AT_FDCWD, "/proc/self/oom_score_adj", "1000") == 0 &&
+		    file_writef(group->fd, "cgroup.procs", "%d", getpid()) == 0)
+			execl(tail, tail, (char *)NULL);
+		_exit(127);
+	}
+	close(ends[0]);
+	*ret_fd = ends[1];
 	return pid;
 }
 
@@ -118,6 +159,44 @@ Test(oom, victim_is_told_with_its_memory_and_whose_limit)
 	cr_expect_eq(bench_count(&bench, is_kill_of, &pid), 0);
 	cr_expect_eq(bench_count(&bench, is_oom_of, &pid), 1);
 	group_close(&group);
+	bench_close(&bench);
+}
+
+Test(oom, limit_is_the_one_that_was_reached_now)
+{
+	struct small_group outer, inner, beside;
+	const struct gov_record_oom *record;
+	static const char zeros[4096];
+	struct bench bench;
+	pid_t pid, other;
+	char tail[96];
+	int fd;
+
+	bench_open(&bench, 0);
+	bench_copy(&bench, "/usr/bin/tail", "agent", tail);
+	bench_candidates(&bench, "agent", NULL);
+	group_open_in(&outer, NULL, "outer", 4 * LIMIT);
+	group_open_in(&inner, &outer, "inner", LIMIT);
+	group_open_in(&beside, &outer, "beside", 8 * LIMIT);
+	pid = hoard(&inner, tail);
+	record = (const struct gov_record_oom *)bench_wait(&bench, is_oom_of, &pid, "oom");
+	cr_expect_eq(record->limit_id, inner.id);
+	wait_for(pid);
+	/* The next one in the same group is almost at its limit, but it is another one that lacks memory. */
+	pid = keep(&inner, tail, &fd);
+	while (group_usage(&inner) < LIMIT - LIMIT / 40)
+		cr_assert_eq(write(fd, zeros, sizeof(zeros)), (ssize_t)sizeof(zeros));
+	other = hoard(&beside, "/usr/bin/tail");
+	record = (const struct gov_record_oom *)bench_wait(&bench, is_oom_of, &pid, "oom");
+	cr_expect_eq(record->memory_id, inner.id);
+	cr_expect_eq(record->limit_id, outer.id);
+	cr_expect_eq(record->limit_pages, 4 * LIMIT / 4096);
+	close(fd);
+	wait_for(pid);
+	wait_for(other);
+	group_close(&beside);
+	group_close(&inner);
+	group_close(&outer);
 	bench_close(&bench);
 }
 
