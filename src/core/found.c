@@ -6,8 +6,9 @@
 
 /* Agents of an earlier govd. */
 
-/* The policy of an agent that an earlier govd left behind and that no file tells of any more: no limits are touched. */
-static struct policy *policy_placeholder(const char *name)
+/* The policy of an agent that an earlier govd left behind and that no file tells of any more: no limits are touched,
+ * and it stays where it is. */
+static struct policy *policy_placeholder(const char *name, enum policy_placement placement)
 {
 	struct policy *policy = calloc(1, sizeof(*policy));
 
@@ -15,6 +16,7 @@ static struct policy *policy_placeholder(const char *name)
 		return NULL;
 	policy->references = 1;
 	text_copy(policy->name, sizeof(policy->name), name);
+	policy->placement = placement;
 	policy->limits = (struct policy_limits){
 		.memory_high_bytes = UNIT_INFINITY,
 		.memory_max_bytes = UNIT_INFINITY,
@@ -35,8 +37,10 @@ void step_found(struct state *state, const struct event *event, struct actions *
 	const struct agent *other = state_by_root(state, template.root_pid, template.root_start_ticks);
 	bool is_orphan = !policy, is_delayed;
 
+	if (template.placement != POLICY_PLACEMENT_NESTED)
+		template.placement = POLICY_PLACEMENT_SCOPE;
 	if (is_orphan)
-		policy = policy_placeholder(event->found.policy);
+		policy = policy_placeholder(event->found.policy, template.placement);
 	if (!policy)
 		return;
 	template.policy = NULL;
@@ -56,8 +60,6 @@ void step_found(struct state *state, const struct event *event, struct actions *
 	template.has_root = event->found.root_lives && !(other && other->since_ns > template.since_ns);
 	template.owner = placement_owner_of_origin(str_empty(template.origin) ? "" : template.origin,
 						   str_empty(template.cgroup) ? "" : template.cgroup);
-	if (template.placement != POLICY_PLACEMENT_NESTED)
-		template.placement = POLICY_PLACEMENT_SCOPE;
 	template.state = event->found.is_frozen ? AGENT_FROZEN : AGENT_ACTIVE;
 	template.how = "found";
 	/* The earlier govd may have ended between the move and the sweep: the census, after all others are found, does

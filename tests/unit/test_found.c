@@ -25,7 +25,7 @@ static void begin(struct world *world)
 	};
 }
 
-static struct agent *find(struct world *world, const struct agent *saved, bool is_frozen)
+static struct agent *find_of(struct world *world, const struct agent *saved, const char *policy, bool is_frozen)
 {
 	struct event event = {.kind = EVENT_FOUND};
 	struct agent found = *saved;
@@ -35,13 +35,18 @@ static struct agent *find(struct world *world, const struct agent *saved, bool i
 	found.has_root = true;
 	found.cgroup_id = 77;
 	event.found.agent = &found;
-	event.found.policy = "bots";
+	event.found.policy = policy;
 	event.found.restart_id = RESTART;
 	event.found.is_populated = event.found.root_lives = true;
 	event.found.is_frozen = is_frozen;
 	event.found.is_frozen_briefly = is_frozen && saved->thaw_ns != DELAY_BY_HAND;
 	world_step(world, &event);
 	return state_by_root(world->state, 100, 1000);
+}
+
+static struct agent *find(struct world *world, const struct agent *saved, bool is_frozen)
+{
+	return find_of(world, saved, "bots", is_frozen);
 }
 
 static void tick(struct world *world, uint64_t now_ns)
@@ -164,5 +169,31 @@ Test(found, a_lease_goes_on)
 	cr_expect_eq(agent->state, AGENT_ACTIVE);
 	tick(&world, 1051 * S);
 	cr_expect_eq(agent->state, AGENT_STOPPING);
+	world_done(&world);
+}
+
+Test(found, without_its_policy_it_stays_where_it_is)
+{
+	/* `placement: scope` isn't known any more, by which it was taken out of a service. */
+	const struct agent saved = {.since_ns = 990 * S, .origin = "v2=/system.slice/bots.service"};
+	struct event policies = {.kind = EVENT_POLICIES};
+	struct world world;
+	struct agent *agent;
+
+	begin(&world);
+	agent = find_of(&world, &saved, "gone", false);
+	cr_assert_not_null(agent);
+	cr_expect_eq(agent->owner, OWNER_SERVICE);
+	cr_expect_eq(world_count(&world, ACTION_RELEASE), 0);
+	policies.policies.set = world.set;
+	world_step(&world, &policies);
+	cr_expect_eq(world_count(&world, ACTION_RELEASE), 0);
+	world_command(&world, COMMAND_RELEASE, agent->handle);
+	cr_expect_eq(world_count(&world, ACTION_RELEASE), 1);
+	/* One that was taken along by default, as its policy says, isn't any more. */
+	world_done(&world);
+	begin(&world);
+	find(&world, &saved, false);
+	cr_expect_eq(world_count(&world, ACTION_RELEASE), 1);
 	world_done(&world);
 }
