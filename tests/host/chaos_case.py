@@ -16,6 +16,8 @@ AGENTS = 20
 MIB = 1 << 20
 SETTLED = 60  # seconds until the last govd has found and placed all, also in an emulated machine
 KEPT, LEFT = 200 * MIB, 40 * MIB  # memory.max
+# What the kernel may count beyond memory.max: charges that can't fail, of some pages a CPU (mm/memcontrol.c).
+BEYOND = MIB
 POLICIES = {
     "kept": "match: {exe: DIR/bin/kept}\nmemory: {max: 200M}\ntasks: {max: 16}\nleak: {horizon: 30min}\n",
     # Not held, and with tools.
@@ -42,7 +44,8 @@ class ChaosCase(GovdTest):
         self.random = random.Random(seed)
         self.slots = [None] * AGENTS  # the process that each agent is, or None
         self.frozen, self.helpers = set(), set()
-        self.counts = dict.fromkeys(("started", "stopped", "ended", "frozen", "killed"), 0)
+        self.counts = dict.fromkeys(("started", "stopped", "ended", "frozen", "killed", "capped"), 0)
+        self.broken = None  # what has ended the thread that starts and ends agents
         for name, text in POLICIES.items():
             self.policy(name, text)
         self.kept = self.copy("sleep", "kept")
@@ -89,7 +92,7 @@ class ChaosCase(GovdTest):
         kind = "kept" if slot < self.lasting else self.random.choice(("shell", "leaker", "kept"))
         command = (self.kept, "1000") if kind == "kept" else (self.scripts[kind],)
         process = self.spawn(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        process.kind = kind
+        process.kind, process.is_ended_by_us = kind, False
         self.slots[slot] = process
         self.counts["started"] += 1
 
@@ -105,24 +108,48 @@ class ChaosCase(GovdTest):
         what = self.random.choice(("stop", "end", "freeze", "wait"))
         agent = self.id_of(process) if what in ("stop", "freeze") else ""
         if agent and what == "stop":
+            # A govd that is killed before it answers may have begun with it.
+            process.is_ended_by_us = True
             self.counts["stopped"] += self.ctl("stop", agent, check=False).returncode == 0
         elif agent and what == "freeze" and process.kind == "kept":
             # Whether it was done isn't known when govd is killed in the middle.
             self.frozen.add(process.pid)
             self.counts["frozen"] += self.ctl("freeze", agent, check=False).returncode == 0
         elif what == "end":
+            process.is_ended_by_us = True
             process.kill()
             self.counts["ended"] += 1
 
+    def look_at_leaker(self, process):
+        """Who is in a group of govd's is below the cap there, and has never been above it."""
+        for path, limit, peak in self.memory_files(process.pid):
+            try:
+                with open(os.path.join(path, limit), encoding="ascii") as file:
+                    self.assertEqual(file.read().strip(), str(LEFT), path)
+                with open(os.path.join(path, peak), encoding="ascii") as file:
+                    self.assertLessEqual(int(file.read()), LEFT + BEYOND, path)
+            except OSError:  # it has ended
+                continue
+            self.counts["capped"] += 1
+
+    def churn_once(self):
+        slot = self.random.randrange(AGENTS)
+        process = self.slots[slot]
+        if process is None or process.poll() is not None:
+            self.begin_agent(slot)
+        elif slot >= self.lasting:
+            self.disturb_agent(slot)
+        for leaker in self.slots:
+            if leaker and leaker.kind == "leaker" and leaker.poll() is None:
+                self.look_at_leaker(leaker)
+
     def churn(self, is_over):
-        while not is_over.is_set():
-            slot = self.random.randrange(AGENTS)
-            process = self.slots[slot]
-            if process is None or process.poll() is not None:
-                self.begin_agent(slot)
-            elif slot >= self.lasting:
-                self.disturb_agent(slot)
-            time.sleep(0.02)
+        try:
+            while not is_over.is_set():
+                self.churn_once()
+                time.sleep(0.02)
+        except BaseException as error:  # pylint: disable=broad-exception-caught; told in play()
+            self.broken = error
 
     def kill_govd(self, delay):
         time.sleep(delay)
@@ -146,8 +173,17 @@ class ChaosCase(GovdTest):
             is_over.set()
             thread.join()
         print(f"{self.counts}", file=sys.stderr, flush=True)
+        if self.broken:
+            raise self.broken
+        self.assertGreater(self.counts["capped"], 0, "no leaker was seen in its group")
 
     # ---- what must hold
+
+    def check_nobody_else_has_ended(self):
+        """Neither a kept one nor a shell ends unless this test ends it, and a leaker only by its leak."""
+        wrong = [f"{p.pid} {p.kind}: {p.returncode}" for p in self.started
+                 if getattr(p, "kind", "leaker") != "leaker" and p.poll() is not None and not p.is_ended_by_us]
+        self.assertEqual(wrong, [], self.log_text()[-4000:])
 
     def living(self):
         """Roots that govd must have: those of leakers come and go."""
@@ -185,6 +221,20 @@ class ChaosCase(GovdTest):
         for path in self.pids_max_files(process.pid):
             with open(path, encoding="ascii") as file:
                 self.assertEqual(file.read().strip(), "16", path)
+
+    def memory_files(self, pid):
+        """The memory controller's groups of a process that are govd's, and the names of limit and peak there."""
+        try:
+            groups = cgroups_of(pid)
+        except OSError:
+            return []
+        found = []
+        if self.slice in groups.get("memory", "").split("/"):
+            found.append(("/sys/fs/cgroup/memory" + groups["memory"], "memory.limit_in_bytes", "memory.max_usage_in_bytes"))
+        path = v2_root() + groups.get("", "")
+        if self.slice in path.split("/") and os.path.exists(os.path.join(path, "memory.max")):
+            found.append((path, "memory.max", "memory.peak"))
+        return found
 
     @staticmethod
     def pids_max_files(pid):
@@ -232,8 +282,7 @@ class ChaosCase(GovdTest):
             wait_until(self.is_settled, "all agents are listed once and placed", SETTLED)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.why_not_settled()}") from None
-        for process in self.slots[:self.lasting]:
-            self.assertIsNone(process and process.poll(), "one that nobody has ended has ended")
+        self.check_nobody_else_has_ended()
         for process in self.innocents:
             self.assertIsNone(process.poll(), "an innocent one has ended")
             self.assertIn(state_of(process.pid), "SR")
@@ -247,6 +296,7 @@ class ChaosCase(GovdTest):
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.why_beyond()}") from None
         wait_until(lambda: not self.helpers_left(), "helpers of the killed ones have ended")
+        self.check_nobody_else_has_ended()
         fds = len(os.listdir(f"/proc/{self.govd.pid}/fd"))
         self.assertLess(fds, 60 + 5 * len(agents), "descriptors of govd")
 
