@@ -120,6 +120,9 @@ class Host:
     def tell(self, *words):
         """Keeps what govctl says now, to be printed later."""
 
+    def tell_unit(self, run):
+        """The same of what systemd says of an agent, where it is one of systemd's units."""
+
     def stop(self, run):
         """As a supervisor does that knows only the process that it started."""
         run.root.terminate()
@@ -141,7 +144,7 @@ class Govd:
         self.process = None
         self.log = os.path.join(directory, "govd.log")
         self.moved = 0
-        self.told = []  # [(words, what govctl printed)]
+        self.told = []  # [(command, what it printed)]
 
     def start(self, rows):
         policies = os.path.join(self.dir, "policies")
@@ -171,7 +174,15 @@ class Govd:
         return json.loads(self.ctl("--json=short", *words))
 
     def tell(self, *words):
-        self.told.append((words, self.ctl(*words)))
+        self.told.append((("govctl", *words), self.ctl(*words)))
+
+    def tell_unit(self, run):
+        if self.ctl_json("status")["backend"] != "systemd":
+            return
+        command = ("systemctl", "status", "--no-pager", "--lines=0", os.path.basename(run.agent["cgroup"]))
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace",
+                              timeout=DEADLINE, check=False, env={**os.environ, "COLUMNS": str(WIDTH - 2)})
+        self.told.append((command, done.stdout))
 
     def missing(self):
         """What govd said that it can't limit on this host: `no memory limits: why; ...`."""

@@ -68,6 +68,11 @@ class DemoTest(unittest.TestCase):
                      r"incident +- +hung at its socket, stopped"):
             self.assertRegex(text, f"(?m)^  {life}$")
         self.assertRegex(text, r"(?m)^\$ govctl list$")
+        if os.path.isdir("/run/systemd/system"):
+            scope = re.search(r"(?m)^\$ systemctl status .* (govd-(\S+)-\w+\.scope)$", text)
+            self.assertIsNotNone(scope, text)
+            self.assertRegex(text, rf"(?m)^  \S {re.escape(scope[1])} - govd: {scope[2]}$")
+            self.assertRegex(text, rf"(?m)^ +CGroup: .*{slice_name}/{re.escape(scope[1])}$")
         self.assert_nothing_is_left(directory, slice_name)
 
     def test_interrupted_it_takes_everything_away(self):
