@@ -17,7 +17,9 @@ from harness import BUILD, GovdTest, cgroups_of, is_alive, v2_root, wait_until  
 
 SCOPES = int(os.environ.get("SCOPES", "200"))  # started in SCOPES_WITHIN seconds
 SCOPES_WITHIN = 10
+LAST_AT = 0.95  # of that time: the last one, too, is to have begun by then
 SLOW = 60  # seconds; PID 1 of a guest without KVM reexecutes in some
+KEYED = 'key: {args: " (\\\\d+)$"}\n'  # how long it sleeps
 FIRST_LINE = "#!/bin/sh\ncat /proc/self/cgroup >>DIR/first\nexec sleep 300\n"
 FORKS = "#!/bin/sh\nsleep 300 &\nsleep 300 &\nwait\n"
 
@@ -66,8 +68,7 @@ class ScopeTest(GovdTest):
     # ---- one scope
 
     def test_agent_is_a_scope_with_its_limits_and_name(self):
-        agent = self.sleeper(text='key: {args: " (\\\\d+)$"}\n'
-                                  "memory: {high: 48M, max: 64M, swap_max: 0, on_oom: kill-agent}\n"
+        agent = self.sleeper(text=KEYED + "memory: {high: 48M, max: 64M, swap_max: 0, on_oom: kill-agent}\n"
                                   "tasks: {max: 32}\ncpu: {weight: 50, max: 25%}\n")
         self.start()
         self.assertEqual(self.ctl_json("status")["backend"], "systemd")
@@ -325,7 +326,7 @@ class ScopeTest(GovdTest):
     # ---- many, and what goes on around them
 
     def start_many(self, agent, count, within):
-        """Starts count agents, evenly; returns them and, for each, when it was placed, in ms."""
+        """Starts count agents with keys of their own, evenly; returns them, the time for that, and when each was placed, in ms."""
         processes, took, begun = [], {}, {}
         is_over = threading.Event()
 
@@ -342,50 +343,57 @@ class ScopeTest(GovdTest):
         thread.start()
         first = time.monotonic()
         for i in range(count):
-            time.sleep(max(0, first + i * within / count - time.monotonic()))
+            time.sleep(max(0, first + i * within * LAST_AT / count - time.monotonic()))
             at = time.monotonic()
             # spawn() returns at the exec, which waits for the hold.
-            processes.append(self.spawn(agent, "300"))
+            processes.append(self.spawn(agent, str(300 + i)))
             begun[processes[-1].pid] = at
+        lasted = time.monotonic() - first
         is_over.deadline = time.monotonic() + SLOW
         is_over.set()
         thread.join()
-        return processes, sorted(took.values())
+        return processes, lasted, sorted(took.values())
 
     def assert_all_placed(self, processes):
         wait_until(lambda: len([a for a in self.agents() if a["state"] == "active"]) == len(processes),
                    "all are placed", SLOW)
-        agents = {a["pid"]: a for a in self.agents()}
-        for process in processes:
+        agents, described = {a["pid"]: a for a in self.agents()}, {}
+        for i, process in enumerate(processes):
             self.assertIsNone(process.poll())
-            self.assertEqual(cgroups_of(process.pid)[""], agents[process.pid]["cgroup"])
-            self.assertEqual(self.unit_of(agents[process.pid]), f"govd-bot-{agents[process.pid]['id']}.scope")
-        units = systemctl("list-units", "--plain", "--no-legend", "--type=scope", "govd-bot-*").splitlines()
-        self.assertEqual(len(units), len(processes))
+            agent = agents[process.pid]
+            self.assertEqual(cgroups_of(process.pid)[""], agent["cgroup"])
+            self.assertEqual((agent["policy"], agent["key"]), ("bot", str(300 + i)))
+            self.assertEqual(self.unit_of(agent), f"govd-bot-{agent['id']}.scope")
+            self.assertEqual(read(v2_root() + agent["cgroup"], "memory.max"), str(64 << 20))
+            described[self.unit_of(agent)] = f"loaded active running govd: bot/{300 + i}"
+        units = systemctl("list-units", "--plain", "--no-legend", "--full", "--type=scope", "govd-bot-*").splitlines()
+        self.assertEqual({unit: " ".join(rest) for unit, *rest in map(str.split, units)}, described)
 
     def test_many_scopes_are_all_placed_and_named(self):
-        agent = self.sleeper(text="memory: {max: 64M}\n")
+        agent = self.sleeper(text=KEYED + "memory: {max: 64M}\n")
         self.start()
-        processes, took = self.start_many(agent, SCOPES, SCOPES_WITHIN)
+        processes, lasted, took = self.start_many(agent, SCOPES, SCOPES_WITHIN)
+        print(f"{len(took)} scopes in {lasted:.2f} s, {self.words_of(took)}", file=sys.stderr)
         self.assert_all_placed(processes)
-        print(f"{len(took)} scopes, {self.words_of(took)}", file=sys.stderr)
+        self.assertEqual(len(took), SCOPES)
+        self.assertLess(lasted, SCOPES_WITHIN)
 
     def words_of(self, took):
         return (f"start to placed: median {took[len(took) // 2]:.0f} ms, 95% {took[len(took) * 95 // 100]:.0f} ms, "
                 f"most {took[-1]:.0f} ms; holds {self.ctl_json('status')['holds']}")
 
     def disturb(self, *command, count=20, within=5):
-        agent = self.sleeper(text="memory: {max: 64M}\n")
+        agent = self.sleeper(text=KEYED + "memory: {max: 64M}\n")
         self.start()
         ended = []
         timer = threading.Timer(within / 2, lambda: ended.append(subprocess.run(command, check=False, timeout=SLOW)))
         timer.start()
         self.addCleanup(timer.join)
-        processes, took = self.start_many(agent, count, within)
+        processes, lasted, took = self.start_many(agent, count, within)
         timer.join()
         self.assertEqual([done.returncode for done in ended], [0])
         self.assert_all_placed(processes)
-        print(f"{len(took)} scopes around {' '.join(command)}, {self.words_of(took)}", file=sys.stderr)
+        print(f"{len(took)} scopes in {lasted:.2f} s around {' '.join(command)}, {self.words_of(took)}", file=sys.stderr)
         # And govd still hears of systemd.
         late = self.spawn(agent, "300")
         self.assert_scope(late.pid, self.placed(late.pid))
@@ -417,9 +425,9 @@ class ScopeTest(GovdTest):
         self.assert_idle()
 
     def test_killed_govd_finds_all_again(self):
-        agent = self.sleeper(text="memory: {max: 64M}\n")
+        agent = self.sleeper(text=KEYED + "memory: {max: 64M}\n")
         self.start()
-        processes, _ = self.start_many(agent, 20, 2)
+        processes, _, _ = self.start_many(agent, 20, 2)
         self.assert_all_placed(processes)
         before = {a["pid"]: (a["id"], a["cgroup"]) for a in self.agents()}
         self.stop_govd(signal.SIGKILL)
