@@ -55,7 +55,12 @@ struct group_ops {
 	int (*remove_dirs)(struct groups *groups, struct group *group);
 	/* Moves a process out, to where the origin says. */
 	void (*evict)(struct groups *groups, pid_t pid, const char *origin);
-	bool owns_tree; /* directories that it finds without state are leftovers of its own */
+	/* Where to write what a govd that is killed hasn't done yet, and how to do it: NULL where nothing lies between.
+	 */
+	int (*remember)(struct groups *groups, const char *runtime_dir);
+	int (*settle)(struct groups *groups);
+	/* Removes a directory of the slice that has neither state nor processes: a leftover. */
+	int (*sweep)(struct groups *groups, const char *name, int dir_fd);
 };
 
 /* slice: base name, e.g. agents.slice. Makes the slice's groups; removes nothing that it finds. error: in words what
@@ -80,7 +85,10 @@ uint64_t groups_slice_id(const struct groups *groups);
 int groups_guard(struct groups *groups, pid_t pid) _must_check_;
 uint32_t groups_slice_level(const struct groups *groups); /* depth below the v2 root */
 
-/* Reports every group of the slice that carries state (the handle is 0 yet); sweeps away those that are empty. */
+/* What is under way is kept below this directory from now on, for the next govd's groups_restore. */
+int groups_remember(struct groups *groups, const char *runtime_dir) _must_check_;
+/* Reports every group of the slice that carries state (the handle is 0 yet); sweeps away those that are empty. May wait
+ * for systemd, at most 10 s. */
 int groups_restore(struct groups *groups) _must_check_;
 /* A restored group is this agent's, by its cgroup_id: call it when the core has made the agent. groups_act does it,
  * too; stats, pids and empty() need it. */

@@ -261,6 +261,11 @@ int groups_new_systemd(const char *slice, const struct group_events *events, str
 	return groups_new(&systemd_ops, slice, events, ret_groups, &words);
 }
 
+int groups_remember(struct groups *groups, const char *runtime_dir)
+{
+	return groups->ops->remember ? groups->ops->remember(groups, runtime_dir) : 0;
+}
+
 struct groups *groups_free(struct groups *groups)
 {
 	struct group *group;

@@ -27,6 +27,7 @@ struct group {
 	int watch;	   /* inotify; -1: none */
 	bool is_occupied;  /* has held a process since its emptiness was told */
 	bool is_unchecked; /* look at it at the next dispatch */
+	bool is_whole;	   /* memory's end ends all of it; systemd backend */
 	char name[GROUP_NAME_MAX];
 };
 
@@ -115,8 +116,8 @@ static inline int group_home(const struct group *group)
 /* limit.c */
 /* Writes those of a hierarchy's controllers (v1: index; -1: v2). is_fresh: only what differs from a new group's. */
 int limit_apply(struct groups *groups, int dir_fd, int where, const struct policy_limits *limits, bool is_fresh);
-/* Whether memory's end ends the whole group, for which systemd has no property: in a group that is delegated. */
-int limit_apply_oom(int dir_fd, const struct policy_limits *limits);
+/* Whether memory's end ends the whole group, in one that is ours or delegated. */
+int limit_apply_oom(int dir_fd, bool is_whole);
 bool limit_needs(const struct hierarchy *hierarchy, const struct policy_limits *limits);
 extern const struct policy_limits limit_none;
 

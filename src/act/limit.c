@@ -153,9 +153,9 @@ int limit_apply(struct groups *groups, int dir_fd, int where, const struct polic
 	return first;
 }
 
-int limit_apply_oom(int dir_fd, const struct policy_limits *limits)
+int limit_apply_oom(int dir_fd, bool is_whole)
 {
-	return file_write(dir_fd, "memory.oom.group", memory_oom_group(limits) == 1 ? "1" : "0");
+	return file_write(dir_fd, "memory.oom.group", is_whole ? "1" : "0");
 }
 
 bool limit_needs(const struct hierarchy *hierarchy, const struct policy_limits *limits)

@@ -227,6 +227,11 @@ static void native_close(struct groups *groups)
 			(void)tree_remove_leaf(groups->v1_slice_fd[i], groups->slice);
 }
 
+static int native_sweep(_unused_ struct groups *groups, const char *name, int dir_fd)
+{
+	return tree_remove(dir_fd, name);
+}
+
 const struct group_ops native_ops = {
 	.name = "native",
 	.open = native_open,
@@ -234,5 +239,5 @@ const struct group_ops native_ops = {
 	.close = native_close,
 	.remove_dirs = group_remove_dirs,
 	.evict = native_evict_pid,
-	.owns_tree = true,
+	.sweep = native_sweep,
 };

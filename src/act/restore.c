@@ -124,7 +124,7 @@ static int restore_v2_dir(struct groups *groups, const char *name, int *dir_fd)
 		return group_restore(groups, name, NULL, dir_fd, saved);
 	(void)tree_pids(*dir_fd, count_pid, &strangers);
 	groups->counts.strangers += strangers;
-	return strangers || !groups->ops->owns_tree ? 0 : tree_remove(*dir_fd, name);
+	return strangers ? 0 : groups->ops->sweep(groups, name, *dir_fd);
 }
 
 int group_restore_nested(struct groups *groups, const char *name, const char *parent, int *dir_fd)
@@ -185,7 +185,10 @@ int groups_restore(struct groups *groups)
 {
 	int first, r;
 
-	first = slice_each(groups, groups->slice_fd, restore_v2_dir);
+	first = groups->ops->settle ? groups->ops->settle(groups) : 0;
+	r = slice_each(groups, groups->slice_fd, restore_v2_dir);
+	if (first == 0)
+		first = r;
 	for (size_t i = 0; i < groups->layout.n_v1; i++) {
 		if (groups->v1_slice_fd[i] < 0)
 			continue;

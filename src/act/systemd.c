@@ -89,7 +89,7 @@ static int systemd_open(struct groups *groups, char *buffer, size_t size)
 	groups->systemd = calloc(1, sizeof(*groups->systemd));
 	if (!groups->systemd)
 		return -ENOMEM;
-	groups->systemd->bus_fd = groups->systemd->timer_fd = -EBADF;
+	groups->systemd->bus_fd = groups->systemd->timer_fd = groups->systemd->pending_fd = -EBADF;
 	r = systemd_bus_open(groups);
 	if (r < 0) {
 		text_addf(&words, "can't reach systemd over D-Bus: %s", strerror(-r));
@@ -109,6 +109,7 @@ static void systemd_close(struct groups *groups)
 		return;
 	requests_free(groups);
 	systemd_bus_close(groups);
+	close_p(&groups->systemd->pending_fd);
 	free(groups->systemd);
 	groups->systemd = NULL;
 }
@@ -132,12 +133,21 @@ static int systemd_act(struct groups *groups, const struct action *action)
 	return handlers[action->kind](groups, action);
 }
 
+static int systemd_sweep_dir(struct groups *groups, const char *name, _unused_ int dir_fd)
+{
+	systemd_sweep(groups, name);
+	return 0;
+}
+
 const struct group_ops systemd_ops = {
 	.name = "systemd",
 	.open = systemd_open,
 	.act = systemd_act,
 	.dispatch = systemd_dispatch,
 	.close = systemd_close,
+	.remember = pending_open,
+	.settle = pending_restore,
+	.sweep = systemd_sweep_dir,
 	.remove_dirs = systemd_remove_dirs,
 	.evict = systemd_evict_pid,
 };

@@ -65,6 +65,7 @@ struct systemd {
 	int timer_fd;
 	uint64_t reconnect_ns, backoff_ns; /* reconnect_ns 0: connected */
 	unsigned scopes_made;		   /* for those who are let go and have no origin */
+	int pending_fd;			   /* directory, see systemd_pending.c; -EBADF: none */
 	struct request *requests;
 };
 
@@ -86,6 +87,8 @@ void request_free(struct request *request);
 /* Runs it for the first time. */
 void request_begin(struct groups *groups, struct request *request);
 void request_again(struct request *request, uint64_t after_ns);
+/* Its deadline begins anew. */
+void request_extend(struct request *request);
 void request_end(struct request *request);
 void requests_run(struct groups *groups);
 /* The connection is lost: whatever waits for an answer is asked again. */
@@ -105,8 +108,26 @@ int unit_start_scope(struct groups *groups, const char *name, const char *slice,
 /* systemd_place.c */
 int systemd_place(struct groups *groups, const struct action *action);
 void systemd_job_removed(struct groups *groups, const char *unit, const char *result);
+/* The directory of one in the slice. */
+int unit_open(struct groups *groups, const char *unit) _must_check_;
+extern const struct request_kind request_place;
+/* systemd_pending.c */
+int pending_open(struct groups *groups, const char *runtime_dir) _must_check_;
+/* Before systemd is asked for the scope. */
+int pending_write(struct groups *groups, const struct request *request) _must_check_;
+void pending_drop(struct groups *groups, const char *unit);
+/* Gives scopes that an earlier govd had asked for the state that they don't have yet; waits for systemd, at most 10 s.
+ */
+int pending_restore(struct groups *groups) _must_check_;
+/* Has a scope stopped that nobody is in. */
+void systemd_sweep(struct groups *groups, const char *unit);
+/* systemd_limit.c */
 int systemd_limit(struct groups *groups, const struct action *action);
-extern const struct request_kind request_place, request_limit;
+/* Whether memory's end ends the whole group, in a scope, which is delegated. */
+void systemd_set_oom(struct groups *groups, struct group *group, const struct policy_limits *limits);
+/* systemd may have written the limits of all units anew. */
+void systemd_set_oom_again(struct groups *groups);
+void systemd_relimit(struct groups *groups, uint64_t agent, const char *unit, const struct policy_limits *limits);
 /* systemd_release.c */
 int systemd_release(struct groups *groups, const struct action *action);
 int systemd_remove(struct groups *groups, const struct action *action);

@@ -28,6 +28,8 @@ int systemd_errno(const sd_bus_error *error)
 		{"org.freedesktop.DBus.Error.NameHasNoOwner", EAGAIN},
 		{"org.freedesktop.DBus.Error.LimitsExceeded", EAGAIN},
 		{SYSTEMD_NAME ".UnitExists", EEXIST},
+		/* The slice is being stopped. */
+		{SYSTEMD_NAME ".TransactionIsDestructive", EBUSY},
 		{SYSTEMD_NAME ".NoSuchUnit", ENOENT},
 		{SYSTEMD_NAME ".UnitNotLoaded", ENOENT},
 	};
@@ -47,6 +49,16 @@ static int on_job_removed(sd_bus_message *message, void *userdata, _unused_ sd_b
 	/* u id, o job, s unit, s result: org.freedesktop.systemd1(5) */
 	if (sd_bus_message_read(message, "uoss", NULL, NULL, &unit, &result) >= 0)
 		systemd_job_removed(userdata, unit, result);
+	return 0;
+}
+
+static int on_reloading(sd_bus_message *message, void *userdata, _unused_ sd_bus_error *error)
+{
+	int begins;
+
+	/* b: true before, false after; also of a reexec */
+	if (sd_bus_message_read(message, "b", &begins) >= 0 && !begins)
+		systemd_set_oom_again(userdata);
 	return 0;
 }
 
@@ -89,6 +101,10 @@ static int open_private(sd_bus **ret_bus)
 /* What is sent before the other side has let us in waits in the bus's queue. */
 static int bus_connect(struct groups *groups)
 {
+	static const struct {
+		const char *name;
+		sd_bus_message_handler_t handler;
+	} signals[] = {{"JobRemoved", on_job_removed}, {"Reloading", on_reloading}};
 	struct systemd *systemd = groups->systemd;
 	bool is_private = false;
 	int r;
@@ -102,13 +118,20 @@ static int bus_connect(struct groups *groups)
 		return r;
 	systemd->reconnect_ns = 0;
 	(void)sd_bus_set_method_call_timeout(systemd->bus, CALL_TIMEOUT_US);
-	r = sd_bus_match_signal_async(systemd->bus, NULL, is_private ? NULL : SYSTEMD_NAME, SYSTEMD_PATH,
-				      SYSTEMD_MANAGER, "JobRemoved", on_job_removed, NULL, groups);
+	for (size_t i = 0; i < ELEMENTSOF(signals); i++) {
+		r = sd_bus_match_signal_async(systemd->bus, NULL, is_private ? NULL : SYSTEMD_NAME, SYSTEMD_PATH,
+					      SYSTEMD_MANAGER, signals[i].name, signals[i].handler, NULL, groups);
+		if (r < 0)
+			return r;
+	}
+	/* Else systemd sends no signals. It keeps that over a reexec. */
+	r = sd_bus_call_method_async(systemd->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "Subscribe", NULL,
+				     NULL, NULL);
 	if (r < 0)
 		return r;
-	/* Else systemd sends no signals. It keeps that over a reexec. */
-	return sd_bus_call_method_async(systemd->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "Subscribe",
-					NULL, NULL, NULL);
+	/* It may have been reloaded while nobody heard it. */
+	systemd_set_oom_again(groups);
+	return 0;
 }
 
 static int timer_open(struct groups *groups)

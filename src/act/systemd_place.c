@@ -13,8 +13,8 @@
  * later.
  */
 
-#define TRIES_MAX 20
 #define UNIT_EXISTS_RETRY_NS (50 * NSEC_PER_MSEC) /* the scope of that name is about to end */
+#define RETRIES_DOUBLED 4			  /* up to 800 ms */
 
 static bool is_in_unit(const struct groups *groups, const struct request *request)
 {
@@ -46,7 +46,7 @@ static bool slice_is_another(struct groups *groups)
 	return true;
 }
 
-static int unit_open(struct groups *groups, const char *unit)
+int unit_open(struct groups *groups, const char *unit)
 {
 	int fd = openat(groups->slice_fd, unit, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
@@ -65,6 +65,9 @@ static void place_fail(struct groups *groups, struct request *request, int error
 	event.result.error = -error;
 	if (error != -ESRCH)
 		groups->counts.failed++;
+	/* systemd may start it yet: then the next govd finds whose it is. */
+	if (error != -ETIMEDOUT)
+		pending_drop(groups, request->unit);
 	request_end(request);
 	groups_tell_event(groups, &event);
 }
@@ -77,8 +80,7 @@ static int place_adopt(struct groups *groups, struct request *request, int unit_
 
 	if (fsetxattr(fd, SAVED_XATTR, request->state, request->state_length, 0) < 0)
 		return -errno;
-	if (limit_apply_oom(fd, &request->limits) < 0)
-		groups->counts.degraded++;
+	pending_drop(groups, request->unit);
 	r = group_add(groups, request->agent, request->unit, TAKE_FD(fd), &group);
 	if (r < 0)
 		return r;
@@ -89,6 +91,7 @@ static int place_adopt(struct groups *groups, struct request *request, int unit_
 	}
 	if (policy_has_tools(request->policy) && group_split(groups, group, request->policy) < 0)
 		groups->counts.degraded++;
+	systemd_set_oom(groups, group, &request->limits);
 	group->is_occupied = true;
 	group_set_root(group, request->pid, request->pid_fd);
 	/* Reaped meanwhile: its pid may have been another process's already when systemd moved it. */
@@ -97,19 +100,6 @@ static int place_adopt(struct groups *groups, struct request *request, int unit_
 	/* It may have ended before there was a watch. */
 	watch_check_soon(groups, group);
 	return 0;
-}
-
-static void limit_again(struct groups *groups, uint64_t agent, const char *unit, const struct policy_limits *limits)
-{
-	struct request *request = request_new(groups, &request_limit, agent);
-
-	if (!request) {
-		groups->counts.failed++;
-		return;
-	}
-	text_copy(request->unit, sizeof(request->unit), unit);
-	request->limits = *limits;
-	request_begin(groups, request);
 }
 
 /* The scope is there; the process, or what it has left, is in it. */
@@ -126,7 +116,7 @@ static void place_finish(struct groups *groups, struct request *request)
 	}
 	groups->counts.placed++;
 	if (request->is_relimited)
-		limit_again(groups, request->agent, request->unit, &request->limits);
+		systemd_relimit(groups, request->agent, request->unit, &request->limits);
 	request_end(request);
 	groups_tell_placed(groups, request->agent, request->pid, request->origin);
 }
@@ -143,10 +133,13 @@ static bool place_look(struct groups *groups, struct request *request)
 	if (process_lives(request->pid, request->start_ticks))
 		return false;
 	fd = unit_open(groups, request->unit);
-	if (fd >= 0 && tree_read_flag(fd, "cgroup.events", "populated") == 1)
+	if (fd >= 0 && tree_read_flag(fd, "cgroup.events", "populated") == 1) {
 		place_finish(groups, request);
-	else
-		place_fail(groups, request, -ESRCH);
+		return true;
+	}
+	place_fail(groups, request, -ESRCH);
+	if (fd >= 0)
+		systemd_sweep(groups, request->unit);
 	return true;
 }
 
@@ -193,10 +186,6 @@ static void place_run(struct groups *groups, struct request *request)
 	/* A scope of this name that is there without it: of a call whose answer was lost. */
 	if (request->tries && place_move(groups, request))
 		return;
-	if (request->tries >= TRIES_MAX) {
-		place_fail(groups, request, -ETIMEDOUT);
-		return;
-	}
 	r = place_message(groups, request, &message);
 	systemd_call(groups, request, message, r);
 }
@@ -206,10 +195,14 @@ static void place_answer(struct groups *groups, struct request *request, int err
 	/* The job is queued: JobRemoved comes, or else a second from now a look. */
 	if (error == 0 || place_look(groups, request))
 		return;
-	if (error != -EEXIST)
+	if (error == -EBUSY) {
+		request_extend(request);
+		request_again(request, NSEC_PER_SEC);
+	} else if (error != -EEXIST) {
 		place_fail(groups, request, error);
-	else if (!place_move(groups, request))
-		request_again(request, UNIT_EXISTS_RETRY_NS);
+	} else if (!place_move(groups, request)) {
+		request_again(request, UNIT_EXISTS_RETRY_NS << MIN2(request->tries, RETRIES_DOUBLED));
+	}
 }
 
 static void place_expire(struct groups *groups, struct request *request)
@@ -232,6 +225,9 @@ void systemd_job_removed(struct groups *groups, const char *unit, const char *re
 			request_again(request, UNIT_EXISTS_RETRY_NS);
 		return;
 	}
+	/* Of one that had ended when systemd came to it. */
+	if (streq(result, "done"))
+		systemd_sweep(groups, unit);
 }
 
 /* Fills in what the request keeps of the agent, which is only lent to us. */
@@ -307,72 +303,8 @@ int systemd_place(struct groups *groups, const struct action *action)
 		request_free(request);
 		return r;
 	}
+	if (pending_write(groups, request) < 0)
+		groups->counts.degraded++;
 	request_begin(groups, request);
-	return 0;
-}
-
-/* ---- limits ---- */
-
-static void limit_run(struct groups *groups, struct request *request)
-{
-	_cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
-	int r;
-
-	r = systemd_message(groups, "SetUnitProperties", &message);
-	if (r >= 0)
-		r = sd_bus_message_append(message, "sb", request->unit, 1);
-	if (r >= 0)
-		r = sd_bus_message_open_container(message, 'a', "(sv)");
-	if (r >= 0)
-		r = unit_append_limits(message, &request->limits);
-	if (r >= 0)
-		r = sd_bus_message_close_container(message);
-	systemd_call(groups, request, message, r);
-}
-
-static void limit_answer(struct groups *groups, struct request *request, int error)
-{
-	/* ENOENT: its scope has ended meanwhile. */
-	if (error < 0 && error != -ENOENT)
-		groups->counts.failed++;
-	request_end(request);
-}
-
-static void limit_expire(struct groups *groups, struct request *request)
-{
-	limit_answer(groups, request, -ETIMEDOUT);
-}
-
-const struct request_kind request_limit = {.run = limit_run, .answer = limit_answer, .expire = limit_expire};
-
-int systemd_limit(struct groups *groups, const struct action *action)
-{
-	struct request *request = request_find(groups, &request_place, action->agent->handle);
-	struct policy_limits limits;
-	struct group *group;
-
-	ladder_limits(action->agent, &limits);
-	if (request) {
-		request->limits = limits;
-		policy_unref(request->policy);
-		request->policy = policy_ref(action->agent->policy);
-		request->is_relimited = true;
-		return 0;
-	}
-	group = group_find(groups, action->agent);
-	if (!group || group->v2_fd < 0)
-		return -ESRCH;
-	/* A group that the native backend has made before. */
-	if (!unit_is_scope(group->name))
-		return native_limit(groups, action);
-	/* What was asked for before is out of date. */
-	request = request_find(groups, &request_limit, action->agent->handle);
-	if (request)
-		request_end(request);
-	if (limit_apply_oom(group->v2_fd, &limits) < 0)
-		groups->counts.degraded++;
-	if (native_limit_tools(groups, group, action->agent->policy) < 0)
-		groups->counts.degraded++;
-	limit_again(groups, group->agent, group->name, &limits);
 	return 0;
 }

@@ -16,8 +16,13 @@ struct request *request_new(struct groups *groups, const struct request_kind *ki
 	request->groups = groups;
 	request->agent = agent;
 	request->pid_fd = -EBADF;
-	request->deadline_ns = watch_now_ns() + REQUEST_DEADLINE_NS;
+	request_extend(request);
 	return request;
+}
+
+void request_extend(struct request *request)
+{
+	request->deadline_ns = watch_now_ns() + REQUEST_DEADLINE_NS;
 }
 
 void request_begin(struct groups *groups, struct request *request)

@@ -69,7 +69,6 @@ int group_open_main(struct group *group)
 
 int group_split(struct groups *groups, struct group *group, const struct policy *policy)
 {
-	struct policy_limits limits = limit_none;
 	int r = 0;
 
 	if (!memory_is_v2(groups))
@@ -92,9 +91,7 @@ int group_split(struct groups *groups, struct group *group, const struct policy 
 	}
 	if (r < 0)
 		return r;
-	if (policy->limits.on_oom == POLICY_OOM_KILL_TOOL)
-		limits.on_oom = POLICY_OOM_KILL_AGENT;
-	return limit_apply_oom(group->home_fd, &limits);
+	return limit_apply_oom(group->home_fd, policy->limits.on_oom == POLICY_OOM_KILL_TOOL);
 }
 
 /* ---- a tool's ---- */

@@ -294,7 +294,14 @@ static int open_groups(struct manager *manager)
 			strerror(-r));
 	else if (*why)
 		log_warning("%s", why);
-	return r;
+	if (r < 0)
+		return r;
+	r = groups_remember(manager->groups, manager->options.runtime_dir);
+	if (r < 0)
+		log_warning("can't keep in %s what is being placed (%s): of who is placed while govd is killed, some "
+			    "are lost",
+			    manager->options.runtime_dir, strerror(-r));
+	return 0;
 }
 
 static int open_bpf(struct manager *manager)

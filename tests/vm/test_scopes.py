@@ -13,7 +13,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "host"))
 
-from harness import BUILD, GovdTest, cgroups_of, is_alive, v2_root, wait_until  # noqa: E402
+from harness import BUILD, GovdTest, cgroups_of, children_of, is_alive, v2_root, wait_until  # noqa: E402
 
 SCOPES = int(os.environ.get("SCOPES", "200"))  # started in SCOPES_WITHIN seconds
 SCOPES_WITHIN = 10
@@ -120,16 +120,26 @@ class ScopeTest(GovdTest):
         wait_until(lambda: len(read(v2_root() + found["cgroup"], "cgroup.procs").split()) == 3, "all three are in it")
 
     def test_changed_limits_are_systemds(self):
-        agent = self.sleeper(text="memory: {max: 64M}\n")
+        agent = self.sleeper(text="memory: {max: 64M, on_oom: kill-agent}\n")
         self.start()
         process = self.spawn(agent, "300")
         found = self.placed(process.pid)
-        self.policy("bot", "match: {exe: DIR/bin/bot}\nmemory: {max: 96M}\n")
+        self.policy("bot", "match: {exe: DIR/bin/bot}\nmemory: {max: 96M, on_oom: kill-agent}\n")
         self.ctl("policy", "reload")
         wait_until(lambda: properties(self.unit_of(found), "MemoryMax")["MemoryMax"] == str(96 << 20),
                    "systemd knows")
+        self.assert_oom_group(found)
         systemctl("daemon-reload")
         self.assertEqual(read(v2_root() + found["cgroup"], "memory.max"), str(96 << 20))
+        self.assert_oom_group(found)
+        self.stop_govd(signal.SIGKILL)
+        self.start()
+        self.assert_oom_group(found)
+
+    def assert_oom_group(self, agent):
+        """systemd writes it with all other limits, once it has done what it was asked for before."""
+        properties(self.unit_of(agent), "MemoryMax")
+        wait_until(lambda: read(v2_root() + agent["cgroup"], "memory.oom.group") == "1", "all of it would be killed")
 
     # ---- what is done to them
 
@@ -448,6 +458,79 @@ class ScopeTest(GovdTest):
         agents = {a["pid"]: a for a in self.agents()}
         for process in processes:
             self.assert_scope(process.pid, agents[process.pid])
+
+    # ---- scopes that come late
+
+    def scope_unseen(self, *command, ends=False, **keywords):
+        """A process, and the scope that systemd has made for it while govd was stopped, which it still is."""
+        bus = int(properties("dbus.service", "MainPID")["MainPID"])
+        os.kill(bus, signal.SIGSTOP)
+        try:
+            process = self.spawn(*command, **keywords)
+            (unit,) = wait_until(lambda: os.listdir(self.path("run", "placing")), "systemd is asked")
+            if ends:
+                process.kill()
+            os.kill(self.govd.pid, signal.SIGSTOP)
+        finally:
+            os.kill(bus, signal.SIGCONT)
+        wait_until(lambda: properties(unit, "ActiveState")["ActiveState"] == "active", "systemd has made it", SLOW)
+        return process, unit
+
+    def wait_gone(self, unit):
+        wait_until(lambda: properties(unit, "LoadState")["LoadState"] == "not-found", f"{unit} has gone", SLOW)
+        self.assertEqual(os.listdir(self.path("run", "placing")), [])
+
+    def test_scope_that_a_killed_govd_has_asked_for_is_its_agents(self):
+        script = self.script("family.sh", "#!/bin/sh\nread -r line\nsleep 300 &\nwait\n")
+        self.policy("bot", "match: {script: DIR/family.sh}\nmemory: {max: 64M}\n")
+        self.start()
+        root, unit = self.scope_unseen("/bin/sh", script, stdin=subprocess.PIPE)
+        self.addCleanup(root.stdin.close)
+        self.stop_govd(signal.SIGKILL)
+        self.assertEqual(os.path.basename(cgroups_of(root.pid)[""]), unit)
+        root.stdin.write(b"\n")
+        root.stdin.flush()
+        (tool,) = wait_until(lambda: children_of(root.pid), "the tool")
+        root.kill()
+        root.wait()
+        self.start()
+        (found,) = self.agents()
+        self.assertEqual((self.unit_of(found), found["pid"], found["tasks"]), (unit, root.pid, 1), found)
+        self.ctl("kill", found["id"])
+        wait_until(lambda: not is_alive(tool), "the tool has ended")
+        self.wait_gone(unit)
+
+    def test_scope_of_one_that_has_ended_is_not_left(self):
+        """What hasn't been waited for is a process to systemd, and yet nobody comes into the scope, or out of it."""
+        agent = self.sleeper()
+        self.start()
+        for number in (signal.SIGCONT, signal.SIGKILL):
+            with self.subTest(number):
+                _, unit = self.scope_unseen(agent, "300", ends=True)
+                group = v2_root() + properties(unit, "ControlGroup")["ControlGroup"]
+                self.assertEqual(read(group, "cgroup.procs"), "")
+                if number == signal.SIGKILL:
+                    self.stop_govd(number)
+                    self.start()
+                else:
+                    self.govd.send_signal(number)
+                self.wait_gone(unit)
+                self.assertEqual(self.agents(), [])
+
+    def test_one_that_comes_while_the_slice_is_stopped_is_placed_after_it(self):
+        stays = self.script("stays.sh", "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n")
+        self.policy("stays", "match: {script: DIR/stays.sh}\n")
+        agent = self.sleeper()
+        self.start()
+        first = self.spawn("/bin/sh", stays)
+        self.placed(first.pid)
+        systemctl("stop", "--no-block", self.slice)
+        wait_until(lambda: "stop" in systemctl("list-jobs", "--plain", "--no-legend", self.slice), "it is to be stopped", SLOW)
+        second = self.spawn(agent, "300")
+        # It runs by now, as systemd doesn't start anything in there.
+        self.assertFalse(self.is_inside(second.pid))
+        first.kill()
+        self.assert_scope(second.pid, self.placed(second.pid))
 
 
 if __name__ == "__main__":
