@@ -7,7 +7,7 @@
  * has an OOM, it and all that are in it are locked against another one (mem_cgroup_oom_trylock(), mm/memcontrol.c,
  * since 6.11 mm/memcontrol-v1.c, for v2 as well). One that found them locked and went on, one by a lowered memory.max,
  * and all of a kernel without CONFIG_MEMCG_V1 have no lock: then it is the first group that has counted an OOM of its
- * own, as that is done before the victim is chosen, and is at its limit.
+ * own, as that is done before the victim is chosen, and is at its limit, for somebody who is in it.
  *
  * Of signals only signal_generate knows the sender. It runs in every signal of the host and leaves by one comparison
  * unless it is SIGKILL; the exit hook, which runs anyway, would know no more than the number.
@@ -17,7 +17,7 @@
 #define SIGKILL 9
 #define GROUPS_MAX 16	       /* levels of groups that are looked at */
 #define NEAR_PAGES 64	       /* charges are made in batches: MEMCG_CHARGE_BATCH, include/linux/memcontrol.h */
-#define NEAR_PART 32	       /* and other processes give back some while the victim is chosen: without locks */
+#define NEAR_PART 32	       /* and other processes give back some while the victim is chosen */
 #define SEND_SIG_FROM_KERNEL 1 /* SEND_SIG_PRIV, include/linux/sched/signal.h */
 
 /* Up to 6.1 (f1a7941243c1) the counters of a process were one struct. */
@@ -96,15 +96,29 @@ static __always_inline struct mem_cgroup *memory_of_css(struct cgroup_subsys_sta
 	return (void *)css - bpf_core_field_offset(struct mem_cgroup, css);
 }
 
-/* Whether this group has come to its limit. */
-static __always_inline bool limit_is_reached(struct mem_cgroup *memory)
+/* Whether the current task, which asks for memory in vain, is in this group or in one nested in it. */
+static __always_inline bool group_asks(struct cgroup_subsys_state *css)
 {
-	__u64 usage = BPF_CORE_READ(memory, memory.usage.counter), max = BPF_CORE_READ(memory, memory.max);
-	__u64 near = NEAR_PAGES;
+	struct cgroup_subsys_state *asks = memory_of(bpf_get_current_task_btf());
+	__u32 level = BPF_CORE_READ(css, cgroup, level);
+	struct cgroup *cgrp;
 
-	if (!bpf_core_field_exists(memory->oom_lock))
-		near += max / NEAR_PART;
-	return BPF_CORE_READ(memory, memory_events_local[MEMCG_OOM].counter) && usage + near >= max;
+	if (!asks)
+		return false;
+	cgrp = BPF_CORE_READ(asks, cgroup);
+	return (__u32)BPF_CORE_READ(cgrp, level) >= level &&
+	       cgroup_ancestor_id(cgrp, level) == BPF_CORE_READ(css, cgroup, kn, id);
+}
+
+/* Whether this group has come to its limit: somebody in it asks for more, or the limit was lowered. */
+static __always_inline bool limit_is_reached(struct cgroup_subsys_state *css)
+{
+	struct mem_cgroup *memory = memory_of_css(css);
+	__u64 usage = BPF_CORE_READ(memory, memory.usage.counter), max = BPF_CORE_READ(memory, memory.max);
+
+	if (!BPF_CORE_READ(memory, memory_events_local[MEMCG_OOM].counter))
+		return false;
+	return usage > max || (usage + NEAR_PAGES + max / NEAR_PART >= max && group_asks(css));
 }
 
 static __always_inline bool limit_is_locked(struct mem_cgroup *memory)
@@ -118,12 +132,10 @@ static __always_inline void fill_limit(struct gov_record_oom *record, struct cgr
 
 	record->memory_id = BPF_CORE_READ(css, cgroup, kn, id);
 	for (int i = 0; i < GROUPS_MAX && css; i++) {
-		struct mem_cgroup *memory = memory_of_css(css);
-
 		/* The highest: those in it are locked with it. */
-		if (limit_is_locked(memory))
+		if (limit_is_locked(memory_of_css(css)))
 			locked = css;
-		if (!reached && limit_is_reached(memory))
+		if (!reached && limit_is_reached(css))
 			reached = css;
 		css = BPF_CORE_READ(css, parent);
 	}
