@@ -128,15 +128,11 @@ Test(group_freeze, is_told_when_the_tools_are_frozen_too)
 
 /* ---- govd dies while it lets an agent go that comes back all the time ---- */
 
-/* A file of the agent's group: each opening waits for the test, which has it open already. */
-static int watch_file(struct fixture *f, int fan_fd, const char *name, int flags)
+/* Each opening of the file waits for the test, which has it open already. */
+static int watch_file(int fan_fd, const char *path, int flags)
 {
-	char path[PATH_MAX], group[PATH_MAX];
-	int fd;
+	int fd = open(path, flags | O_CLOEXEC);
 
-	snprintf(path, sizeof(path), "%s%s/%s", groups_v2_root(f->groups),
-		 path_of(f->agent.root_pid, "", group, sizeof(group)), name);
-	fd = open(path, flags | O_CLOEXEC);
 	cr_assert_geq(fd, 0);
 	cr_assert_eq(fanotify_mark(fan_fd, FAN_MARK_ADD, FAN_OPEN_PERM, AT_FDCWD, path), 0);
 	return fd;
@@ -176,6 +172,7 @@ static void bring_back_until_frozen(const struct fixture *f, int fan_fd, int pro
 
 Test(group_freeze, of_a_release_is_ended_by_the_next_govd)
 {
+	char path[PATH_MAX + 256], group[PATH_MAX];
 	int fan_fd, procs_fd, freeze_fd;
 	struct fixture f;
 	pid_t govd;
@@ -184,8 +181,12 @@ Test(group_freeze, of_a_release_is_ended_by_the_next_govd)
 	cr_assert_eq(place(&f, fixture_spawn_idle(&f)), 0);
 	fan_fd = fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC, O_RDONLY | O_CLOEXEC);
 	cr_assert_geq(fan_fd, 0);
-	procs_fd = watch_file(&f, fan_fd, "cgroup.procs", O_WRONLY);
-	freeze_fd = watch_file(&f, fan_fd, "cgroup.freeze", O_RDONLY);
+	/* Where its processes are may be a group in its own. */
+	snprintf(path, sizeof(path), "%s%s/cgroup.procs", groups_v2_root(f.groups),
+		 path_of(f.agent.root_pid, "", group, sizeof(group)));
+	procs_fd = watch_file(fan_fd, path, O_WRONLY);
+	snprintf(path, sizeof(path), "%s%s/cgroup.freeze", groups_v2_root(f.groups), f.cgroup);
+	freeze_fd = watch_file(fan_fd, path, O_RDONLY);
 	govd = fork();
 	cr_assert_geq(govd, 0);
 	if (govd == 0) {
