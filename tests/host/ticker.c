@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,10 +48,14 @@ int main(void)
 	if (fd < 0 || mlockall(MCL_CURRENT | MCL_FUTURE) < 0 || write(STDOUT_FILENO, "\n", 1) != 1)
 		return 1;
 	begun = last = now_ms();
-	while (poll(&input, 1, TICK_MS) == 0) {
-		ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	for (bool is_over = false; !is_over;) {
 		unsigned long long available;
-		double at = now_ms();
+		ssize_t n;
+		double at;
+
+		is_over = poll(&input, 1, TICK_MS) != 0;
+		n = pread(fd, text, sizeof(text) - 1, 0);
+		at = now_ms();
 
 		if (n <= 0)
 			return 1;
