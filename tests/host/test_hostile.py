@@ -101,7 +101,7 @@ class NameTest(HostileTest):
         for process in (first, second):
             found = self.agent_of(process.pid)
             self.assert_placed(process.pid, found)
-            self.assertRegex(found["cgroup"], rf"/{self.slice}/[a-z]+-[0-9a-f]{{8}}$")
+            self.assertRegex(found["cgroup"], rf"/{self.slice}/{self.group_of(found['policy'])}[0-9a-f]{{8}}(\.scope)?$")
             self.assertTrue(found["key"].startswith("../../a"))
         ids = {a["policy"]: a["id"] for a in self.agents()}
         self.assertEqual(sorted(ids), ["exes", "scripts"])
