@@ -89,7 +89,8 @@ static int systemd_open(struct groups *groups, char *buffer, size_t size)
 	groups->systemd = calloc(1, sizeof(*groups->systemd));
 	if (!groups->systemd)
 		return -ENOMEM;
-	groups->systemd->bus_fd = groups->systemd->timer_fd = groups->systemd->pending_fd = -EBADF;
+	groups->systemd->bus_fd = groups->systemd->timer_fd = -EBADF;
+	groups->systemd->placing_fd = groups->systemd->scopes_fd = -EBADF;
 	r = systemd_bus_open(groups);
 	if (r < 0) {
 		text_addf(&words, "can't reach systemd over D-Bus: %s", strerror(-r));
@@ -109,9 +110,19 @@ static void systemd_close(struct groups *groups)
 		return;
 	requests_free(groups);
 	systemd_bus_close(groups);
-	close_p(&groups->systemd->pending_fd);
+	close_p(&groups->systemd->placing_fd);
+	close_p(&groups->systemd->scopes_fd);
 	free(groups->systemd);
 	groups->systemd = NULL;
+}
+
+static int systemd_forget(struct groups *groups, const struct action *action)
+{
+	char unit[GROUP_NAME_MAX];
+
+	if (unit_name_of(action->agent, unit) >= 0)
+		scopes_end(groups, unit);
+	return group_forget(groups, action);
 }
 
 static int (*const handlers[ACTION_KINDS])(struct groups *, const struct action *) = {
@@ -120,7 +131,7 @@ static int (*const handlers[ACTION_KINDS])(struct groups *, const struct action 
 	[ACTION_RELEASE] = systemd_release, [ACTION_FREEZE] = group_freeze,
 	[ACTION_THAW] = group_thaw,	    [ACTION_SIGNAL] = group_signal,
 	[ACTION_KILL] = group_kill,	    [ACTION_SIGNAL_ALL] = group_signal_all,
-	[ACTION_REMOVE] = systemd_remove,   [ACTION_FORGET] = group_forget,
+	[ACTION_REMOVE] = systemd_remove,   [ACTION_FORGET] = systemd_forget,
 	[ACTION_TOOL_PLACE] = tool_place,   [ACTION_TOOL_SIGNAL] = tool_signal,
 	[ACTION_TOOL_KILL] = tool_end,	    [ACTION_TOOL_REMOVE] = tool_remove,
 	[ACTION_RECLAIM] = group_reclaim,   [ACTION_SAVE] = group_save_again,
@@ -145,8 +156,8 @@ const struct group_ops systemd_ops = {
 	.act = systemd_act,
 	.dispatch = systemd_dispatch,
 	.close = systemd_close,
-	.remember = pending_open,
-	.settle = pending_restore,
+	.remember = scopes_open,
+	.settle = scopes_restore,
 	.sweep = systemd_sweep_dir,
 	.remove_dirs = systemd_remove_dirs,
 	.evict = systemd_evict_pid,

@@ -65,7 +65,7 @@ struct systemd {
 	int timer_fd;
 	uint64_t reconnect_ns, backoff_ns; /* reconnect_ns 0: connected */
 	unsigned scopes_made;		   /* for those who are let go and have no origin */
-	int pending_fd;			   /* directory, see systemd_pending.c; -EBADF: none */
+	int placing_fd, scopes_fd;	   /* directories, see systemd_scopes.c; -EBADF: none */
 	struct request *requests;
 };
 
@@ -111,14 +111,18 @@ void systemd_job_removed(struct groups *groups, const char *unit, const char *re
 /* The directory of one in the slice. */
 int unit_open(struct groups *groups, const char *unit) _must_check_;
 extern const struct request_kind request_place;
-/* systemd_pending.c */
-int pending_open(struct groups *groups, const char *runtime_dir) _must_check_;
-/* Before systemd is asked for the scope. */
-int pending_write(struct groups *groups, const struct request *request) _must_check_;
-void pending_drop(struct groups *groups, const char *unit);
-/* Gives scopes that an earlier govd had asked for the state that they don't have yet; waits for systemd, at most 10 s.
- */
-int pending_restore(struct groups *groups) _must_check_;
+/* systemd_scopes.c */
+int scopes_open(struct groups *groups, const char *runtime_dir) _must_check_;
+/* Before systemd is asked for it; and what became of that. */
+int scopes_begin(struct groups *groups, const struct request *request) _must_check_;
+void scopes_fail(struct groups *groups, const char *unit);
+void scopes_place(struct groups *groups, const char *unit);
+/* Its agent's end is known. */
+void scopes_end(struct groups *groups, const char *unit);
+/* Gives scopes that an earlier govd had asked for the state that they don't have yet, for which it waits for systemd,
+ * at most 10 s; and tells of agents whose scopes have gone meanwhile. */
+int scopes_restore(struct groups *groups) _must_check_;
+/* systemd_sweep.c */
 /* Has a scope stopped that nobody is in. */
 void systemd_sweep(struct groups *groups, const char *unit);
 /* systemd_limit.c */

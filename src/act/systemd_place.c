@@ -67,7 +67,7 @@ static void place_fail(struct groups *groups, struct request *request, int error
 		groups->counts.failed++;
 	/* systemd may start it yet: then the next govd finds whose it is. */
 	if (error != -ETIMEDOUT)
-		pending_drop(groups, request->unit);
+		scopes_fail(groups, request->unit);
 	request_end(request);
 	groups_tell_event(groups, &event);
 }
@@ -80,7 +80,7 @@ static int place_adopt(struct groups *groups, struct request *request, int unit_
 
 	if (fsetxattr(fd, SAVED_XATTR, request->state, request->state_length, 0) < 0)
 		return -errno;
-	pending_drop(groups, request->unit);
+	scopes_place(groups, request->unit);
 	r = group_add(groups, request->agent, request->unit, TAKE_FD(fd), &group);
 	if (r < 0)
 		return r;
@@ -303,7 +303,7 @@ int systemd_place(struct groups *groups, const struct action *action)
 		request_free(request);
 		return r;
 	}
-	if (pending_write(groups, request) < 0)
+	if (scopes_begin(groups, request) < 0)
 		groups->counts.degraded++;
 	request_begin(groups, request);
 	return 0;

@@ -298,9 +298,10 @@ static int open_groups(struct manager *manager)
 		return r;
 	r = groups_remember(manager->groups, manager->options.runtime_dir);
 	if (r < 0)
-		log_warning("can't keep in %s what is being placed (%s): of who is placed while govd is killed, some "
-			    "are lost",
-			    manager->options.runtime_dir, strerror(-r));
+		log_warning(
+			"can't keep in %s whose scope is whose (%s): agents that begin or end while there is no govd "
+			"may be missed",
+			manager->options.runtime_dir, strerror(-r));
 	return 0;
 }
 

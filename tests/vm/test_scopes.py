@@ -459,6 +459,24 @@ class ScopeTest(GovdTest):
         for process in processes:
             self.assert_scope(process.pid, agents[process.pid])
 
+    def test_one_that_ends_while_there_is_no_govd_is_told_once(self):
+        agent = self.sleeper()
+        self.start()
+        process = self.spawn(agent, "300")
+        found = self.placed(process.pid)
+        self.stop_govd(signal.SIGKILL)
+        process.kill()
+        process.wait()
+        wait_until(lambda: not os.path.exists(v2_root() + found["cgroup"]), "systemd has removed the scope", SLOW)
+        for _ in range(2):
+            self.start()
+            self.wait_gone(self.unit_of(found))
+            self.assertEqual(self.agents(), [])
+            told = wait_until(lambda: [i for i in self.ctl_json("incidents", "--agent", found["id"]) if i["kind"] == "stopped"],
+                              "its end is told")
+            self.assertEqual(len(told), 1)
+            self.stop_govd()
+
     # ---- scopes that come late
 
     def scope_unseen(self, *command, ends=False, **keywords):
@@ -476,9 +494,14 @@ class ScopeTest(GovdTest):
         wait_until(lambda: properties(unit, "ActiveState")["ActiveState"] == "active", "systemd has made it", SLOW)
         return process, unit
 
+    def kill_stopped_govd(self):
+        self.govd.kill()
+        self.govd.wait(20)
+        self.govd = None
+
     def wait_gone(self, unit):
         wait_until(lambda: properties(unit, "LoadState")["LoadState"] == "not-found", f"{unit} has gone", SLOW)
-        self.assertEqual(os.listdir(self.path("run", "placing")), [])
+        wait_until(lambda: not os.listdir(self.path("run", "placing")) + os.listdir(self.path("run", "scopes")), "so has its file")
 
     def test_scope_that_a_killed_govd_has_asked_for_is_its_agents(self):
         script = self.script("family.sh", "#!/bin/sh\nread -r line\nsleep 300 &\nwait\n")
@@ -486,7 +509,7 @@ class ScopeTest(GovdTest):
         self.start()
         root, unit = self.scope_unseen("/bin/sh", script, stdin=subprocess.PIPE)
         self.addCleanup(root.stdin.close)
-        self.stop_govd(signal.SIGKILL)
+        self.kill_stopped_govd()
         self.assertEqual(os.path.basename(cgroups_of(root.pid)[""]), unit)
         root.stdin.write(b"\n")
         root.stdin.flush()
@@ -510,7 +533,7 @@ class ScopeTest(GovdTest):
                 group = v2_root() + properties(unit, "ControlGroup")["ControlGroup"]
                 self.assertEqual(read(group, "cgroup.procs"), "")
                 if number == signal.SIGKILL:
-                    self.stop_govd(number)
+                    self.kill_stopped_govd()
                     self.start()
                 else:
                     self.govd.send_signal(number)
