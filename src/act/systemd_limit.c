@@ -4,6 +4,8 @@
 
 /* Limits of a scope: systemd's to set, but for memory.oom.group, which it has no property for before 253. */
 
+#define LIMIT_RETRY_NS (5 * NSEC_PER_SEC)
+
 static void begin(struct groups *groups, const struct request_kind *kind, uint64_t agent, const char *unit,
 		  const struct policy_limits *limits)
 {
@@ -97,17 +99,22 @@ static void limit_run(struct groups *groups, struct request *request)
 	systemd_call(groups, request, message, r);
 }
 
+/* Nobody else would set them: asked again until it is done, or can't be. */
 static void limit_answer(struct groups *groups, struct request *request, int error)
 {
 	/* ENOENT: its scope has ended meanwhile. */
+	bool is_final = error == 0 || error == -ENOENT || error == -EINVAL;
+
 	if (error < 0 && error != -ENOENT)
 		groups->counts.failed++;
-	request_end(request);
+	if (is_final)
+		request_end(request);
+	else
+		request_again(request, LIMIT_RETRY_NS);
 	if (error == 0)
 		oom_again(groups, idmap_get(&groups->by_agent, request->agent));
 }
 
-/* Nobody else would set them. */
 static void limit_expire(struct groups *groups, struct request *request)
 {
 	groups->counts.failed++;
