@@ -192,6 +192,7 @@ void watch_remove_tool(struct groups *groups, struct tool_group *tool);
 void watch_check_tool(struct groups *groups, struct tool_group *tool);
 /* Have groups_dispatch look at the group as soon as the loop comes to it. */
 void watch_check_soon(struct groups *groups, struct group *group);
+void watch_check_all(struct groups *groups);
 /* Tells of a freeze that has completed; for freezes under way, waits until then or the deadline. */
 void watch_freeze(struct groups *groups, struct group *group);
 /* A freeze under way has been thawed: it is told as ECANCELED. */

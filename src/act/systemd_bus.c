@@ -52,6 +52,26 @@ static int on_job_removed(sd_bus_message *message, void *userdata, _unused_ sd_b
 	return 0;
 }
 
+/*
+ * The kernel tells of a group's changes at most every 10 ms, and drops what it hasn't told when the group is removed
+ * (cgroup_file_notify(), cgroup_rm_file(), kernel/cgroup/cgroup.c), which systemd does at once.
+ */
+static int on_unit_removed(sd_bus_message *message, void *userdata, _unused_ sd_bus_error *error)
+{
+	struct groups *groups = userdata;
+	struct group *group;
+	const char *unit;
+	size_t cursor = 0;
+
+	/* s id, o unit */
+	if (sd_bus_message_read(message, "so", &unit, NULL) < 0 || !unit_is_scope(unit))
+		return 0;
+	while ((group = idmap_next(&groups->by_id, &cursor)))
+		if (streq(group->name, unit))
+			watch_check_soon(groups, group);
+	return 0;
+}
+
 static int on_reloading(sd_bus_message *message, void *userdata, _unused_ sd_bus_error *error)
 {
 	int begins;
@@ -104,7 +124,11 @@ static int bus_connect(struct groups *groups)
 	static const struct {
 		const char *name;
 		sd_bus_message_handler_t handler;
-	} signals[] = {{"JobRemoved", on_job_removed}, {"Reloading", on_reloading}};
+	} signals[] = {
+		{"JobRemoved", on_job_removed},
+		{"UnitRemoved", on_unit_removed},
+		{"Reloading", on_reloading},
+	};
 	struct systemd *systemd = groups->systemd;
 	bool is_private = false;
 	int r;
@@ -129,8 +153,9 @@ static int bus_connect(struct groups *groups)
 				     NULL, NULL);
 	if (r < 0)
 		return r;
-	/* It may have been reloaded while nobody heard it. */
+	/* It may have been reloaded, and have removed scopes, while nobody heard it. */
 	systemd_set_oom_again(groups);
+	watch_check_all(groups);
 	return 0;
 }
 

@@ -7,7 +7,8 @@
 #include "act/tool.h"
 #include "base/text.h"
 
-/* Watches cgroup.events of every group: kernfs makes IN_MODIFY of each change of `populated` and `frozen`. */
+/* Watches cgroup.events of every group: kernfs makes IN_MODIFY of each change of `populated` and `frozen`; but of those
+ * before somebody else removes the group not of all, see on_unit_removed() of systemd_bus.c. */
 
 /* A process that sleeps uninterruptibly can't be frozen: then it is told as failed, and thawed. One that memory.high
  * slows down sleeps so for up to 2 s (MEMCG_MAX_HIGH_DELAY_JIFFIES, mm/memcontrol.c). */
@@ -127,6 +128,19 @@ void watch_check_tool(struct groups *groups, struct tool_group *tool)
 {
 	tool->is_unchecked = true;
 	watch_check_soon(groups, tool->group);
+}
+
+void watch_check_all(struct groups *groups)
+{
+	struct group *group;
+	size_t cursor = 0;
+
+	while ((group = idmap_next(&groups->by_id, &cursor))) {
+		group->is_unchecked = true;
+		for (struct tool_group *tool = group->tools; tool; tool = tool->next)
+			tool->is_unchecked = true;
+	}
+	timer_arm(groups, 1);
 }
 
 static void freeze_end(struct groups *groups, struct group *group, int error)
@@ -262,14 +276,7 @@ static void inotify_handle(struct groups *groups, const struct inotify_event *ev
 	struct group *group;
 
 	if (event->mask & IN_Q_OVERFLOW) {
-		size_t cursor = 0;
-
-		while ((group = idmap_next(&groups->by_id, &cursor))) {
-			group->is_unchecked = true;
-			for (tool = group->tools; tool; tool = tool->next)
-				tool->is_unchecked = true;
-		}
-		timer_arm(groups, 1);
+		watch_check_all(groups);
 		return;
 	}
 	tool = idmap_get(&groups->by_tool_watch, (uint64_t)event->wd);

@@ -9,7 +9,7 @@ set -euo pipefail
 
 export GOVD_BUILD=/payload/govd/build
 export GOVD=$GOVD_BUILD/govd GOVCTL=$GOVD_BUILD/govctl
-export GOVD_TEST_EMULATED=1 HELD_STARTS=300 CAUGHT_STARTS=200
+export GOVD_TEST_EMULATED=1 HELD_STARTS=300 CAUGHT_STARTS=200 QUICK_STARTS=500
 cd /payload/govd/src
 
 bin=$GOVD_BUILD/tests
@@ -18,7 +18,7 @@ plain=(vm: tests/vm/test_systemd.py tests/vm/test_scopes.py tests/vm/test_pressu
 native=(bpf: "$bin/bpf" host: "$bin"/test_group* "$bin"/test_hold* tests/host/test_govern.py tests/host/test_storm.py
 	tests/host/test_placement.py tests/host/test_oom.py tests/host/test_tools.py tests/host/test_doctor.py tests/host/test_connect_*.py)
 systemd=(host: tests/host/test_placement.py tests/host/test_govern.py tests/host/test_tools.py tests/host/test_storm.py
-	tests/host/test_oom.py tests/host/test_protect.py tests/host/test_stop.py tests/host/test_connect_*.py)
+	tests/host/test_oom.py tests/host/test_hostile_life.py tests/host/test_protect.py tests/host/test_stop.py tests/host/test_connect_*.py)
 
 select_quick() {
 	local scopes=test_agent_is_a_scope_with_its_limits_and_name units=test_service_with_delegation_limits_all
