@@ -15,7 +15,7 @@ EXIT_SKIPPED=77
 release=$(basename "$0")
 mode=${1:-whole}
 targets=(all programs-host deb DEB_BUILD_OPTIONS=nocheck)
-time_limit=4500
+time_limit=7200 # seconds; with two guests on two CPUs
 # Memory and suites of each guest.
 case $mode in
 whole) guests=("2G whole" "1G small") targets+=(programs-bpf check-unit) ;;
