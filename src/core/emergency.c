@@ -191,19 +191,19 @@ unsigned emergency_kills(const struct emergency *emergency, uint64_t now_ns)
 	return kills;
 }
 
-void emergency_note_kill(struct emergency *emergency, uint64_t time_ns)
+void emergency_note_kill(uint64_t kills[static EMERGENCY_KILLS_MAX], uint64_t time_ns)
 {
-	uint64_t *oldest = emergency->kills;
+	uint64_t *oldest = kills;
 
 	for (size_t i = 1; i < EMERGENCY_KILLS_MAX; i++)
-		if (emergency->kills[i] < *oldest)
-			oldest = &emergency->kills[i];
+		if (kills[i] < *oldest)
+			oldest = &kills[i];
 	*oldest = time_ns;
 }
 
 void step_past_kill(struct state *state, const struct event *event, _unused_ struct actions *actions)
 {
-	emergency_note_kill(&state->emergency, event->past_kill.kill_ns);
+	emergency_note_kill(state->emergency.kills, event->past_kill.kill_ns);
 }
 
 /* ---- one at a time ---- */

@@ -74,6 +74,6 @@ struct emergency_need emergency_need(const struct state *state);
 /* Within the last minute. */
 unsigned emergency_kills(const struct emergency *emergency, uint64_t now_ns);
 /* Takes the place of the oldest. */
-void emergency_note_kill(struct emergency *emergency, uint64_t time_ns);
+void emergency_note_kill(uint64_t kills[static EMERGENCY_KILLS_MAX], uint64_t time_ns);
 
 #endif

@@ -248,7 +248,7 @@ static void note_end(struct state *state, const struct candidate *chosen)
 {
 	struct emergency *emergency = &state->emergency;
 
-	emergency_note_kill(emergency, state->now_ns);
+	emergency_note_kill(emergency->kills, state->now_ns);
 	emergency->n_kills++;
 	emergency->ended++;
 	emergency->victim = chosen->agent->handle;

@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
-#include "core/policy.h"
+#include "core/emergency.h"
 
 #define MAGIC "govd-kills1"
 
@@ -76,15 +76,8 @@ void kills_close(struct kills *kills)
 
 void kills_add(struct kills *kills, uint64_t time_ns)
 {
-	uint64_t *oldest;
-
-	if (!kills->page)
-		return;
-	oldest = kills->page->time_ns;
-	for (size_t i = 1; i < EMERGENCY_KILLS_MAX; i++)
-		if (kills->page->time_ns[i] < *oldest)
-			oldest = &kills->page->time_ns[i];
-	*oldest = time_ns;
+	if (kills->page)
+		emergency_note_kill(kills->page->time_ns, time_ns);
 }
 
 size_t kills_read(const struct kills *kills, uint64_t *times_ns, size_t max)
