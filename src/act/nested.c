@@ -179,14 +179,12 @@ static bool is_ours(const struct groups *groups, int dir_fd)
 
 static int restore_below(struct groups *groups, int dir_fd, const char *path, unsigned depth)
 {
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), first = 0, r;
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
+	int first = 0, r;
+	DIR *dir;
 
-	if (!dir) {
-		close_p(&fd);
+	if (file_open_dir(dir_fd, ".", &dir) < 0)
 		return 0;
-	}
 	while ((entry = readdir(dir))) {
 		_cleanup_close_ int child_fd = -EBADF;
 		char child[PATH_MAX];

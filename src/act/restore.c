@@ -153,20 +153,14 @@ static int restore_v1_dir(struct groups *groups, const char *name, int *dir_fd)
 static int slice_each(struct groups *groups, int slice_fd, int (*each)(struct groups *, const char *, int *))
 {
 	struct dirent *entry;
-	int fd, first = 0;
+	int r, first = 0;
 	DIR *dir;
 
-	fd = openat(slice_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return -ENOMEM;
-	}
+	r = file_open_dir(slice_fd, ".", &dir);
+	if (r < 0)
+		return r;
 	while ((entry = readdir(dir))) {
 		_cleanup_close_ int dir_fd = -EBADF;
-		int r;
 
 		if (entry->d_type != DT_DIR || streq(entry->d_name, ".") || streq(entry->d_name, ".."))
 			continue;

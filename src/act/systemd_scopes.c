@@ -177,20 +177,14 @@ static int each_file(struct groups *groups, int dir_fd, int (*each)(struct group
 {
 	uint64_t deadline_ns = watch_now_ns() + SETTLE_WAIT_NS;
 	struct dirent *entry;
-	int fd, first = 0;
+	int r, first = 0;
 	DIR *dir;
 
-	fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return -ENOMEM;
-	}
+	r = file_open_dir(dir_fd, ".", &dir);
+	if (r < 0)
+		return r;
 	while ((entry = readdir(dir))) {
-		int r = unit_is_scope(entry->d_name) ? each(groups, entry->d_name, deadline_ns) : 0;
-
+		r = unit_is_scope(entry->d_name) ? each(groups, entry->d_name, deadline_ns) : 0;
 		if (r < 0 && first == 0)
 			first = r;
 	}

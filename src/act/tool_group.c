@@ -271,14 +271,11 @@ static void restore_one(struct groups *groups, struct group *group, const struct
 /* Of v1: what isn't in v2 is a leftover, or is placed again. */
 static void each_tool_dir(struct groups *groups, struct group *group, int dir_fd, bool is_v2)
 {
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *entry;
+	DIR *dir;
 
-	if (!dir) {
-		close_p(&fd);
+	if (file_open_dir(dir_fd, ".", &dir) < 0)
 		return;
-	}
 	while ((entry = readdir(dir))) {
 		struct tool_id id;
 

@@ -38,20 +38,15 @@ static int children_each(int dir_fd, int (*each)(int child_fd, const char *name,
 {
 	struct dirent *entry;
 	struct stat st;
-	int fd, r = 0;
 	DIR *dir;
+	int r;
 
 	/* kernfs counts: 2, and one for each nested directory. Saves reading the directory on the hot path. */
 	if (fstat(dir_fd, &st) == 0 && st.st_nlink == 2)
 		return 0;
-	fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT || errno == ENODEV ? 0 : -errno;
-	dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return -ENOMEM;
-	}
+	r = file_open_dir(dir_fd, ".", &dir);
+	if (r < 0)
+		return r == -ENOENT || r == -ENODEV ? 0 : r;
 	while (r == 0 && (entry = readdir(dir))) {
 		_cleanup_close_ int child_fd = -EBADF;
 

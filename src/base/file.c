@@ -132,6 +132,22 @@ int file_read_u64(int dir_fd, const char *path, uint64_t *ret_value)
 	return 0;
 }
 
+int file_open_dir(int dir_fd, const char *path, DIR **ret_dir)
+{
+	int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir;
+
+	if (fd < 0)
+		return -errno;
+	dir = fdopendir(fd);
+	if (!dir) {
+		close(fd);
+		return -ENOMEM;
+	}
+	*ret_dir = dir;
+	return 0;
+}
+
 int file_mkdir_all(const char *path, mode_t mode)
 {
 	char copy[PATH_MAX];

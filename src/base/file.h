@@ -2,6 +2,7 @@
 #ifndef GOV_BASE_FILE_H
 #define GOV_BASE_FILE_H
 
+#include <dirent.h>
 #include <sys/types.h>
 
 #include "base/macro.h"
@@ -18,6 +19,8 @@ int file_write(int dir_fd, const char *path, const char *string) _must_check_;
 int file_writef(int dir_fd, const char *path, const char *format, ...) _printf_(3, 4) _must_check_;
 /* The first line as a number; `max` reads as UINT64_MAX. */
 int file_read_u64(int dir_fd, const char *path, uint64_t *ret_value) _must_check_;
+/* A stream over a directory, below another or, ".", itself; the caller ends it by closedir(). */
+int file_open_dir(int dir_fd, const char *path, DIR **ret_dir) _must_check_;
 /* mkdir -p; mode for what is made. */
 int file_mkdir_all(const char *path, mode_t mode) _must_check_;
 /* Cuts the " (deleted)" that the kernel puts behind the path of what is no more (d_path(), fs/d_path.c). */

@@ -138,20 +138,15 @@ static int call_find(int dir_fd, pid_t pid, struct exec_call *ret_call)
 {
 	char name[16];
 	DIR *tasks;
-	int fd, r;
+	int r, opened;
 
 	snprintf(name, sizeof(name), "%d", pid);
 	r = call_read(dir_fd, name, ret_call);
 	if (r == 0)
 		return 0;
-	fd = openat(dir_fd, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -EAGAIN;
-	tasks = fdopendir(fd);
-	if (!tasks) {
-		close(fd);
-		return -ENOMEM;
-	}
+	opened = file_open_dir(dir_fd, "task", &tasks);
+	if (opened < 0)
+		return opened == -ENOMEM ? opened : -EAGAIN;
 	for (struct dirent *entry; r < 0 && (entry = readdir(tasks));) {
 		bool is_busy = r == -EBUSY;
 
