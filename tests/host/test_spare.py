@@ -110,7 +110,7 @@ class SpareTest(GovdTest):
                 self.ctl(way, found["id"])
             self.assertLess(agent.wait(20), 0)
         self.ctl("policy", "reload")
-        self.assertEqual(self.agents(), [])
+        wait_until(lambda: not self.agents(), "nobody is left")
         for name, process in strangers.items():
             self.assertIsNone(process.poll(), name)
             self.assertEqual(cgroups_of(process.pid), before[name], name)
@@ -174,7 +174,7 @@ class SpareTest(GovdTest):
         self.ctl("drain")
         self.assertTrue(is_alive(released))
         self.assertEqual(cgroups_of(released), before)
-        self.assertEqual(self.agents(), [])
+        wait_until(lambda: not self.agents(), "nobody is left")
         # Only who asks for it by its pid has it again.
         self.ctl("adopt", str(released))
         self.assert_placed(released)

@@ -471,7 +471,7 @@ class ScopeTest(GovdTest):
         for _ in range(2):
             self.start()
             self.wait_gone(self.unit_of(found))
-            self.assertEqual(self.agents(), [])
+            wait_until(lambda: not self.agents(), "nobody is left")
             told = wait_until(lambda: [i for i in self.ctl_json("incidents", "--agent", found["id"]) if i["kind"] == "stopped"],
                               "its end is told")
             self.assertEqual(len(told), 1)
@@ -538,7 +538,7 @@ class ScopeTest(GovdTest):
                 else:
                     self.govd.send_signal(number)
                 self.wait_gone(unit)
-                self.assertEqual(self.agents(), [])
+                wait_until(lambda: not self.agents(), "nobody is left")
 
     def test_one_that_comes_while_the_slice_is_stopped_is_placed_after_it(self):
         stays = self.script("stays.sh", "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n")
