@@ -2,12 +2,11 @@
 /*
  * Deaths by SIGKILL that govd hasn't ordered: the kernel's, for want of memory, and those that somebody has sent.
  *
- * Of OOM the victim is told by mark_victim (mm/oom_kill.c): which group's limit was reached isn't among its arguments,
- * and oom_kill_process(), which knows, can be attached to on some kernels only. So the groups are asked: while a group
- * has an OOM, it and all that are in it are locked against another one (mem_cgroup_oom_trylock(), mm/memcontrol.c,
- * since 6.11 mm/memcontrol-v1.c, for v2 as well). One that found them locked and went on, one by a lowered memory.max,
- * and all of a kernel without CONFIG_MEMCG_V1 have no lock: then it is the first group that has counted an OOM of its
- * own, as that is done before the victim is chosen, and is at its limit, for somebody who is in it.
+ * Of OOM the victim is told by mark_victim (mm/oom_kill.c). Which group's limit was reached isn't among its arguments:
+ * oom_kill_process(), in which it is called, knows. Where that can't be attached to the groups are asked: while one has
+ * an OOM, it and all that are in it are locked against another (mem_cgroup_oom_trylock(), mm/memcontrol.c, since 6.11
+ * mm/memcontrol-v1.c, for v2 as well). By a lowered memory.max none is locked: then it is the first that is above it
+ * and has counted an OOM of its own, as that is done before the victim is chosen.
  *
  * Of signals only signal_generate knows the sender. It runs in every signal of the host and leaves by one comparison
  * unless it is SIGKILL; the exit hook, which runs anyway, would know no more than the number.
@@ -16,8 +15,6 @@
 
 #define SIGKILL 9
 #define GROUPS_MAX 16	       /* levels of groups that are looked at */
-#define NEAR_PAGES 64	       /* charges are made in batches: MEMCG_CHARGE_BATCH, include/linux/memcontrol.h */
-#define NEAR_PART 32	       /* and other processes give back some while the victim is chosen */
 #define SEND_SIG_FROM_KERNEL 1 /* SEND_SIG_PRIV, include/linux/sched/signal.h */
 
 /* Up to 6.1 (f1a7941243c1) the counters of a process were one struct. */
@@ -96,29 +93,23 @@ static __always_inline struct mem_cgroup *memory_of_css(struct cgroup_subsys_sta
 	return (void *)css - bpf_core_field_offset(struct mem_cgroup, css);
 }
 
-/* Whether the current task, which asks for memory in vain, is in this group or in one nested in it. */
-static __always_inline bool group_asks(struct cgroup_subsys_state *css)
-{
-	struct cgroup_subsys_state *asks = memory_of(bpf_get_current_task_btf());
-	__u32 level = BPF_CORE_READ(css, cgroup, level);
-	struct cgroup *cgrp;
+/* The OOM in hand, from oom_kill_process() on: there is one at a time, under the kernel's oom_lock. */
+static volatile bool oom_is_in_hand;
+static volatile __u64 oom_memory; /* a struct mem_cgroup's address; 0: it is the host's */
 
-	if (!asks)
-		return false;
-	cgrp = BPF_CORE_READ(asks, cgroup);
-	return (__u32)BPF_CORE_READ(cgrp, level) >= level &&
-	       cgroup_ancestor_id(cgrp, level) == BPF_CORE_READ(css, cgroup, kn, id);
+SEC("fentry/oom_kill_process")
+int BPF_PROG(oom_begin, struct oom_control *control)
+{
+	oom_memory = (__u64)control->memcg;
+	oom_is_in_hand = true;
+	return 0;
 }
 
-/* Whether this group has come to its limit: somebody in it asks for more, or the limit was lowered. */
-static __always_inline bool limit_is_reached(struct cgroup_subsys_state *css)
+SEC("fexit/oom_kill_process")
+int BPF_PROG(oom_end)
 {
-	struct mem_cgroup *memory = memory_of_css(css);
-	__u64 usage = BPF_CORE_READ(memory, memory.usage.counter), max = BPF_CORE_READ(memory, memory.max);
-
-	if (!BPF_CORE_READ(memory, memory_events_local[MEMCG_OOM].counter))
-		return false;
-	return usage > max || (usage + NEAR_PAGES + max / NEAR_PART >= max && group_asks(css));
+	oom_is_in_hand = false;
+	return 0;
 }
 
 static __always_inline bool limit_is_locked(struct mem_cgroup *memory)
@@ -126,25 +117,40 @@ static __always_inline bool limit_is_locked(struct mem_cgroup *memory)
 	return bpf_core_field_exists(memory->oom_lock) && BPF_CORE_READ(memory, oom_lock);
 }
 
-static __always_inline void fill_limit(struct gov_record_oom *record, struct cgroup_subsys_state *css)
+static __always_inline bool limit_was_lowered(struct mem_cgroup *memory)
 {
-	struct cgroup_subsys_state *locked = NULL, *reached = NULL;
+	return BPF_CORE_READ(memory, memory_events_local[MEMCG_OOM].counter) &&
+	       BPF_CORE_READ(memory, memory.usage.counter) > BPF_CORE_READ(memory, memory.max);
+}
 
-	record->memory_id = BPF_CORE_READ(css, cgroup, kn, id);
+/* The group whose limit it is, as the group of the victim and those that this is in have it; NULL: none's. */
+static __always_inline struct mem_cgroup *limit_above(struct cgroup_subsys_state *css)
+{
+	struct mem_cgroup *locked = NULL, *lowered = NULL;
+
 	for (int i = 0; i < GROUPS_MAX && css; i++) {
+		struct mem_cgroup *memory = memory_of_css(css);
+
 		/* The highest: those in it are locked with it. */
-		if (limit_is_locked(memory_of_css(css)))
-			locked = css;
-		if (!reached && limit_is_reached(css))
-			reached = css;
+		if (limit_is_locked(memory))
+			locked = memory;
+		if (!lowered && limit_was_lowered(memory))
+			lowered = memory;
 		css = BPF_CORE_READ(css, parent);
 	}
-	css = locked ? locked : reached;
-	if (!css)
+	return locked ? locked : lowered;
+}
+
+static __always_inline void fill_limit(struct gov_record_oom *record, struct cgroup_subsys_state *css)
+{
+	struct mem_cgroup *memory = oom_is_in_hand ? (struct mem_cgroup *)oom_memory : limit_above(css);
+
+	record->memory_id = BPF_CORE_READ(css, cgroup, kn, id);
+	if (!memory)
 		return;
-	record->limit_id = BPF_CORE_READ(css, cgroup, kn, id);
-	record->limit_pages = BPF_CORE_READ(memory_of_css(css), memory.max);
-	record->usage_pages = BPF_CORE_READ(memory_of_css(css), memory.usage.counter);
+	record->limit_id = BPF_CORE_READ(memory, css.cgroup, kn, id);
+	record->limit_pages = BPF_CORE_READ(memory, memory.max);
+	record->usage_pages = BPF_CORE_READ(memory, memory.usage.counter);
 }
 
 SEC("tp_btf/mark_victim")

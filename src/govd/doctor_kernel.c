@@ -117,6 +117,8 @@ static const struct {
 	{"connect_", DOCTOR_WARN, "connects aren't paced"},
 	{"census_socket", DOCTOR_WARN, "sockets aren't counted, and connects aren't paced"},
 	{"watch_", DOCTOR_WARN, "connects outside of the slice aren't seen, and none are paced"},
+	{"oom_begin", DOCTOR_WARN, "whose limit an OOM is of isn't always told right"},
+	{"oom_end", DOCTOR_WARN, "whose limit an OOM is of isn't always told right"},
 	{"oom_", DOCTOR_WARN, "deaths for want of memory, or by SIGKILL, aren't told, and connects aren't paced"},
 	{"activity_", DOCTOR_WARN, "nobody is told to be idle or hung, and connects aren't paced"},
 	{"fanout_", DOCTOR_WARN, "fan-outs aren't told, and connects aren't paced"},
@@ -134,7 +136,7 @@ static void report_program(const char *program, int error, const char *detail, v
 	snprintf(check, sizeof(check), "bpf %s", program);
 	if (!error)
 		doctor_report(doctor, check, DOCTOR_OK, "loads");
-	else if (error == -EPERM)
+	else if (error == -EPERM && program_losses[i].status == DOCTOR_FAIL)
 		doctor_report(doctor, check, DOCTOR_FAIL,
 			      "not permitted: run as root; where root is, /sys/kernel/security/lockdown forbids it");
 	else

@@ -28,14 +28,14 @@ static int check_ring_bytes(size_t bytes, char *error, size_t error_size)
 	return -EINVAL;
 }
 
-static int sense_load(struct bpf_sense *sense, size_t ring_bytes, const char *pin_dir, char words[BPF_WORDS_MAX])
+static int sense_load(struct bpf_sense *sense, const struct bpf_sense_options *options, char words[BPF_WORDS_MAX])
 {
 	_cleanup_free_ struct bpf_load_result *result = calloc(1, sizeof(*result));
 	int r;
 
 	if (!result)
 		return -ENOMEM;
-	r = bpf_load(ring_bytes, pin_dir, result);
+	r = bpf_load(options, result);
 	memcpy(sense->fds, result->fds, sizeof(sense->fds));
 	if (r < 0) {
 		text_copy(words, BPF_WORDS_MAX, result->words);
@@ -44,7 +44,7 @@ static int sense_load(struct bpf_sense *sense, size_t ring_bytes, const char *pi
 	sense->connect.error = result->connect_error;
 	text_copy(sense->connect.words, sizeof(sense->connect.words), result->connect_words);
 	text_copy(words, BPF_WORDS_MAX, result->connect_words);
-	r = new_parts(sense, ring_bytes);
+	r = new_parts(sense, options->ring_bytes);
 	if (r < 0)
 		snprintf(words, BPF_WORDS_MAX, "mapping the ring: %s", strerror(-r));
 	return r;
@@ -53,12 +53,13 @@ static int sense_load(struct bpf_sense *sense, size_t ring_bytes, const char *pi
 int bpf_sense_new(const struct bpf_sense_options *options, struct bpf_sense **ret_sense, char *error, size_t error_size)
 {
 	_cleanup_(bpf_sense_freep) struct bpf_sense *sense = NULL;
-	size_t ring_bytes = options && options->ring_bytes ? options->ring_bytes : GOV_RING_BYTES;
-	const char *pin_dir = options ? options->pin_dir : NULL;
+	struct bpf_sense_options chosen = options ? *options : (struct bpf_sense_options){};
 	char words[BPF_WORDS_MAX] = "";
 	int r;
 
-	r = check_ring_bytes(ring_bytes, words, sizeof(words));
+	if (!chosen.ring_bytes)
+		chosen.ring_bytes = GOV_RING_BYTES;
+	r = check_ring_bytes(chosen.ring_bytes, words, sizeof(words));
 	if (r == 0) {
 		sense = calloc(1, sizeof(*sense));
 		if (!sense)
@@ -67,10 +68,10 @@ int bpf_sense_new(const struct bpf_sense_options *options, struct bpf_sense **re
 			sense->fds[i] = -EBADF;
 		bpf_connect_clear(sense);
 		sense->fanout_link = -EBADF;
-		r = sense_load(sense, ring_bytes, pin_dir, words);
+		r = sense_load(sense, &chosen, words);
 	}
 	if (r == 0)
-		r = bpf_connect_init(sense, pin_dir);
+		r = bpf_connect_init(sense, chosen.pin_dir);
 	if (error)
 		text_copy(error, error_size, words);
 	if (r < 0)

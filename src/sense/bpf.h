@@ -15,9 +15,9 @@ typedef void (*bpf_record_fn)(const struct gov_record_head *record, void *userda
 typedef void (*bpf_census_fn)(const struct gov_census_task *task, void *userdata);
 
 struct bpf_sense_options {
-	size_t ring_bytes; /* 0: GOV_RING_BYTES */
-	const char
-		*pin_dir; /* on a bpffs, no dots in its names there; where connect pacing is pinned (sense/connect.h) */
+	size_t ring_bytes;	/* 0: GOV_RING_BYTES */
+	const char *pin_dir;	/* on a bpffs, no dots in its names; where connect pacing is pinned (sense/connect.h) */
+	bool without_functions; /* as where the kernel's functions can't be attached to */
 };
 
 /* options: NULL for the defaults: nothing is pinned. error: in words, for the log (may be NULL); not empty after

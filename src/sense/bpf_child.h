@@ -21,8 +21,7 @@ struct child_message {
 };
 
 struct child_request {
-	size_t ring_bytes;
-	const char *pin_dir;
+	struct bpf_sense_options options;
 	void (*run)(int socket_fd, const struct child_request *request);
 };
 
@@ -39,7 +38,10 @@ int bpf_child_receive(int socket_fd, struct child_message *ret_message, int fds[
 struct bpf_link;
 /* -EBADF: it isn't attached. */
 int bpf_optional_link(const struct bpf_link *link);
-/* Whether mark_victim tells the victim itself, not its pid, and is there at all. */
-bool bpf_victim_is_task(void);
+struct bpf_offer {
+	bool victim_is_task;   /* mark_victim is there, and tells the victim itself, not its pid */
+	bool oom_kill_process; /* can be attached to: it is neither inlined nor made another function */
+};
+void bpf_offer_look(struct bpf_offer *ret_offer);
 
 #endif

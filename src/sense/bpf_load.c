@@ -97,6 +97,31 @@ enum load_extent {
 	LOAD_WITHOUT_CONNECT,
 };
 
+static void choose_programs(struct gov *skeleton, bool without_functions)
+{
+	struct bpf_offer offer;
+
+	bpf_offer_look(&offer);
+	if (!offer.victim_is_task)
+		bpf_program__set_autoload(skeleton->progs.oom_victim, false);
+	if (without_functions || !offer.oom_kill_process) {
+		bpf_program__set_autoload(skeleton->progs.oom_begin, false);
+		bpf_program__set_autoload(skeleton->progs.oom_end, false);
+	}
+	bpf_program__set_autoattach(skeleton->progs.oom_begin, false);
+	bpf_program__set_autoattach(skeleton->progs.oom_end, false);
+}
+
+/* govd can do without them. No begin without its end. */
+static void attach_functions(struct gov *skeleton)
+{
+	if (bpf_program__fd(skeleton->progs.oom_end) < 0)
+		return;
+	skeleton->links.oom_end = bpf_program__attach(skeleton->progs.oom_end);
+	if (skeleton->links.oom_end)
+		skeleton->links.oom_begin = bpf_program__attach(skeleton->progs.oom_begin);
+}
+
 static int load_object(const struct child_request *request, enum load_extent extent, char *pin_words,
 		       struct gov **ret_skeleton)
 {
@@ -106,15 +131,14 @@ static int load_object(const struct child_request *request, enum load_extent ext
 	if (!skeleton)
 		return -errno;
 	if (extent == LOAD_TAKE_OVER)
-		reuse_maps(skeleton, request->pin_dir, pin_words);
+		reuse_maps(skeleton, request->options.pin_dir, pin_words);
 	else if (extent == LOAD_WITHOUT_CONNECT)
 		leave_out_connect(skeleton);
-	if (!bpf_victim_is_task())
-		bpf_program__set_autoload(skeleton->progs.oom_victim, false);
+	choose_programs(skeleton, request->options.without_functions);
 	/* Attached when it is asked for. */
 	bpf_program__set_autoattach(skeleton->progs.watch_state, false);
 	bpf_program__set_autoattach(skeleton->progs.fanout_fork, false);
-	r = bpf_map__set_max_entries(skeleton->maps.gov_ring, (uint32_t)request->ring_bytes);
+	r = bpf_map__set_max_entries(skeleton->maps.gov_ring, (uint32_t)request->options.ring_bytes);
 	if (r == 0)
 		r = gov__load(skeleton);
 	if (r == 0)
@@ -123,6 +147,7 @@ static int load_object(const struct child_request *request, enum load_extent ext
 		gov__destroy(skeleton);
 		return r;
 	}
+	attach_functions(skeleton);
 	*ret_skeleton = skeleton;
 	return 0;
 }
@@ -135,7 +160,7 @@ static int load_with_connect(const struct child_request *request, struct child_m
 	char words[BPF_WORDS_MAX] = "";
 	int r;
 
-	if (request->pin_dir) {
+	if (request->options.pin_dir) {
 		bpf_words_to(words);
 		r = load_object(request, LOAD_TAKE_OVER, message->connect_text, ret_skeleton);
 		if (r == 0)
@@ -144,7 +169,7 @@ static int load_with_connect(const struct child_request *request, struct child_m
 	bpf_words_to(message->connect_text);
 	message->connect_text[0] = '\0';
 	r = load_object(request, LOAD_ANEW, NULL, ret_skeleton);
-	if (r == 0 && request->pin_dir)
+	if (r == 0 && request->options.pin_dir)
 		snprintf(message->connect_text, sizeof(message->connect_text),
 			 "what is pinned can't be taken over, begun anew: %.400s", words);
 	return r;
@@ -170,6 +195,8 @@ static void send_loaded(int socket_fd, const struct child_message *message, cons
 		[BPF_FD_PROG_KILL] = bpf_program__fd(skeleton->progs.oom_signal),
 		[BPF_FD_LINK_OOM] = bpf_optional_link(skeleton->links.oom_victim),
 		[BPF_FD_LINK_KILL] = bpf_optional_link(skeleton->links.oom_signal),
+		[BPF_FD_LINK_OOM_BEGIN] = bpf_optional_link(skeleton->links.oom_begin),
+		[BPF_FD_LINK_OOM_END] = bpf_optional_link(skeleton->links.oom_end),
 		/* Where connect pacing isn't loaded these are negative. */
 		[BPF_FD_AGENTS] = bpf_map__fd(skeleton->maps.gov_connect_agents),
 		[BPF_FD_STATS] = bpf_map__fd(skeleton->maps.gov_connect_stats),
@@ -213,9 +240,9 @@ static void run_load(int socket_fd, const struct child_request *request)
 		send_loaded(socket_fd, &message, skeleton);
 }
 
-int bpf_load(size_t ring_bytes, const char *pin_dir, struct bpf_load_result *ret_result)
+int bpf_load(const struct bpf_sense_options *options, struct bpf_load_result *ret_result)
 {
-	struct child_request request = {.ring_bytes = ring_bytes, .pin_dir = pin_dir, .run = run_load};
+	struct child_request request = {.options = *options, .run = run_load};
 	struct child_message message = {};
 	_cleanup_close_ int socket_fd = -EBADF;
 	pid_t pid;

@@ -29,6 +29,8 @@ enum bpf_fd {
 	BPF_FD_PROG_KILL,
 	BPF_FD_LINK_OOM,
 	BPF_FD_LINK_KILL,
+	BPF_FD_LINK_OOM_BEGIN, /* -EBADF where oom_kill_process() can't be attached to */
+	BPF_FD_LINK_OOM_END,
 	BPF_FD_REQUIRED,
 	BPF_FD_AGENTS = BPF_FD_REQUIRED,
 	BPF_FD_STATS,
@@ -101,7 +103,7 @@ struct bpf_load_result {
 
 /* Loads and attaches in a child process, so that this one never holds the kernel's BTF and the ELF file (20 MiB).
  * ret_result is written also at failure. */
-int bpf_load(size_t ring_bytes, const char *pin_dir, struct bpf_load_result *ret_result) _must_check_;
+int bpf_load(const struct bpf_sense_options *options, struct bpf_load_result *ret_result) _must_check_;
 
 /* ---- the ring ---------------------------------------------------------------------------------------------------- */
 

@@ -14,7 +14,11 @@
 
 void bench_open(struct bench *bench, size_t ring_bytes)
 {
-	const struct bpf_sense_options options = {.ring_bytes = ring_bytes};
+	bench_open_with(bench, &(const struct bpf_sense_options){.ring_bytes = ring_bytes});
+}
+
+void bench_open_with(struct bench *bench, const struct bpf_sense_options *options)
+{
 	char error[256] = "";
 
 	*bench = (struct bench){};
@@ -24,7 +28,7 @@ void bench_open(struct bench *bench, size_t ring_bytes)
 	/* Short enough that 11 characters of a comm are left. */
 	snprintf(bench->tag, sizeof(bench->tag), "%s", bench->dir + strlen(bench->dir) - 4);
 	bench_copy(bench, "/bin/sh", "sh", bench->shell);
-	cr_assert_eq(bpf_sense_new(&options, &bench->sense, error, sizeof(error)), 0, "%s", error);
+	cr_assert_eq(bpf_sense_new(options, &bench->sense, error, sizeof(error)), 0, "%s", error);
 }
 
 void bench_close(struct bench *bench)

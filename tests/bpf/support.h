@@ -33,6 +33,7 @@ struct puppet {
 };
 
 void bench_open(struct bench *bench, size_t ring_bytes);
+void bench_open_with(struct bench *bench, const struct bpf_sense_options *options);
 void bench_close(struct bench *bench);
 /* Copies the executable from to DIR/TAG+name; path: 96 bytes. */
 void bench_copy(struct bench *bench, const char *from, const char *name, char *path);

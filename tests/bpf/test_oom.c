@@ -13,6 +13,8 @@
 
 #define LIMIT (16U << 20)
 
+static const struct bpf_sense_options without_functions = {.without_functions = true};
+
 /* A group of the memory controller: below one's own in v1, at the top of v2. */
 struct small_group {
 	char path[512];
@@ -20,28 +22,32 @@ struct small_group {
 	ino_t id;
 };
 
-static void group_parent(char *path, size_t size, bool *ret_is_v2)
+static bool group_is_v2(void)
+{
+	return access("/sys/fs/cgroup/memory", F_OK) != 0;
+}
+
+static void group_parent(char *path, size_t size)
 {
 	char own[256] = "";
 	FILE *file = fopen("/proc/self/cgroup", "re");
 	char line[512];
 
 	cr_assert_not_null(file);
-	*ret_is_v2 = access("/sys/fs/cgroup/memory", F_OK) != 0;
 	while (fgets(line, sizeof(line), file))
 		sscanf(line, "%*d:memory:%255s", own);
 	fclose(file);
-	snprintf(path, size, *ret_is_v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory%s", own);
+	snprintf(path, size, group_is_v2() ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory%s", own);
 }
 
 /* In another one, or, NULL, in its place. */
 static void group_open_in(struct small_group *group, const struct small_group *outer, const char *name, unsigned limit)
 {
+	bool is_v2 = group_is_v2();
 	char parent[400];
 	struct stat st;
-	bool is_v2;
 
-	group_parent(parent, sizeof(parent), &is_v2);
+	group_parent(parent, sizeof(parent));
 	if (outer) {
 		text_copy(parent, sizeof(parent), outer->path);
 		if (is_v2)
@@ -102,8 +108,16 @@ static pid_t hoard(const struct small_group *group, const char *tail)
 	return pid;
 }
 
-/* One that keeps what it is given through a pipe, and is the OOM killer's first choice. */
-static pid_t keep(const struct small_group *group, const char *tail, int *ret_fd)
+static void set_oom_score(pid_t pid, const char *score)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", pid);
+	cr_assert_eq(file_write(AT_FDCWD, path, score), 0);
+}
+
+/* One that keeps what it is given through a pipe. */
+static pid_t keep(const struct small_group *group, const char *tail, const char *oom_score, int *ret_fd)
 {
 	int ends[2];
 	pid_t pid;
@@ -112,7 +126,8 @@ static pid_t keep(const struct small_group *group, const char *tail, int *ret_fd
 	pid = fork();
 	cr_assert_geq(pid, 0);
 	if (pid == 0) {
-		if (dup2(ends[0], STDIN_FILENO) == 0 && file_write(AT_FDCWD, "/proc/self/oom_score_adj", "1000") == 0 &&
+		if (dup2(ends[0], STDIN_FILENO) == 0 &&
+		    file_write(AT_FDCWD, "/proc/self/oom_score_adj", oom_score) == 0 &&
 		    file_writef(group->fd, "cgroup.procs", "%d", getpid()) == 0)
 			execl(tail, tail, (char *)NULL);
 		_exit(127);
@@ -122,7 +137,15 @@ static pid_t keep(const struct small_group *group, const char *tail, int *ret_fd
 	return pid;
 }
 
-Test(oom, victim_is_told_with_its_memory_and_whose_limit)
+static void keep_bytes(const struct small_group *group, int fd, unsigned bytes)
+{
+	static const char zeros[4096];
+
+	while (group_usage(group) < bytes)
+		cr_assert_eq(write(fd, zeros, sizeof(zeros)), (ssize_t)sizeof(zeros));
+}
+
+static void victim_is_told(const struct bpf_sense_options *options)
 {
 	const struct gov_record_oom *record;
 	const struct gov_record_exec *exec;
@@ -132,7 +155,7 @@ Test(oom, victim_is_told_with_its_memory_and_whose_limit)
 	int status;
 	pid_t pid;
 
-	bench_open(&bench, 0);
+	bench_open_with(&bench, options);
 	bench_copy(&bench, "/usr/bin/tail", "agent", tail);
 	bench_candidates(&bench, "agent", NULL);
 	group_open(&group);
@@ -162,17 +185,22 @@ Test(oom, victim_is_told_with_its_memory_and_whose_limit)
 	bench_close(&bench);
 }
 
-Test(oom, limit_is_the_one_that_was_reached_now)
+Test(oom, victim_is_told_with_its_memory_and_whose_limit)
+{
+	victim_is_told(NULL);
+	victim_is_told(&without_functions);
+}
+
+static void limit_reached_now_is_told(const struct bpf_sense_options *options)
 {
 	struct small_group outer, inner, beside;
 	const struct gov_record_oom *record;
-	static const char zeros[4096];
 	struct bench bench;
 	pid_t pid, other;
 	char tail[96];
 	int fd;
 
-	bench_open(&bench, 0);
+	bench_open_with(&bench, options);
 	bench_copy(&bench, "/usr/bin/tail", "agent", tail);
 	bench_candidates(&bench, "agent", NULL);
 	group_open_in(&outer, NULL, "outer", 4 * LIMIT);
@@ -183,9 +211,8 @@ Test(oom, limit_is_the_one_that_was_reached_now)
 	cr_expect_eq(record->limit_id, inner.id);
 	wait_for(pid);
 	/* The next one in the same group is almost at its limit, but it is another one that lacks memory. */
-	pid = keep(&inner, tail, &fd);
-	while (group_usage(&inner) < LIMIT - LIMIT / 40)
-		cr_assert_eq(write(fd, zeros, sizeof(zeros)), (ssize_t)sizeof(zeros));
+	pid = keep(&inner, tail, "1000", &fd);
+	keep_bytes(&inner, fd, LIMIT - LIMIT / 40);
 	other = hoard(&beside, "/usr/bin/tail");
 	record = (const struct gov_record_oom *)bench_wait(&bench, is_oom_of, &pid, "oom");
 	cr_expect_eq(record->memory_id, inner.id);
@@ -198,6 +225,66 @@ Test(oom, limit_is_the_one_that_was_reached_now)
 	group_close(&inner);
 	group_close(&outer);
 	bench_close(&bench);
+}
+
+Test(oom, limit_is_the_one_that_was_reached_now)
+{
+	limit_reached_now_is_told(NULL);
+	limit_reached_now_is_told(&without_functions);
+}
+
+/* is_above: also the inner group is above its limit, since one was set when nobody in it could be ended. */
+static void limit_lowered_is_told(const struct bpf_sense_options *options, bool is_above)
+{
+	const struct gov_record_oom *record;
+	struct small_group outer, inner;
+	struct bench bench;
+	char tail[96];
+	pid_t pid;
+	int fd;
+
+	bench_open_with(&bench, options);
+	bench_copy(&bench, "/usr/bin/tail", "agent", tail);
+	bench_candidates(&bench, "agent", NULL);
+	group_open_in(&outer, NULL, "outer", 4 * LIMIT);
+	group_open_in(&inner, &outer, "inner", 2 * LIMIT);
+	pid = keep(&inner, tail, is_above ? "-1000" : "1000", &fd);
+	keep_bytes(&inner, fd, LIMIT);
+	if (is_above) {
+		cr_assert_eq(file_writef(inner.fd, "memory.max", "%u", LIMIT / 2), 0);
+		set_oom_score(pid, "1000");
+	}
+	cr_assert_eq(file_writef(outer.fd, "memory.max", "%u", LIMIT / 4), 0);
+	record = (const struct gov_record_oom *)bench_wait(&bench, is_oom_of, &pid, "oom");
+	cr_expect_eq(record->limit_id, outer.id);
+	close(fd);
+	wait_for(pid);
+	group_close(&inner);
+	group_close(&outer);
+	bench_close(&bench);
+}
+
+Test(oom, limit_that_was_lowered)
+{
+	struct small_group group;
+	pid_t pid;
+	int fd;
+
+	if (group_is_v2()) {
+		limit_lowered_is_told(NULL, false);
+		limit_lowered_is_told(NULL, true);
+		limit_lowered_is_told(&without_functions, false);
+		return;
+	}
+	/* In v1 there is no OOM by it. */
+	group_open(&group);
+	pid = keep(&group, "/usr/bin/tail", "1000", &fd);
+	keep_bytes(&group, fd, LIMIT / 2);
+	cr_expect_eq(file_writef(group.fd, "memory.limit_in_bytes", "%u", LIMIT / 4), -EBUSY);
+	cr_expect_eq(kill(pid, SIGKILL), 0);
+	wait_for(pid);
+	close(fd);
+	group_close(&group);
 }
 
 Test(oom, sigkill_is_told_with_its_sender_once)
