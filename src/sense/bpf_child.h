@@ -38,6 +38,7 @@ int bpf_child_receive(int socket_fd, struct child_message *ret_message, int fds[
 struct bpf_link;
 /* -EBADF: it isn't attached. */
 int bpf_optional_link(const struct bpf_link *link);
+/* What not every kernel has. */
 struct bpf_offer {
 	bool victim_is_task;   /* mark_victim is there, and tells the victim itself, not its pid */
 	bool oom_kill_process; /* can be attached to: it is neither inlined nor made another function */

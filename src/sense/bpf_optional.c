@@ -4,8 +4,6 @@
 
 #include "sense/bpf_child.h"
 
-/* What not every kernel has. */
-
 int bpf_optional_link(const struct bpf_link *link)
 {
 	return link ? bpf_link__fd(link) : -EBADF;

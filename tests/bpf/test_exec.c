@@ -213,7 +213,10 @@ Test(exec, ring_sizes_that_cannot_be_are_refused)
 
 static void probed(const char *program, int error, const char *detail, void *userdata)
 {
-	cr_expect_eq(error, 0, "%s: %s", program, detail);
+	/* Not every kernel lets its functions be attached to. */
+	bool is_optional = strcmp(program, "oom_begin") == 0 || strcmp(program, "oom_end") == 0;
+
+	cr_expect(error == 0 || (is_optional && error == -EPERM), "%s: %s", program, detail);
 	++*(int *)userdata;
 }
 
