@@ -119,8 +119,9 @@ static __always_inline bool limit_is_locked(struct mem_cgroup *memory)
 
 static __always_inline bool limit_was_lowered(struct mem_cgroup *memory)
 {
-	return BPF_CORE_READ(memory, memory_events_local[MEMCG_OOM].counter) &&
-	       BPF_CORE_READ(memory, memory.usage.counter) > BPF_CORE_READ(memory, memory.max);
+	__u64 usage = BPF_CORE_READ(memory, memory.usage.counter), max = BPF_CORE_READ(memory, memory.max);
+
+	return BPF_CORE_READ(memory, memory_events_local[MEMCG_OOM].counter) && usage > max;
 }
 
 /* The group whose limit it is, as the group of the victim and those that this is in have it; NULL: none's. */
