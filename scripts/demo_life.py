@@ -74,7 +74,8 @@ class CrashLoop(Life):
         run.cpu_pct = sum(int(field) for field in fields[11:15]) / past_s
         run.past_s, run.count = past_s, self.lives(run)
         run.states = [agent["state"] for agent in self.agents(run)] if run.side.is_governed else []
-        return True
+        # A life that is thawed ends at once, and the next one is soon frozen.
+        return not run.side.is_governed or "frozen" in run.states or past_s > self.LOOK_S[True] + 0.4
 
     @staticmethod
     def lives(run):

@@ -28,14 +28,14 @@ connect: {{rate: 1/s, burst: 1, max_delay: 2s, on_excess: {on_excess}}}
         self.assertEqual(report["errors"], {"ECONNREFUSED": 7})
         self.assertEqual(report["connects"], 3)
         for time_s, expected in zip(times, (0, 1, 2)):
-            self.assertAlmostEqual(time_s, expected, delta=0.15)
+            self.assertAlmostEqual(time_s, expected, delta=0.4)
 
     def test_delay(self):
         report, times = self.crowd("delay")
         self.assertEqual((report["errors"], report["connects"]), ({}, 10))
-        self.assertAlmostEqual(times[1], 1, delta=0.15)
+        self.assertAlmostEqual(times[1], 1, delta=0.4)
         for time_s in times[2:]:
-            self.assertAlmostEqual(time_s, 2, delta=0.2)
+            self.assertAlmostEqual(time_s, 2, delta=0.4)
 
     def udp(self, how, port, address="127.0.0.1"):
         return self.report_of(self.client("flows", "--how", how, "--count", 10, address, port), is_over=True)

@@ -20,7 +20,7 @@ class OutageTest(ConnectTest):
                                                                       key=lambda line: line["time"])]
 
     def outage(self):
-        """Starts agents, ends their server, and brings it back; returns (agents, server, when it was back)."""
+        """Starts agents, ends their server, and brings it back; returns (agents, their destinations before, server, when it was back)."""
         server = Server(self, "keep")
         clients = [self.client("waiter", "--keep", "127.0.0.1", server.ports[0]) for _ in range(AGENTS)]
         wait_until(lambda: len(server.accepts()) == AGENTS, "all agents are connected")
@@ -29,8 +29,9 @@ class OutageTest(ConnectTest):
         end = time.monotonic() + OUTAGE_S
         while time.monotonic() < end:
             time.sleep(0.1)
+        during = [self.destinations(agent["id"])[f"127.0.0.1:{server.ports[0]}"] for agent in agents]
         back = Server(self, "keep", port=server.ports[0])
-        return agents, back, time.monotonic()
+        return agents, during, back, time.monotonic()
 
     def test_outage(self):
         self.policy("waiter", f"""match: {{exe: DIR/bin/waiter}}
@@ -38,8 +39,7 @@ connect: {{rate: 2/s, burst: 3}}
 breaker: {{failures: 3, factor: 2, max_interval: {INTERVAL_S}s, stable_after: {STABLE_S}s}}
 """)
         self.start()
-        agents, server, back_s = self.outage()
-        during = [self.destinations(agent["id"])[f"127.0.0.1:{server.ports[0]}"] for agent in agents]
+        agents, during, server, back_s = self.outage()
         wait_until(lambda: len(server.accepts()) >= AGENTS, "all agents are back", INTERVAL_S + 2)
         times = [time_s - back_s for time_s in server.accepts()]
         print(f"\nback after {times[0]:.2f}..{times[-1]:.2f} s of at most {INTERVAL_S} s", end="", flush=True)

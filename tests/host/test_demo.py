@@ -79,7 +79,7 @@ class DemoTest(unittest.TestCase):
         for number in (signal.SIGINT, signal.SIGTERM):
             demo, directory, slice_name = self.start()
             wait_until(lambda d=demo, s=slice_name: any(f"/{s}/" in cgroups_of(pid).get("", "") for pid in children_of(d.pid)),
-                       "an agent of the demo is governed")
+                       "an agent of the demo is governed", DEMO_DEADLINE)
             demo.send_signal(number)
             text = demo.communicate(timeout=DEMO_DEADLINE)[0]
             self.assertEqual(demo.returncode, 128 + number, text)

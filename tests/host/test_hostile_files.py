@@ -114,7 +114,7 @@ class PolicyFileTest(GovdTest):
             found = self.agent_of(process.pid)
             self.assertEqual((found["policy"], found["key"]), ("20-bomb", ""))
         self.assert_governs()
-        self.assertLess(time.monotonic() - begun, 10)
+        self.assertLess(time.monotonic() - begun, 60)
         told = {p["policy"]: p for p in self.ctl_json("explain", str(processes[0].pid))["policies"]}
         self.assertEqual((told["10-bomb"]["matched"], told["10-bomb"]["key"]), (False, "args"))
 
@@ -155,7 +155,7 @@ class SocketTest(GovdTest):
             for _ in range(30):
                 begun = time.monotonic()
                 self.ctl("status")
-                self.assertLess(time.monotonic() - begun, 2)
+                self.assertLess(time.monotonic() - begun, 10)
             process = self.spawn(agent, "300")
             self.agent_of(process.pid)
         finally:

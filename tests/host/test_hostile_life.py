@@ -65,9 +65,10 @@ class HelperTest(GovdTest):
         return starter
 
     def assert_none_lost(self, starter):
+        wait_until(lambda: len(starter.processes) > 20, "enough of them")
         starter.finish()
-        self.assertLess(starter.slowest, 1)
-        self.assertGreater(len(starter.processes), 20)
+        # test_hold_second.c tells of the promised second; here all compete with them.
+        self.assertLess(starter.slowest, 3)
         for process in starter.processes:
             self.assert_placed(process.pid)
         self.assertEqual({a["pid"] for a in self.agents()}, {p.pid for p in starter.processes})
@@ -231,6 +232,7 @@ class TwinTest(GovdTest):
         self.govd.send_signal(signal.SIGCONT)
         wait_until(lambda: self.is_inside(child), "the child is placed")
         self.assert_unharmed(process.pid, twin)
+        wait_until(lambda: all(a["state"] == "active" for a in self.agents()), "it may be ended")
         for found in self.agents():
             self.ctl("kill", found["id"])
         wait_until(lambda: not is_alive(child), "the child ends")

@@ -105,7 +105,7 @@ class NeverTest(ProtectTest):
             wait_until(lambda n=name, b=before: self.helpers().get(n, b) != b, f"{name} is started again")
             begun = time.monotonic()
             self.ctl("status")
-            self.assertLess(time.monotonic() - begun, 1)
+            self.assertLess(time.monotonic() - begun, 5)
         second = self.spawn(agent, "300")
         self.agent_of(second.pid)
         self.ctl("policy", "reload")  # and its scan of all that runs

@@ -131,7 +131,7 @@ class RestartTest(GovdTest):
         self.begin(limit=2)
         self.loop()
         wait_until(lambda: [a["state"] for a in self.ctl_json("list")] == ["frozen"], "it is frozen")
-        wait_until(lambda: os.path.exists(self.path("state", "restarts")), "the counts on disk")
+        wait_until(lambda: self.crashes_on_disk() == 2, "the counts on disk")
         before = self.ctl_json("list")[0]
         self.stop_govd(signal.SIGKILL)
         self.start()
@@ -154,23 +154,24 @@ class RestartTest(GovdTest):
     def test_delay_outlives_govd(self):
         self.begin()
         self.loop()
-        # The fourth start is delayed by 2 s, the fifth by 4 s, less up to a quarter.
-        wait_until(lambda: self.starts() >= 4, "the fourth start")
+        # The fourth start is delayed by 2 s, the fifth by 4 s, the sixth by 8 s, less up to a quarter.
+        wait_until(lambda: self.starts() >= 5, "the fifth start")
         wait_until(lambda: [a["state"] for a in self.ctl_json("list")] == ["frozen"], "the next life is frozen")
         # They are written once a second.
-        wait_until(lambda: self.crashes_on_disk() == 4, "the counts on disk")
+        wait_until(lambda: self.crashes_on_disk() == 5, "the counts on disk")
+        asked = time.monotonic()
         agent = self.ctl_json("list")[0]
-        ends = time.monotonic() + agent["next"]["in_s"]
+        ends = asked + agent["next"]["in_s"]
         self.stop_govd(signal.SIGKILL)
         self.start()
         after = self.ctl_json("list")[0]
         self.assertEqual((after["id"], after["state"], after["next"]["action"]), (agent["id"], "frozen", "thaw"))
-        wait_until(lambda: self.starts() >= 5, "the end of the delay")
+        wait_until(lambda: self.starts() >= 6, "the end of the delay", 15)
         self.assertGreater(time.monotonic(), ends - 0.1)
         self.assertLess(time.monotonic(), ends + 2)
         # The life that one govd has begun and the other has seen end is a crash, too.
-        wait_until(lambda: self.ctl_json("list") and self.ctl_json("list")[0]["state"] == "frozen", "the next")
-        self.assertEqual(self.ctl_json("show", self.ctl_json("list")[0]["id"])["restart"]["crashes"], 5)
+        wait_until(lambda: [a["state"] for a in self.ctl_json("list")] == ["frozen"], "the next")
+        self.assertEqual(self.ctl_json("show", self.ctl_json("list")[0]["id"])["restart"]["crashes"], 6)
 
     def test_observed_and_unmatched_loops_are_untouched(self):
         self.begin(limit=2, mode="observe")

@@ -117,7 +117,7 @@ class RunTestsTest(unittest.TestCase):
             self.assertIn("SCHED_IDLE", file.read())
 
     def test_beside_and_failed(self):
-        dies = self.suite("dies", "#!/bin/sh\nsetsid sleep 1000 &\necho the guest died\nexit 125\n")
+        dies = self.suite("dies", "#!/bin/sh\nsetsid sleep 1000 &\nuntil grep -q sleep /proc/$!/comm; do :; done\necho the guest died\nexit 125\n")
         none = self.suite("none", "#!/bin/sh\necho no guest has run: no network\nexit 77\n")
         told = self.run_tests("--beside", "vm:", dies, none, "unit:", self.suite("test_some.py", SUITE) + "@test_good", code=1)
         self.assertIn("vm/dies: exit status 125", told)

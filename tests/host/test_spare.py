@@ -119,9 +119,9 @@ class SpareTest(GovdTest):
     # ---- replacements
 
     def test_replacement_that_is_started_while_the_old_one_is_stopped(self):
-        """The supervisor sees the root's end at once; what that leaves is killed a second later."""
+        """The supervisor sees the root's end at once; what that leaves is killed five seconds later."""
         script = self.script("stubborn.sh", STUBBORN)
-        self.policy("bot", "match: {script: DIR/stubborn.sh}\nstop: {grace: 1s}\n")
+        self.policy("bot", "match: {script: DIR/stubborn.sh}\nstop: {grace: 5s}\n")
         self.start()
         supervisor = self.spawn(sys.executable, "-c", SUPERVISOR, script)
         self.addCleanup(supervisor.kill)
@@ -138,7 +138,7 @@ class SpareTest(GovdTest):
 
     def test_new_one_of_a_key_that_ends_while_govd_stands_still(self):
         """When govd goes on it is time to end the old one, and the end of the new one waits to be told."""
-        self.begin("lifecycle: {per_key: 1}\nrestart: {min_uptime: 1s}\n", "key: {env: ROOM}\n")
+        self.begin("lifecycle: {per_key: 1}\nrestart: {min_uptime: 4s}\n", "key: {env: ROOM}\n")
         environment = {**os.environ, "ROOM": "blue"}
         old = self.spawn(self.agent, "300", env=environment)
         self.assert_placed(old.pid, self.agent_of(old.pid))
@@ -147,7 +147,7 @@ class SpareTest(GovdTest):
         self.govd.send_signal(signal.SIGSTOP)
         new.kill()
         new.wait()
-        time.sleep(1.5)
+        time.sleep(4.5)
         self.govd.send_signal(signal.SIGCONT)
         wait_until(lambda: [a["pid"] for a in self.agents()] == [old.pid], "the old one is left")
         self.assertEqual(self.incidents("duplicate"), [])
@@ -252,7 +252,8 @@ class SpareTest(GovdTest):
         # Who has another parent now is one, without any descriptor.
         wait_until(lambda: not is_alive(int(lost)), "the orphan's end")
         self.assertTrue(is_alive(int(pid)))
-        self.assertEqual([i["rule"] for i in self.incidents("orphan")], ["lifecycle.orphan"])
+        told = wait_until(lambda: self.incidents("orphan"), "the incident")
+        self.assertEqual([i["rule"] for i in told], ["lifecycle.orphan"])
 
 
 if __name__ == "__main__":

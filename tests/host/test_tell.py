@@ -115,7 +115,8 @@ class TellTest(GovdTest):
         self.ctl("stop", found["id"])
         wait_until(lambda: not self.agents(), "the agent is gone")
         self.stop_govd()
-        told = self.ctl_json("incidents", "--agent", found["id"])
+        # The recorder may outlive it by a moment.
+        told = wait_until(lambda: len(rows := self.ctl_json("incidents", "--agent", found["id"])) == 2 and rows, "both")
         self.assertEqual([(i["kind"], i["action"], i["result"]) for i in told],
                          [("placed", "place", "done"), ("stopped", "stop", "done")])
         self.assertEqual(told[0]["evidence"]["pid"], process.pid)

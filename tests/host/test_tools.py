@@ -12,7 +12,7 @@ from harness import GovdTest, cgroups_of, children_of, comm_of, is_alive, mounts
 
 MIB = 1 << 20
 # A tool's runtime that a start of govd fits into.
-RUNTIME = 20 if os.environ.get("GOVD_TEST_EMULATED") else 3
+RUNTIME = 20 if os.environ.get("GOVD_TEST_EMULATED") else 10
 # An agent that does what it is told, line by line: starts commands, and says how they ended.
 AGENT = """
 import os, subprocess, sys
@@ -117,7 +117,8 @@ class ToolsTest(GovdTest):
         self.assertEqual([name.split("-")[1] for name in groups], [str(first), str(second)])
         (child,) = wait_until(lambda: children_of(first), "its child")
         self.assertEqual(self.tool_group(child), groups[0])
-        wait_until(lambda: agent.tools[second]["tasks"] == 3, "its daemons are a part of it")
+        wait_until(lambda: (agent.tools[second]["tasks"], agent.tools[second]["name"]) == (3, "sleep"),
+                   "its daemons are a part of it")
         shown = agent.tools[second]
         self.assertEqual((shown["name"], shown["memory_max_bytes"]), ("sleep", 64 * MIB), shown)
         self.assertLessEqual({"pid", "name", "exe", "since_s", "memory_bytes", "cpu_s", "tasks"}, set(shown), shown)

@@ -75,7 +75,7 @@ class BusTest(unittest.TestCase):
 
         def found():
             agents = call("ListAgents", "s", name).split('"id" s "')[1:]
-            return next((agent for agent in agents if f'"pid" x {process.pid} ' in agent), None)
+            return next((agent for agent in agents if f'"pid" x {process.pid} ' in agent and '"state" s "active"' in agent), None)
 
         return process, wait_until(found, f"{name} is placed", SLOW).split('"')[0]
 
