@@ -5,6 +5,12 @@
 /* Limits of a scope: systemd's to set, but for memory.oom.group, which it has no property for before 253. */
 
 #define LIMIT_RETRY_NS (5 * NSEC_PER_SEC)
+/*
+ * Calls of a kind that are under way at once. systemd does one after the other, and what held processes wait for comes
+ * after those; and the bus has but 128 that aren't answered of one connection (max_replies_per_connection,
+ * bus/config-parser.c of dbus).
+ */
+#define CALLS_MAX 16
 
 static void begin(struct groups *groups, const struct request_kind *kind, uint64_t agent, const char *unit,
 		  const struct policy_limits *limits)
@@ -18,6 +24,34 @@ static void begin(struct groups *groups, const struct request_kind *kind, uint64
 	text_copy(request->unit, sizeof(request->unit), unit);
 	request->limits = *limits;
 	request_begin(groups, request);
+}
+
+/*
+ * Whether it is left as it is for now. Its own call ends by itself: by an answer, by the want of one (CALL_TIMEOUT_US),
+ * or with the connection (requests_restart()). Another copy would only make systemd later still.
+ */
+static bool call_waits(struct groups *groups, struct request *request)
+{
+	unsigned n = 0;
+
+	for (const struct request *other = groups->systemd->requests; other && n < CALLS_MAX; other = other->next)
+		n += !other->is_done && other->kind == request->kind && other->slot;
+	if (!request->slot && n < CALLS_MAX)
+		return false;
+	request_again(request, NSEC_PER_SEC);
+	return true;
+}
+
+/* One of them has been answered: the next that hasn't been sent is. */
+static void call_next(struct groups *groups, const struct request_kind *kind)
+{
+	uint64_t now = watch_now_ns();
+
+	for (struct request *request = groups->systemd->requests; request; request = request->next)
+		if (!request->is_done && request->kind == kind && !request->tries && request->run_ns > now) {
+			request_again(request, 0);
+			return;
+		}
 }
 
 /* ---- memory.oom.group */
@@ -43,6 +77,8 @@ static void oom_run(struct groups *groups, struct request *request)
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
 	int r = -ENOTCONN;
 
+	if (call_waits(groups, request))
+		return;
 	if (groups->systemd->bus)
 		r = sd_bus_message_new_method_call(groups->systemd->bus, &message, SYSTEMD_NAME, SYSTEMD_PATH,
 						   "org.freedesktop.DBus.Peer", "Ping");
@@ -56,6 +92,7 @@ static void oom_answer(struct groups *groups, struct request *request, _unused_ 
 	if (group)
 		oom_write(groups, group);
 	request_end(request);
+	call_next(groups, request->kind);
 }
 
 static void oom_expire(struct groups *groups, struct request *request)
@@ -67,7 +104,10 @@ static const struct request_kind request_oom = {.run = oom_run, .answer = oom_an
 
 static void oom_again(struct groups *groups, const struct group *group)
 {
-	if (group && group->is_whole && unit_is_scope(group->name))
+	if (!group || !group->is_whole || !unit_is_scope(group->name))
+		return;
+	/* What it hasn't answered yet it answers after what has just been told, as it does all in order. */
+	if (!request_find(groups, &request_oom, group->agent))
 		begin(groups, &request_oom, group->agent, group->name, &limit_none);
 }
 
@@ -87,6 +127,8 @@ static void limit_run(struct groups *groups, struct request *request)
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
 	int r;
 
+	if (call_waits(groups, request))
+		return;
 	r = systemd_message(groups, "SetUnitProperties", &message);
 	if (r >= 0)
 		r = sd_bus_message_append(message, "sb", request->unit, 1);
@@ -111,6 +153,7 @@ static void limit_answer(struct groups *groups, struct request *request, int err
 		request_end(request);
 	else
 		request_again(request, LIMIT_RETRY_NS);
+	call_next(groups, request->kind);
 	if (error == 0)
 		oom_again(groups, idmap_get(&groups->by_agent, request->agent));
 }
