@@ -59,9 +59,13 @@ struct request {
 	bool is_frozen;	    /* RELEASE: by us */
 };
 
+#define BUS_NAME_SIZE 256 /* D-Bus Specification, "Valid Names": 255, and the 0 */
+
 struct systemd {
 	sd_bus *bus;
-	int bus_fd; /* as in groups->epoll_fd */
+	bool is_private;	   /* by systemd's own socket */
+	char owner[BUS_NAME_SIZE]; /* the connection that has systemd's name; "": none that is known */
+	int bus_fd;		   /* as in groups->epoll_fd */
 	int timer_fd;
 	uint64_t reconnect_ns, backoff_ns; /* reconnect_ns 0: connected */
 	unsigned scopes_made;		   /* for those who are let go and have no origin */

@@ -3,6 +3,7 @@
 #include <sys/timerfd.h>
 
 #include "act/systemd.h"
+#include "base/text.h"
 
 /*
  * The connection to systemd: by the system bus or, where there is none (yet, or at the moment), by systemd's own
@@ -13,6 +14,9 @@
 #define CALL_TIMEOUT_US (5 * UINT64_C(1000000))
 #define BACKOFF_MIN_NS (50 * NSEC_PER_MSEC)
 #define BACKOFF_MAX_NS (2 * NSEC_PER_SEC)
+/* Of one dispatch: however much is sent to us, the loop has others to look after. */
+#define MESSAGES_MAX 64
+#define BUS_NAME "org.freedesktop.DBus"
 
 int systemd_errno(const sd_bus_error *error)
 {
@@ -42,45 +46,148 @@ int systemd_errno(const sd_bus_error *error)
 	return number > 0 ? -number : -EIO;
 }
 
-static int on_job_removed(sd_bus_message *message, void *userdata, _unused_ sd_bus_error *error)
+/* ---- who speaks */
+
+/*
+ * The bus lets any user send any signal to one connection, and sd-bus takes it for whose it has the form of: neither
+ * compares the sender with who has a name.
+ */
+static bool bus_says(sd_bus_message *message)
+{
+	const char *sender = sd_bus_message_get_sender(message);
+
+	return sender && streq(sender, BUS_NAME);
+}
+
+static bool systemd_says(const struct systemd *systemd, sd_bus_message *message)
+{
+	const char *sender = sd_bus_message_get_sender(message);
+
+	/* On its own socket, which is root's, there is nobody else. */
+	return systemd->is_private || (sender && streq(sender, systemd->owner));
+}
+
+static int on_owner_changed(sd_bus_message *message, void *userdata, _unused_ sd_bus_error *error)
+{
+	struct systemd *systemd = ((struct groups *)userdata)->systemd;
+	const char *owner;
+
+	/* s name, s old owner, s new owner or "": the D-Bus Specification */
+	if (bus_says(message) && sd_bus_message_read(message, "sss", NULL, NULL, &owner) > 0)
+		text_copy(systemd->owner, sizeof(systemd->owner), owner);
+	return 0;
+}
+
+static int owner_ask(struct groups *groups);
+
+static int on_owner(sd_bus_message *reply, void *userdata, _unused_ sd_bus_error *ret_error)
+{
+	const sd_bus_error *error = sd_bus_message_get_error(reply);
+	struct groups *groups = userdata;
+	const char *owner;
+
+	if (!error && bus_says(reply) && sd_bus_message_read(reply, "s", &owner) > 0)
+		text_copy(groups->systemd->owner, sizeof(groups->systemd->owner), owner);
+	/* When there is none yet, the change will be told. */
+	if (error && !sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER))
+		(void)owner_ask(groups);
+	return 0;
+}
+
+static int owner_ask(struct groups *groups)
+{
+	return sd_bus_call_method_async(groups->systemd->bus, NULL, BUS_NAME, "/org/freedesktop/DBus", BUS_NAME,
+					"GetNameOwner", on_owner, groups, "s", SYSTEMD_NAME);
+}
+
+/* The owner is known before the first signal comes, as the bus does in order what it is asked for. */
+static int owner_watch(struct groups *groups)
+{
+	static const char match[] =
+		"type='signal',sender='" BUS_NAME "',path='/org/freedesktop/DBus',interface='" BUS_NAME
+		"',member='NameOwnerChanged',arg0='" SYSTEMD_NAME "'";
+	int r;
+
+	r = sd_bus_add_match_async(groups->systemd->bus, NULL, match, on_owner_changed, NULL, groups);
+	return r < 0 ? r : owner_ask(groups);
+}
+
+/* ---- what it says */
+
+static void on_job_removed(struct groups *groups, sd_bus_message *message)
 {
 	const char *unit, *result;
 
 	/* u id, o job, s unit, s result: org.freedesktop.systemd1(5) */
 	if (sd_bus_message_read(message, "uoss", NULL, NULL, &unit, &result) >= 0)
-		systemd_job_removed(userdata, unit, result);
-	return 0;
+		systemd_job_removed(groups, unit, result);
 }
 
 /*
  * The kernel tells of a group's changes at most every 10 ms, and drops what it hasn't told when the group is removed
  * (cgroup_file_notify(), cgroup_rm_file(), kernel/cgroup/cgroup.c), which systemd does at once.
  */
-static int on_unit_removed(sd_bus_message *message, void *userdata, _unused_ sd_bus_error *error)
+static void on_unit_removed(struct groups *groups, sd_bus_message *message)
 {
-	struct groups *groups = userdata;
 	struct group *group;
 	const char *unit;
 	size_t cursor = 0;
 
 	/* s id, o unit */
 	if (sd_bus_message_read(message, "so", &unit, NULL) < 0 || !unit_is_scope(unit))
-		return 0;
+		return;
 	while ((group = idmap_next(&groups->by_id, &cursor)))
 		if (streq(group->name, unit))
 			watch_check_soon(groups, group);
-	return 0;
 }
 
-static int on_reloading(sd_bus_message *message, void *userdata, _unused_ sd_bus_error *error)
+static void on_reloading(struct groups *groups, sd_bus_message *message)
 {
 	int begins;
 
 	/* b: true before, false after; also of a reexec */
 	if (sd_bus_message_read(message, "b", &begins) >= 0 && !begins)
-		systemd_set_oom_again(userdata);
+		systemd_set_oom_again(groups);
+}
+
+static const struct {
+	const char *name;
+	void (*heard)(struct groups *groups, sd_bus_message *message);
+} signals[] = {
+	{"JobRemoved", on_job_removed},
+	{"UnitRemoved", on_unit_removed},
+	{"Reloading", on_reloading},
+};
+
+static int on_signal(sd_bus_message *message, void *userdata, _unused_ sd_bus_error *error)
+{
+	struct groups *groups = userdata;
+
+	if (!systemd_says(groups->systemd, message))
+		return 0;
+	for (size_t i = 0; i < ELEMENTSOF(signals); i++)
+		if (sd_bus_message_is_signal(message, SYSTEMD_MANAGER, signals[i].name) > 0)
+			signals[i].heard(groups, message);
 	return 0;
 }
+
+static int signals_watch(struct groups *groups)
+{
+	struct systemd *systemd = groups->systemd;
+	int r;
+
+	for (size_t i = 0; i < ELEMENTSOF(signals); i++) {
+		r = sd_bus_match_signal_async(systemd->bus, NULL, systemd->is_private ? NULL : SYSTEMD_NAME,
+					      SYSTEMD_PATH, SYSTEMD_MANAGER, signals[i].name, on_signal, NULL, groups);
+		if (r < 0)
+			return r;
+	}
+	/* Else systemd sends no signals. It keeps that over a reexec. */
+	return sd_bus_call_method_async(systemd->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "Subscribe",
+					NULL, NULL, NULL);
+}
+
+/* ---- the connection */
 
 static void epoll_forget(struct groups *groups)
 {
@@ -121,36 +228,23 @@ static int open_private(sd_bus **ret_bus)
 /* What is sent before the other side has let us in waits in the bus's queue. */
 static int bus_connect(struct groups *groups)
 {
-	static const struct {
-		const char *name;
-		sd_bus_message_handler_t handler;
-	} signals[] = {
-		{"JobRemoved", on_job_removed},
-		{"UnitRemoved", on_unit_removed},
-		{"Reloading", on_reloading},
-	};
 	struct systemd *systemd = groups->systemd;
-	bool is_private = false;
 	int r;
 
+	systemd->is_private = false;
+	*systemd->owner = '\0';
 	r = sd_bus_open_system_with_description(&systemd->bus, "govd");
 	if (r < 0) {
-		is_private = true;
+		systemd->is_private = true;
 		r = open_private(&systemd->bus);
 	}
 	if (r < 0)
 		return r;
 	systemd->reconnect_ns = 0;
 	(void)sd_bus_set_method_call_timeout(systemd->bus, CALL_TIMEOUT_US);
-	for (size_t i = 0; i < ELEMENTSOF(signals); i++) {
-		r = sd_bus_match_signal_async(systemd->bus, NULL, is_private ? NULL : SYSTEMD_NAME, SYSTEMD_PATH,
-					      SYSTEMD_MANAGER, signals[i].name, signals[i].handler, NULL, groups);
-		if (r < 0)
-			return r;
-	}
-	/* Else systemd sends no signals. It keeps that over a reexec. */
-	r = sd_bus_call_method_async(systemd->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "Subscribe", NULL,
-				     NULL, NULL);
+	r = systemd->is_private ? 0 : owner_watch(groups);
+	if (r >= 0)
+		r = signals_watch(groups);
 	if (r < 0)
 		return r;
 	/* It may have been reloaded, and have removed scopes, while nobody heard it. */
@@ -267,11 +361,12 @@ void systemd_arm(struct groups *groups)
 static void bus_process(struct groups *groups)
 {
 	struct systemd *systemd = groups->systemd;
-	int r;
+	int r = 1;
 
-	do
+	/* The loop comes back for the others: those in the socket make it readable, and for those that sd-bus has read
+	 * already its timeout is 0. */
+	for (unsigned n = 0; n < MESSAGES_MAX && r > 0; n++)
 		r = systemd->bus ? sd_bus_process(systemd->bus, NULL) : 0;
-	while (r > 0);
 	if (r < 0 && r != -EAGAIN)
 		bus_drop(groups);
 	else if (systemd->bus && sd_bus_is_ready(systemd->bus) > 0)
