@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """govd's systemd backend: agents as scopes of systemd's. Runs in a guest: it reexecutes PID 1 and restarts dbus."""
 
+import itertools
+import json
 import os
 import shutil
 import signal
@@ -18,6 +20,9 @@ from harness import BUILD, GovdTest, cgroups_of, children_of, is_alive, v2_root,
 SCOPES = int(os.environ.get("SCOPES", "200"))  # started in SCOPES_WITHIN seconds
 SCOPES_WITHIN = 10
 LAST_AT = 0.95  # of that time: the last one, too, is to have begun by then
+CALLS_MAX = 16  # SetUnitProperties that govd waits for at once: src/act/systemd_limit.c
+FORGED = 1000  # signals of each kind
+NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
 SLOW = 60  # seconds; PID 1 of a guest without KVM reexecutes in some
 KEYED = 'key: {args: " (\\\\d+)$"}\n'  # how long it sleeps
 FIRST_LINE = "#!/bin/sh\ncat /proc/self/cgroup >>DIR/first\nexec sleep 300\n"
@@ -428,10 +433,13 @@ class ScopeTest(GovdTest):
     def test_without_dbus(self):
         systemctl("stop", "dbus.socket", "dbus.service")
         self.addCleanup(systemctl, "start", "dbus.socket", "dbus.service")
-        agent = self.sleeper(text="memory: {max: 64M}\n")
+        agent = self.sleeper(text="memory: {max: 64M, on_oom: kill-agent}\n")
         self.start()
         process = self.spawn(agent, "300")
-        self.assert_scope(process.pid, self.placed(process.pid))
+        found = self.placed(process.pid)
+        self.assert_scope(process.pid, found)
+        systemctl("daemon-reload")
+        self.assert_oom_group(found)
         self.assert_idle()
 
     def test_killed_govd_finds_all_again(self):
@@ -476,6 +484,93 @@ class ScopeTest(GovdTest):
                               "its end is told")
             self.assertEqual(len(told), 1)
             self.stop_govd()
+
+    # ---- what is said on the bus
+
+    def listen(self, *options):
+        """Returns what returns all that has been said on the bus from now on until it is called."""
+        with open(self.path("heard"), "wb") as file:
+            self.spawn("stdbuf", "-oL", "busctl", "--system", "--json=short", *options, "monitor", stdout=file)
+        marks = itertools.count(1)
+
+        def messages():
+            with open(self.path("heard"), encoding="ascii") as file:
+                return [json.loads(line) for line in file if line.endswith("\n")]
+
+        def heard():
+            """systemd doesn't know such a method; that it is called is enough."""
+            first = None
+
+            def is_marked():
+                nonlocal first
+                mark = next(marks)
+                first = first or mark
+                subprocess.run(["busctl", "--system", "call", "org.freedesktop.systemd1", "/", "org.freedesktop.DBus.Peer",
+                                f"Mark{mark}"], check=False, stderr=subprocess.DEVNULL, timeout=SLOW)
+                return any(int(m["member"][4:]) >= first for m in messages() if m.get("member", "").startswith("Mark"))
+
+            wait_until(is_marked, "the monitor hears it", SLOW)
+            return messages()
+
+        heard()
+        return heard
+
+    def names(self):
+        """govd's connections."""
+        lines = subprocess.run(["busctl", "--system", "--unique", "--no-legend", "list"], check=True,
+                               stdout=subprocess.PIPE, text=True).stdout.splitlines()
+        names = [line.split()[0] for line in lines if line.split()[1] == str(self.govd.pid)]
+        self.assertTrue(names)
+        return names
+
+    def test_systemd_is_asked_once_however_long_it_takes(self):
+        agent = self.sleeper(text=KEYED + "memory: {max: 64M}\n")
+        self.start()
+        processes, _, _ = self.start_many(agent, 2 * CALLS_MAX, 4)
+        self.assert_all_placed(processes)
+        found, names, heard = self.agents(), self.names(), self.listen()
+        self.policy("bot", f"match: {{exe: DIR/bin/bot}}\n{KEYED}memory: {{max: 96M}}\n")
+        bus = int(properties("dbus.service", "MainPID")["MainPID"])
+        os.kill(bus, signal.SIGSTOP)
+        try:
+            self.ctl("policy", "reload")
+            time.sleep(2.5)  # what the test is about: a second copy would be sent after 1 s
+        finally:
+            os.kill(bus, signal.SIGCONT)
+        wait_until(lambda: all(read(v2_root() + a["cgroup"], "memory.max") == str(96 << 20) for a in found), "all have it", SLOW)
+        asked, unanswered, most = [], set(), 0
+        for message in heard():
+            if message["sender"] in names and message.get("member") == "SetUnitProperties":
+                asked.append(message["payload"]["data"][0])
+                unanswered.add(message["cookie"])
+            elif message.get("destination") in names:
+                unanswered.discard(message.get("reply_cookie"))
+            most = max(most, len(unanswered))
+        self.assertEqual(sorted(asked), sorted(self.unit_of(a) for a in found))
+        self.assertLessEqual(most, CALLS_MAX)
+
+    def test_what_others_say_in_systemds_name_is_nothing(self):
+        """After each reload of systemd's govd asks it for an answer, before it writes memory.oom.group again."""
+        agent = self.sleeper(text="memory: {max: 64M, on_oom: kill-agent}\n")
+        self.start()
+        found = self.placed(self.spawn(agent, "300").pid)
+        names = self.names()
+        heard = self.listen("--match=interface='org.freedesktop.DBus.Peer'")
+
+        def asked():
+            return sum(m["sender"] in names and m["member"] == "Ping" for m in heard())
+
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "forge.py"), encoding="ascii") as file:
+            forger = self.spawn(*NOBODY, "python3", "-", str(FORGED), self.unit_of(found), *names, stdin=file)
+        while forger.poll() is None:
+            self.ctl("status")
+        self.assertEqual(forger.returncode, 0)
+        # systemd's own come after the forged ones, from it and, after it has got another connection, from it still.
+        for count, word in enumerate(("daemon-reload", "daemon-reexec"), 1):
+            systemctl(word)
+            wait_until(lambda count=count: asked() >= count, "govd has heard it", SLOW)
+            self.assertEqual(asked(), count)
+            self.assert_oom_group(found)
 
     # ---- scopes that come late
 
