@@ -195,10 +195,13 @@ static int restore_below(struct groups *groups, int dir_fd, const char *path, un
 		child_fd = openat(dir_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (child_fd < 0)
 			continue;
-		if (strncmp(entry->d_name, NESTED_PREFIX, strlen(NESTED_PREFIX)) == 0 && is_ours(groups, child_fd))
-			r = group_restore_nested(groups, entry->d_name, path, &child_fd);
-		else
-			r = depth < NESTED_DEPTH_MAX ? restore_below(groups, child_fd, child, depth + 1) : 0;
+		/* First, as what is nested in an empty group goes with it. */
+		r = depth < NESTED_DEPTH_MAX ? restore_below(groups, child_fd, child, depth + 1) : 0;
+		if (first == 0)
+			first = r;
+		if (strncmp(entry->d_name, NESTED_PREFIX, strlen(NESTED_PREFIX)) != 0 || !is_ours(groups, child_fd))
+			continue;
+		r = group_restore_nested(groups, entry->d_name, path, &child_fd);
 		if (first == 0)
 			first = r;
 	}

@@ -68,6 +68,31 @@ class PlacementTest(GovdTest):
             for child in children_of(process.pid):
                 wait_until(lambda c=child, f=found: cgroups_of(c)[""] == f["cgroup"], "the child is in it, too")
 
+    def test_nested_agent_of_a_nested_agent_is_found_again(self):
+        inner = self.copy("sleep", "inner")
+        self.policy("inner", "match: {exe: DIR/bin/inner}\nplacement: nested\n")
+        outer = self.start_one("nested", "sh", ("-c", f"{inner} 300 & wait"))
+        (pid,) = wait_until(lambda: children_of(outer.pid), "its child")
+        before = [self.agent_of(outer.pid), self.agent_of(pid)]
+        self.assertEqual(before[1]["cgroup"], f"{before[0]['cgroup']}/govd-inner-{before[1]['id']}")
+        self.ctl("freeze", before[1]["id"])
+        self.stop_govd(signal.SIGKILL)
+        self.start()
+        after = [self.agent_of(outer.pid), self.agent_of(pid)]
+        self.assertEqual([(a["id"], a["cgroup"]) for a in after], [(a["id"], a["cgroup"]) for a in before])
+        self.assertEqual(after[1]["state"], "frozen")
+        self.stop_govd(signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
+        outer.kill()
+        outer.wait()
+        self.start()
+        wait_until(lambda: not self.agents(), "both have gone")
+        for agent in before:
+            told = wait_until(lambda a=agent: [i for i in self.ctl_json("incidents", "--agent", a["id"])
+                                               if i["kind"] == "stopped"], "its end is told")
+            self.assertEqual(len(told), 1)
+        self.assertFalse(os.path.exists(v2_root() + before[0]["cgroup"]))
+
     def test_nested_agent_is_found_again_and_released(self):
         process = self.start_one("nested")
         before = self.agent_of(process.pid)
