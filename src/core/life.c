@@ -244,6 +244,16 @@ void step_released(struct state *state, const struct event *event, struct action
 		free_process(state, event->released.pid, event->released.start_ticks, actions);
 }
 
+/* To let it go it has been thawed. */
+static void freeze_again(struct agent *agent, struct actions *actions)
+{
+	bool is_delayed = agent->thaw_ns && agent->thaw_ns != DELAY_BY_HAND;
+	struct action *action = agent->state == AGENT_FROZEN ? actions_add(actions, ACTION_FREEZE, agent) : NULL;
+
+	if (action)
+		action->is_brief = is_delayed || ladder_of(agent)->has_frozen;
+}
+
 static void result_release(struct state *state, struct agent *agent, const struct event *event, struct actions *actions)
 {
 	bool is_for_good = !agent->stop_rule, had_root = agent->has_root;
@@ -260,6 +270,7 @@ static void result_release(struct state *state, struct agent *agent, const struc
 		answer_request(agent, REPLY_FAILED, event->result.error, actions);
 		if (agent->state == AGENT_STOPPING)
 			set_deadline(state, agent, state->now_ns + KILL_RETRY_NS, actions);
+		freeze_again(agent, actions);
 		return;
 	}
 	actions_add(actions, ACTION_UNPACE, agent);
@@ -282,8 +293,12 @@ static void result_freeze(struct state *state, struct agent *agent, const struct
 		lifecycle_thawed(state, agent, actions);
 		idle_sign(state, agent, ACTIVITY_FROZEN);
 	}
-	if (event->result.error && is_freeze)
+	if (event->result.error && is_freeze) {
+		/* It has been thawed for that. */
+		if (agent->state == AGENT_FROZEN)
+			agent->state = AGENT_ACTIVE;
 		ladder_freeze_failed(state, agent);
+	}
 	if (agent->request)
 		answer_request(agent, event->result.error ? REPLY_FAILED : REPLY_OK, event->result.error, actions);
 }

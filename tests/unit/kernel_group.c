@@ -209,7 +209,11 @@ static void do_release(struct kernel *kernel, struct event *result, const struct
 	struct task *root;
 
 	result->result.error = kernel_random(kernel, 100) < kernel->failures_pct ? EIO : 0;
-	if (result->result.error || owner->cage < 0)
+	if (owner->cage < 0)
+		return;
+	/* So that they can leave, and when they can't, too. */
+	kernel->cages[owner->cage].is_frozen = false;
+	if (result->result.error)
 		return;
 	for (size_t i = 0; i < TASKS; i++)
 		if (kernel->tasks[i].lives && kernel->tasks[i].cage == owner->cage)

@@ -262,6 +262,32 @@ Test(restart, the_third_life_begins_frozen_and_is_thawed_in_time)
 	world_done(&world);
 }
 
+Test(restart, a_release_that_fails_leaves_the_delay_what_it_was)
+{
+	struct event failed = {.kind = EVENT_RESULT};
+	const struct agent *agent;
+	struct world world;
+	bool is_frozen;
+
+	begin(&world, false, POLICY_LIMIT_FREEZE);
+	crash(&world, 100);
+	crash(&world, 101);
+	agent = start(&world, 102, &is_frozen);
+	frozen_is(&world, agent, true);
+	world_command(&world, COMMAND_RELEASE, agent->handle);
+	failed.result.action = ACTION_RELEASE;
+	failed.result.agent = agent->handle;
+	failed.result.error = EBUSY;
+	world_step(&world, &failed);
+	cr_assert_eq(world_count(&world, ACTION_FREEZE), 1);
+	/* The next govd, too, is to end it. */
+	cr_expect(world_action(&world, ACTION_FREEZE, 0)->is_brief);
+	frozen_is(&world, agent, true);
+	world_wait(&world, 10 * S);
+	cr_expect_eq(world_count(&world, ACTION_THAW), 1);
+	world_done(&world);
+}
+
 Test(restart, beyond_the_limit_it_stays_frozen_until_somebody_thaws_it)
 {
 	const struct agent *agent;

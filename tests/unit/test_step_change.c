@@ -150,6 +150,45 @@ Test(step_change, release_under_way_stays_for_good)
 	world_done(&world);
 }
 
+static void fail(struct world *world, enum action_kind kind, uint64_t agent)
+{
+	struct event event = {.kind = EVENT_RESULT};
+
+	event.result.action = kind;
+	event.result.agent = agent;
+	event.result.error = ETIMEDOUT;
+	world_step(world, &event);
+}
+
+/* It has been thawed for it, and is as it was before. */
+Test(step_change, release_that_fails_freezes_again)
+{
+	const struct agent *agent;
+	struct world world;
+	uint64_t handle;
+
+	world_init(&world, &bot, 1);
+	handle = place_bot(&world, 100, 7);
+	agent = state_agent_by_handle(world.state, handle);
+	world_command(&world, COMMAND_RELEASE, handle);
+	fail(&world, ACTION_RELEASE, handle);
+	EXPECT(&world, "record reply");
+	world_command(&world, COMMAND_FREEZE, handle);
+	world_result(&world, ACTION_FREEZE, handle);
+	world_command(&world, COMMAND_RELEASE, handle);
+	fail(&world, ACTION_RELEASE, handle);
+	EXPECT(&world, "record reply freeze");
+	cr_expect(!world_action(&world, ACTION_FREEZE, 0)->is_brief);
+	cr_expect_eq(agent->state, AGENT_FROZEN);
+	world_result(&world, ACTION_FREEZE, handle);
+	cr_expect_eq(agent->state, AGENT_FROZEN);
+	world_command(&world, COMMAND_RELEASE, handle);
+	fail(&world, ACTION_RELEASE, handle);
+	fail(&world, ACTION_FREEZE, handle);
+	cr_expect_eq(agent->state, AGENT_ACTIVE);
+	world_done(&world);
+}
+
 Test(step_change, release_by_mode_is_not_hurried)
 {
 	struct event seen = {.kind = EVENT_SEEN};
