@@ -274,11 +274,11 @@ struct groups *groups_free(struct groups *groups)
 	if (!groups)
 		return NULL;
 	chores_end(groups);
+	groups->ops->close(groups);
 	while ((group = idmap_next(&groups->by_id, &cursor))) {
 		group_drop(groups, group);
 		cursor = 0;
 	}
-	groups->ops->close(groups);
 	close_p(&groups->slice_fd);
 	close_p(&groups->usage_fd);
 	for (size_t i = 0; i < HIERARCHIES_V1; i++)

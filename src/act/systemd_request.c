@@ -103,8 +103,13 @@ void requests_restart(struct groups *groups)
 
 void requests_free(struct groups *groups)
 {
-	for (struct request *request = groups->systemd->requests; request; request = request->next)
+	for (struct request *request = groups->systemd->requests; request; request = request->next) {
+		const struct group *group = idmap_get(&groups->by_agent, request->agent);
+
+		if (group && request->is_frozen && !request->is_done)
+			(void)!group_freeze_briefly(group, false);
 		request->is_done = true;
+	}
 	requests_sweep(groups);
 }
 
