@@ -184,7 +184,8 @@ int watch_open(struct groups *groups) _must_check_;
 void watch_close(struct groups *groups);
 /* Has groups_fd() be readable when this descriptor is. */
 int watch_fd(struct groups *groups, int fd) _must_check_;
-int watch_add(struct groups *groups, struct group *group) _must_check_;
+/* Without a watch, as when fs.inotify.max_user_watches is reached, the group is looked at once a second. */
+void watch_add(struct groups *groups, struct group *group);
 void watch_remove(struct groups *groups, struct group *group);
 struct tool_group;
 int watch_add_tool(struct groups *groups, struct tool_group *tool) _must_check_;

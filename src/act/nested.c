@@ -95,7 +95,7 @@ static int nested_enter(struct groups *groups, struct group *group, const struct
 
 	r = tree_move(group->v2_fd, pid);
 	if (r == 0 && group->watch < 0)
-		r = watch_add(groups, group);
+		watch_add(groups, group);
 	if (r == 0 && !process_is_there(pid_fd))
 		r = group_evict(groups, group, pid, action->process.start_ticks, action->agent->origin);
 	return r;

@@ -175,7 +175,9 @@ static int place_root(struct groups *groups, struct group *group, const struct a
 	r = group_settle(groups, group, pid);
 	if (r < 0)
 		return r;
-	return group->watch < 0 ? watch_add(groups, group) : 0;
+	if (group->watch < 0)
+		watch_add(groups, group);
+	return 0;
 }
 
 /* On failure nothing is left: the processes are where they came from, the directories are gone. */

@@ -158,7 +158,7 @@ int group_remove_dirs(struct groups *groups, struct group *group)
 		if (first == 0)
 			close_p(&group->v2_fd);
 		else
-			(void)!watch_add(groups, group);
+			watch_add(groups, group);
 	}
 	for (size_t i = 0; i < HIERARCHIES_V1; i++) {
 		if (group->v1_fd[i] < 0)

@@ -101,7 +101,7 @@ static int group_restore(struct groups *groups, const char *name, const char *ne
 	if (found.root_lives)
 		restore_root(groups, group, &agent);
 	if (found.is_populated) {
-		r = watch_add(groups, group);
+		watch_add(groups, group);
 	} else {
 		/* Told once, for the books, and swept away. */
 		r = nested_in ? group_remove_dirs(groups, group) : groups->ops->remove_dirs(groups, group);

@@ -84,11 +84,7 @@ static int place_adopt(struct groups *groups, struct request *request, int unit_
 	r = group_add(groups, request->agent, request->unit, TAKE_FD(fd), &group);
 	if (r < 0)
 		return r;
-	r = watch_add(groups, group);
-	if (r < 0) {
-		group_drop(groups, group);
-		return r;
-	}
+	watch_add(groups, group);
 	if (policy_has_tools(request->policy) && group_split(groups, group, request->policy) < 0)
 		groups->counts.degraded++;
 	systemd_set_oom(groups, group, &request->limits);
@@ -109,9 +105,14 @@ static void place_finish(struct groups *groups, struct request *request)
 
 	if (r >= 0)
 		r = place_adopt(groups, request, r);
-	if (r < 0) {
+	if (r == -ENOENT || r == -ENODEV) {
 		/* The scope has ended meanwhile with all that was in it. */
-		place_fail(groups, request, r == -ENOENT || r == -ENODEV ? -ESRCH : r);
+		place_fail(groups, request, -ESRCH);
+		return;
+	}
+	if (r < 0) {
+		/* For want of descriptors or memory. It has its limits by now, so better late than left alone. */
+		request_again(request, NSEC_PER_SEC);
 		return;
 	}
 	groups->counts.placed++;
@@ -207,8 +208,13 @@ static void place_answer(struct groups *groups, struct request *request, int err
 
 static void place_expire(struct groups *groups, struct request *request)
 {
-	if (!place_look(groups, request))
-		place_fail(groups, request, -ETIMEDOUT);
+	(void)place_look(groups, request);
+	if (request->is_done)
+		return;
+	/* It isn't governed, so it is to have no limits, either. */
+	if (is_in_unit(groups, request))
+		systemd_evict_pid(groups, request->pid, request->origin);
+	place_fail(groups, request, -ETIMEDOUT);
 }
 
 const struct request_kind request_place = {.run = place_run, .answer = place_answer, .expire = place_expire};

@@ -112,7 +112,7 @@ static void release_end(struct groups *groups, struct request *request, int erro
 		watch_check_soon(groups, group);
 	}
 	if (group && error == 0) {
-		(void)!tree_prune(group->v2_fd);
+		(void)systemd_remove_dirs(groups, group);
 		group_drop(groups, group);
 	}
 	event.result.action = ACTION_RELEASE;
@@ -188,6 +188,12 @@ int systemd_remove_dirs(struct groups *groups, struct group *group)
 {
 	if (!unit_is_scope(group->name))
 		return group_remove_dirs(groups, group);
+	/*
+	 * Where none was left for our watch (fs.inotify.max_user_watches is root's, who both are) there was none for
+	 * systemd's, either, which then doesn't see that it is empty.
+	 */
+	if (group->watch < 0)
+		systemd_sweep(groups, group->name);
 	/* What is nested in it was made by the agent; the scope itself is systemd's. */
 	return group->v2_fd >= 0 ? tree_prune(group->v2_fd) : 0;
 }

@@ -14,6 +14,8 @@
  * slows down sleeps so for up to 2 s (MEMCG_MAX_HIGH_DELAY_JIFFIES, mm/memcontrol.c). */
 #define FREEZE_TIMEOUT_NS (4 * NSEC_PER_SEC)
 
+#define LOOK_NS NSEC_PER_SEC /* at groups without a watch */
+
 uint64_t watch_now_ns(void)
 {
 	struct timespec now;
@@ -80,14 +82,14 @@ static void events_remove(struct groups *groups, struct idmap *map, int *watch)
 	*watch = -1;
 }
 
-int watch_add(struct groups *groups, struct group *group)
+void watch_add(struct groups *groups, struct group *group)
 {
 	int watch = events_add(groups, group->v2_fd, &groups->by_watch, group);
 
-	if (watch < 0)
-		return watch;
-	group->watch = watch;
-	return 0;
+	if (watch >= 0)
+		group->watch = watch;
+	else
+		groups->counts.degraded++;
 }
 
 void watch_remove(struct groups *groups, struct group *group)
@@ -243,13 +245,29 @@ static void group_check(struct groups *groups, struct group *group)
 		groups->events.empty(group->agent, groups->events.userdata);
 }
 
+/* Has those looked at that nothing tells of. Returns when to do so again; UINT64_MAX: there are none. */
+static uint64_t check_unwatched(struct groups *groups, uint64_t now)
+{
+	uint64_t next = UINT64_MAX;
+	struct group *group;
+	size_t cursor = 0;
+
+	while ((group = idmap_next(&groups->by_id, &cursor))) {
+		if (group->watch >= 0 || group->v2_fd < 0)
+			continue;
+		group->is_unchecked = true;
+		next = now + LOOK_NS;
+	}
+	return next;
+}
+
 /*
  * Looks at what is unchecked or overdue, and sets the timer for the next deadline. A callback may end any group, so
  * that the iteration starts anew after each.
  */
 static void groups_check(struct groups *groups)
 {
-	uint64_t now = watch_now_ns(), next = UINT64_MAX;
+	uint64_t now = watch_now_ns(), next = check_unwatched(groups, now);
 	struct group *group;
 	size_t cursor = 0;
 
