@@ -237,8 +237,8 @@ class ScopeTest(GovdTest):
         self.assertEqual(read(v2_root() + group, "memory.max"), "max")
         self.assertIsNone(process.poll())
 
-    def test_freeze_of_a_release_is_ended_by_the_next_govd(self):
-        """govd freezes who doesn't leave at once, here because systemd refuses each scope that it would go to."""
+    def place_one_who_cannot_leave(self):
+        """systemd refuses each scope that it would go to. Returns the agent and its group."""
         agent = self.sleeper(text="placement: scope\n")
         self.start()
         refusal = "/run/systemd/system/govd-released-.scope.d"
@@ -249,14 +249,56 @@ class ScopeTest(GovdTest):
         systemctl("daemon-reload")
         pid, _ = self.serve(agent)
         found = self.placed(pid)
-        group = v2_root() + found["cgroup"]
-        self.spawn(os.path.join(BUILD, "govctl"), "--socket", self.path("run", "govd.sock"), "release", found["id"])
-        wait_until(lambda: read(group, "cgroup.freeze") == "1", "it is frozen", SLOW)
-        self.stop_govd(signal.SIGKILL)
-        self.assertEqual(read(group, "cgroup.freeze"), "1")
+        return found, v2_root() + found["cgroup"]
+
+    def begin_release(self, found):
+        return self.spawn(os.path.join(BUILD, "govctl"), "--socket", self.path("run", "govd.sock"), "release", found["id"])
+
+    def test_freeze_of_a_release_is_ended_by_the_next_govd(self):
+        """govd freezes who doesn't leave at once."""
+        found, group = self.place_one_who_cannot_leave()
+        for number, left in ((signal.SIGTERM, "0"), (signal.SIGKILL, "1")):
+            self.begin_release(found)
+            wait_until(lambda: read(group, "cgroup.freeze") == "1", "it is frozen", SLOW)
+            self.stop_govd(number)
+            self.assertEqual(read(group, "cgroup.freeze"), left, number)
+            self.start()
+            wait_until(lambda: [a["state"] for a in self.agents()] == ["active"], "it goes on", SLOW)
+            self.assertEqual(read(group, "cgroup.freeze"), "0")
+
+    def test_release_that_fails_leaves_it_frozen(self):
+        found, group = self.place_one_who_cannot_leave()
+        self.ctl("freeze", found["id"])
+        release = self.begin_release(found)
+        wait_until(lambda: read(group, "cgroup.freeze") == "0", "it is thawed, to leave", SLOW)
+        self.assertNotEqual(release.wait(2 * SLOW), 0)
+        wait_until(lambda: read(group, "cgroup.events").endswith("frozen 1"), "it is frozen again", SLOW)
+        self.assertEqual([a["state"] for a in self.agents()], ["frozen"])
+        self.ctl("thaw", found["id"])
+        self.assertEqual([a["state"] for a in self.agents()], ["active"])
+
+    def test_agent_that_nobody_may_watch_is_governed(self):
+        """fs.inotify.max_user_watches is root's, for all of its daemons: systemd's watch fails as well as govd's."""
+        agent, limit = self.sleeper(text="memory: {max: 64M}\n"), "/proc/sys/fs/inotify/max_user_watches"
         self.start()
-        wait_until(lambda: [a["state"] for a in self.agents()] == ["active"], "it goes on", SLOW)
-        self.assertEqual(read(group, "cgroup.freeze"), "0")
+
+        def allow(watches):
+            with open(limit, "w", encoding="ascii") as file:
+                file.write(watches)
+
+        self.addCleanup(allow, read(limit))
+        allow("1")
+        process = self.spawn(agent, "300")
+        found = self.placed(process.pid)
+        self.assert_scope(process.pid, found)
+        self.assertEqual(found["state"], "active")
+        self.ctl("freeze", found["id"])
+        self.assertTrue(read(v2_root() + found["cgroup"], "cgroup.events").endswith("frozen 1"))
+        self.ctl("thaw", found["id"])
+        process.kill()
+        process.wait()
+        wait_until(lambda: not self.agents(), "govd sees its end")
+        self.wait_gone(self.unit_of(found))
 
     # ---- what people do to them by systemctl
 
