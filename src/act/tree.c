@@ -6,9 +6,6 @@
 #include "act/internal.h"
 #include "base/file.h"
 
-/* Deeper nesting is nobody's honest work; it bounds descriptors and stack. */
-#define TREE_DEPTH_MAX 32
-
 static int procs_each(int dir_fd, tree_pid_f each, void *userdata)
 {
 	_cleanup_fclose_ FILE *file = NULL;
@@ -33,8 +30,49 @@ static int procs_each(int dir_fd, tree_pid_f each, void *userdata)
 	return 0;
 }
 
-/* Calls for each nested directory; it is open meanwhile. */
-static int children_each(int dir_fd, int (*each)(int child_fd, const char *name, void *userdata), void *userdata)
+/* A directory to be visited, and whether it has been: then what is nested in it is done, too. */
+struct place {
+	struct place *next;
+	unsigned depth; /* of its parent */
+	bool is_entered;
+	char name[];
+};
+
+/*
+ * Root may nest groups until the kernel has no memory: deeper than there are descriptors, and than a path can tell. So
+ * only one directory is open at a time, with the one that is entered, and the way back is "..".
+ */
+struct walk {
+	tree_pid_f each; /* NULL: removes the directories, innermost first */
+	void *userdata;
+	struct place *places; /* a stack */
+	int fd;
+	unsigned depth; /* below where it began */
+};
+
+static int walk_push(struct walk *walk, unsigned depth, const char *name)
+{
+	size_t size = strlen(name) + 1;
+	struct place *place = malloc(sizeof(*place) + size);
+
+	if (!place)
+		return -ENOMEM;
+	*place = (struct place){.next = walk->places, .depth = depth};
+	memcpy(place->name, name, size);
+	walk->places = place;
+	return 0;
+}
+
+static void walk_pop(struct walk *walk)
+{
+	struct place *place = walk->places;
+
+	walk->places = place->next;
+	free(place);
+}
+
+/* What is nested in the directory, which is that deep. */
+static int walk_push_nested(struct walk *walk, int dir_fd, unsigned depth)
 {
 	struct dirent *entry;
 	struct stat st;
@@ -47,46 +85,76 @@ static int children_each(int dir_fd, int (*each)(int child_fd, const char *name,
 	r = file_open_dir(dir_fd, ".", &dir);
 	if (r < 0)
 		return r == -ENOENT || r == -ENODEV ? 0 : r;
-	while (r == 0 && (entry = readdir(dir))) {
-		_cleanup_close_ int child_fd = -EBADF;
-
-		if (entry->d_type != DT_DIR || streq(entry->d_name, ".") || streq(entry->d_name, ".."))
-			continue;
-		child_fd = openat(dir_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (child_fd >= 0)
-			r = each(child_fd, entry->d_name, userdata);
-	}
+	while (r == 0 && (entry = readdir(dir)))
+		if (entry->d_type == DT_DIR && !streq(entry->d_name, ".") && !streq(entry->d_name, ".."))
+			r = walk_push(walk, depth, entry->d_name);
 	closedir(dir);
 	return r;
 }
 
-struct walk {
-	tree_pid_f each;
-	void *userdata;
-	unsigned depth;
-};
-
-static int walk_child(int child_fd, const char *name _unused_, void *userdata)
+static int walk_go(struct walk *walk, int fd, unsigned depth)
 {
-	struct walk *walk = userdata;
+	if (fd < 0)
+		return -errno;
+	close_p(&walk->fd);
+	walk->fd = fd;
+	walk->depth = depth;
+	return 0;
+}
+
+static int walk_enter(struct walk *walk, const struct place *place)
+{
+	_cleanup_close_ int fd = openat(walk->fd, place->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	int r;
 
-	if (walk->depth >= TREE_DEPTH_MAX)
-		return -ELOOP;
-	r = procs_each(child_fd, walk->each, walk->userdata);
-	if (r != 0)
-		return r;
-	walk->depth++;
-	r = children_each(child_fd, walk_child, walk);
-	walk->depth--;
+	if (fd < 0)
+		return 0;
+	r = walk->each ? procs_each(fd, walk->each, walk->userdata) : 0;
+	if (r == 0)
+		r = walk_push_nested(walk, fd, place->depth + 1);
+	return r == 0 && walk->places != place ? walk_go(walk, TAKE_FD(fd), place->depth + 1) : r;
+}
+
+static int walk_leave(const struct walk *walk, const struct place *place)
+{
+	if (walk->each || unlinkat(walk->fd, place->name, AT_REMOVEDIR) == 0)
+		return 0;
+	return errno == ENOENT ? 0 : -errno;
+}
+
+/* All that is nested in the directory, until something returns not 0, which it returns. */
+static int walk_nested(struct walk *walk, int dir_fd)
+{
+	int r = walk_push_nested(walk, dir_fd, 0);
+
+	walk->fd = -EBADF;
+	if (r == 0 && walk->places)
+		r = walk_go(walk, fcntl(dir_fd, F_DUPFD_CLOEXEC, 0), 0);
+	while (r == 0 && walk->places) {
+		struct place *place = walk->places;
+
+		if (walk->depth > place->depth) {
+			r = walk_go(walk, openat(walk->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC), walk->depth - 1);
+		} else if (!place->is_entered) {
+			place->is_entered = true;
+			r = walk_enter(walk, place);
+		} else {
+			r = walk_leave(walk, place);
+			walk_pop(walk);
+		}
+	}
+	while (walk->places)
+		walk_pop(walk);
+	close_p(&walk->fd);
 	return r;
 }
 
 int tree_pids(int dir_fd, tree_pid_f each, void *userdata)
 {
 	struct walk walk = {.each = each, .userdata = userdata};
+	int r = procs_each(dir_fd, each, userdata);
 
-	return walk_child(dir_fd, NULL, &walk);
+	return r == 0 ? walk_nested(&walk, dir_fd) : r;
 }
 
 int tree_own_pids(int dir_fd, tree_pid_f each, void *userdata)
@@ -94,30 +162,11 @@ int tree_own_pids(int dir_fd, tree_pid_f each, void *userdata)
 	return procs_each(dir_fd, each, userdata);
 }
 
-struct prune {
-	int parent_fd;
-	unsigned depth;
-};
-
-static int prune_child(int child_fd, const char *name, void *userdata)
-{
-	const struct prune *above = userdata;
-	struct prune prune = {.parent_fd = child_fd, .depth = above->depth + 1};
-	int r;
-
-	if (prune.depth >= TREE_DEPTH_MAX)
-		return -ELOOP;
-	r = children_each(child_fd, prune_child, &prune);
-	if (r < 0)
-		return r;
-	return unlinkat(above->parent_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
-}
-
 int tree_prune(int dir_fd)
 {
-	struct prune prune = {.parent_fd = dir_fd};
+	struct walk walk = {0};
 
-	return children_each(dir_fd, prune_child, &prune);
+	return walk_nested(&walk, dir_fd);
 }
 
 int tree_remove_leaf(int dir_fd, const char *name)
