@@ -97,7 +97,7 @@ int groups_bind(struct groups *groups, const struct agent *agent);
 /* Performs PLACE MOVE LIMIT SAVE RELEASE FREEZE THAW SIGNAL SIGNAL_ALL KILL REMOVE RECLAIM FORGET and TOOL_PLACE
  * TOOL_SIGNAL TOOL_KILL TOOL_REMOVE. Signals go through pidfds after a check of start_ticks. Returns 0 or -errno for
  * the log and the counters (-ESRCH: the process or the group has gone); the results of PLACE RELEASE FREEZE THAW KILL
- * REMOVE RECLAIM come as done(), also when they failed. */
+ * REMOVE RECLAIM come as done(), also when they failed, and MOVE's when the group has gone and the process hasn't. */
 int groups_act(struct groups *groups, const struct action *action);
 
 /* Readable when some group's population changed: call groups_dispatch. */

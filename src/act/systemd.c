@@ -125,8 +125,35 @@ static int systemd_forget(struct groups *groups, const struct action *action)
 	return group_forget(groups, action);
 }
 
+/* A scope that is empty has gone, or is about to: the core is told, and has another made. */
+static int systemd_move(struct groups *groups, const struct action *action)
+{
+	struct group *group = group_find(groups, action->agent);
+	struct event event = {.kind = EVENT_RESULT};
+	int r;
+
+	if (action->agent->placement == POLICY_PLACEMENT_NESTED || (group && !unit_is_scope(group->name)))
+		return native_move(groups, action);
+	if (group && tree_read_flag(group->v2_fd, "cgroup.events", "populated") == 1) {
+		r = native_move(groups, action);
+		if (r != -ENOENT && r != -ENODEV)
+			return r;
+	}
+	if (!process_lives(action->process.pid, action->process.start_ticks))
+		return -ESRCH;
+	if (group)
+		group_drop(groups, group);
+	event.result.action = ACTION_MOVE;
+	event.result.agent = action->agent->handle;
+	event.result.error = ENOENT;
+	event.result.pid = action->process.pid;
+	event.result.start_ticks = action->process.start_ticks;
+	groups_tell_event(groups, &event);
+	return -ESRCH;
+}
+
 static int (*const handlers[ACTION_KINDS])(struct groups *, const struct action *) = {
-	[ACTION_PLACE] = systemd_place,	    [ACTION_MOVE] = native_move,
+	[ACTION_PLACE] = systemd_place,	    [ACTION_MOVE] = systemd_move,
 	[ACTION_EVICT] = systemd_evict,	    [ACTION_LIMIT] = systemd_limit,
 	[ACTION_RELEASE] = systemd_release, [ACTION_FREEZE] = group_freeze,
 	[ACTION_THAW] = group_thaw,	    [ACTION_SIGNAL] = group_signal,

@@ -47,6 +47,7 @@ struct request {
 	struct policy_limits limits; /* PLACE, LIMIT */
 	struct policy *policy;	     /* PLACE; a reference */
 	bool is_relimited;	     /* PLACE: they have changed since it was sent */
+	bool is_anew;		     /* PLACE: the agent has had a scope of that name, and has left it */
 	char *state;		     /* PLACE: for the xattr */
 	size_t state_length;
 	char description[4 * POLICY_KEY_MAX + POLICY_NAME_MAX + 16];

@@ -149,7 +149,8 @@ static bool place_move(struct groups *groups, struct request *request)
 {
 	_cleanup_close_ int fd = unit_open(groups, request->unit);
 
-	return fd >= 0 && process_is_there(request->pid_fd) && tree_move(fd, request->pid) == 0 &&
+	/* That of an agent that has left it is about to end: the next one is to be its. */
+	return fd >= 0 && !request->is_anew && process_is_there(request->pid_fd) && tree_move(fd, request->pid) == 0 &&
 	       place_look(groups, request);
 }
 
@@ -251,7 +252,8 @@ static int place_prepare(struct groups *groups, struct request *request, const s
 	r = proc_cgroup_read(request->pid, proc_cgroup);
 	if (r < 0)
 		return r;
-	if (str_empty(saved.origin))
+	request->is_anew = !str_empty(saved.origin);
+	if (!request->is_anew)
 		origin_format(&groups->layout, proc_cgroup, request->origin);
 	else
 		text_copy(request->origin, sizeof(request->origin), saved.origin);

@@ -8,7 +8,7 @@
 
 enum action_kind {
 	ACTION_PLACE,	   /* make the agent's group, save its state there, set its limits, move pid. -> EVENT_RESULT */
-	ACTION_MOVE,	   /* move pid (of the agent's lineage) into the agent's group */
+	ACTION_MOVE,	   /* move pid (of its lineage) into the agent's group. -> EVENT_RESULT when that has gone */
 	ACTION_EVICT,	   /* move pid out of the agent's group, to where the agent came from: it is protected */
 	ACTION_LIMIT,	   /* set the limits of the agent's policy again */
 	ACTION_SAVE,	   /* write the agent's state to its group */

@@ -46,7 +46,7 @@ struct agent {
 	enum agent_state state;
 	bool is_observed;	 /* mode: observe, or not to be moved: watched, never touched */
 	bool is_placed;		 /* its group exists and holds the root */
-	bool is_placing;	 /* ACTION_PLACE is under way */
+	bool is_placing;	 /* ACTION_PLACE is under way; with is_placed: its group has gone, for another one */
 	bool is_releasing;	 /* ACTION_RELEASE is */
 	bool wants_sweep;	 /* its root may have descendants from before: look when it is placed */
 	bool wants_census;	 /* marked members of its lineage wait outside until it is placed */

@@ -114,7 +114,7 @@ void step_policies(struct state *state, const struct event *event, struct action
 	}
 	cursor = 0;
 	while ((agent = idmap_next(&state->by_handle, &cursor)))
-		if (agent->is_placed && mode_changed(state, agent))
+		if (agent->is_placed && !agent->is_placing && mode_changed(state, agent))
 			release_by_mode(agent, actions);
 	while ((agent = find_mode_changed(state))) {
 		actions_add(actions, ACTION_FORGET, agent);

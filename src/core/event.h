@@ -284,6 +284,7 @@ struct event {
 			uint64_t agent;		     /* handle */
 			int error;		     /* 0, or errno, positive */
 			pid_t pid;		     /* of the action */
+			uint64_t start_ticks;	     /* MOVE: the same's */
 			uint64_t cgroup_id;	     /* PLACE: of the new group */
 			const char *cgroup, *origin; /* PLACE */
 			size_t killed;		     /* KILL: processes that were in it */

@@ -89,7 +89,8 @@ void step_empty(struct state *state, const struct event *event, struct actions *
 {
 	struct agent *agent = state_get(state, event->empty.agent);
 
-	if (!agent || !agent->is_placed || agent->state == AGENT_GONE)
+	/* While it is placed anew it is the end of its former group that is told. */
+	if (!agent || !agent->is_placed || agent->is_placing || agent->state == AGENT_GONE)
 		return;
 	agent->is_empty = true;
 	/* The end of its root would have been told before: it has left the group, as root may, and is looked for. */
@@ -174,13 +175,66 @@ static void place_failed(struct state *state, struct agent *agent, int error, st
 	end_agent(state, agent, actions);
 }
 
+/* It had left its group, which has gone: only its group is another one now. */
+static void result_place_anew(struct state *state, struct agent *agent, const struct event *event,
+			      struct actions *actions)
+{
+	if (event->result.error == ESRCH) {
+		agent->is_empty = true;
+		ask_census(state, "lineage", actions);
+		return;
+	}
+	if (event->result.error) {
+		agent->is_placed = false;
+		place_failed(state, agent, event->result.error, actions);
+		return;
+	}
+	if (agent->state != AGENT_STOPPING)
+		agent->state = AGENT_ACTIVE;
+	state_set_cgroup(state, agent, event->result.cgroup_id, event->result.cgroup);
+	actions_add(actions, ACTION_PACE, agent);
+	if (mode_changed(state, agent)) {
+		release_by_mode(agent, actions);
+		return;
+	}
+	ladder_begin(agent, actions);
+	if (agent->wants_census)
+		ask_census(state, "lineage", actions);
+	agent->wants_census = false;
+}
+
+/* A group that goes with its last process, as systemd's do, has gone when who had left it was to be fetched. */
+static void result_move(struct state *state, struct agent *agent, const struct event *event, struct actions *actions)
+{
+	struct action *action;
+
+	if (!event->result.error || !agent->is_placed || agent->is_placing || agent->is_releasing ||
+	    agent->state == AGENT_GONE)
+		return;
+	if (agent->state != AGENT_STOPPING)
+		answer_request(agent, REPLY_FAILED, event->result.error, actions);
+	actions_add(actions, ACTION_UNPACE, agent);
+	action = actions_add(actions, ACTION_PLACE, agent);
+	if (!action)
+		return;
+	action->process.pid = event->result.pid;
+	action->process.start_ticks = event->result.start_ticks;
+	agent->is_empty = false;
+	state_set_placing(state, agent, true);
+}
+
 static void result_place(struct state *state, struct agent *agent, const struct event *event, struct actions *actions)
 {
 	int error = event->result.error;
 
 	state_set_placing(state, agent, false);
 	sweep_waiting(state, actions);
-	agent->is_placed |= !error;
+	if (agent->is_placed) {
+		answer_waiters(agent, actions);
+		result_place_anew(state, agent, event, actions);
+		return;
+	}
+	agent->is_placed = !error;
 	/* Before those who wait go on: none of their connects, and of their tools, is to be missed. */
 	if (!error) {
 		actions_add(actions, ACTION_PACE, agent);
@@ -316,7 +370,7 @@ void step_result(struct state *state, const struct event *event, struct actions 
 						   struct actions *) = {
 		[ACTION_PLACE] = result_place, [ACTION_RELEASE] = result_release, [ACTION_FREEZE] = result_freeze,
 		[ACTION_THAW] = result_freeze, [ACTION_REMOVE] = stop_removed,	  [ACTION_RECLAIM] = result_reclaim,
-		[ACTION_KILL] = stop_killed,
+		[ACTION_KILL] = stop_killed,   [ACTION_MOVE] = result_move,
 	};
 	struct agent *agent = state_get(state, event->result.agent);
 

@@ -305,6 +305,8 @@ void state_set_cgroup(struct state *state, struct agent *agent, uint64_t cgroup_
 		state_set_text(state, &agent->cgroup, cgroup, AGENT_CGROUP_MAX);
 	if (agent->is_observed)
 		return;
+	if (agent->cgroup_id != cgroup_id && idmap_get(&state->by_cgroup, agent->cgroup_id) == agent)
+		idmap_remove(&state->by_cgroup, agent->cgroup_id);
 	if (idmap_put(&state->by_cgroup, cgroup_id, agent) == 0)
 		agent->cgroup_id = cgroup_id;
 }

@@ -150,6 +150,7 @@ static const struct trace_field result_fields[] = {
 	FIELD("agent", agent, result.agent),
 	FIELD("error", signed, result.error),
 	FIELD("pid", signed, result.pid),
+	FIELD("start", unsigned, result.start_ticks),
 	FIELD("cgroup_id", unsigned, result.cgroup_id),
 	FIELD("cgroup", string, result.cgroup),
 	FIELD("origin", string, result.origin),

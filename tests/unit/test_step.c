@@ -444,6 +444,110 @@ Test(step, root_that_left_its_group_is_looked_for)
 	world_done(&world);
 }
 
+/* With systemd, whose scopes go with their last process. */
+static void lose_group(struct world *world, uint64_t bot)
+{
+	struct event seen = {.kind = EVENT_SEEN}, moved = {.kind = EVENT_RESULT};
+
+	world_empty(world, bot);
+	seen.seen.proc = world_proc(100, "/opt/bot");
+	seen.seen.proc.mark = 7;
+	world_step(world, &seen);
+	EXPECT(world, "move");
+	moved.result.action = ACTION_MOVE;
+	moved.result.agent = bot;
+	moved.result.error = ENOENT;
+	moved.result.pid = 100;
+	moved.result.start_ticks = seen.seen.proc.start_ticks;
+	world_step(world, &moved);
+	EXPECT(world, "unpace place");
+}
+
+/* The group's id is another one. */
+static void placed_anew(struct world *world, uint64_t bot, int error)
+{
+	struct event placed = {.kind = EVENT_RESULT};
+
+	placed.result.action = ACTION_PLACE;
+	placed.result.agent = bot;
+	placed.result.error = error;
+	placed.result.pid = 100;
+	placed.result.cgroup_id = error ? 0 : 5000;
+	placed.result.cgroup = error ? NULL : "/test.slice/anew";
+	placed.result.origin = error ? NULL : "/";
+	world_step(world, &placed);
+}
+
+Test(step, root_whose_group_has_gone_gets_another)
+{
+	struct event end = {.kind = EVENT_CENSUS_END};
+	const struct agent *agent;
+	struct world world;
+	struct proc proc;
+	uint64_t bot;
+
+	init(&world);
+	bot = place_bot(&world, 100, 7);
+	lose_group(&world, bot);
+	agent = state_agent_by_handle(world.state, bot);
+	cr_assert_eq(world_action(&world, ACTION_PLACE, 0)->process.pid, 100);
+	world_empty(&world, bot); /* told once more, by systemd */
+	EXPECT(&world, "");
+	world_step(&world, &end);
+	EXPECT(&world, "");
+	world_fork(&world, 101, 100, 7);
+	EXPECT(&world, "");
+	placed_anew(&world, bot, 0);
+	EXPECT(&world, "pace watch census");
+	cr_assert_eq(agent->state, AGENT_ACTIVE);
+	cr_assert_eq(agent->root_pid, 100);
+	cr_assert_eq(agent->cgroup_id, 5000);
+	proc = inside(4000, 102, "/opt/bot"); /* in group 5000: a part of it */
+	world_exec(&world, &proc, 0);
+	EXPECT(&world, "");
+	proc = inside(bot, 103, "/opt/bot"); /* in the one that has gone: of nobody */
+	world_exec(&world, &proc, 0);
+	EXPECT(&world, "place");
+	world_done(&world);
+}
+
+Test(step, root_whose_group_has_gone_is_stopped_all_the_same)
+{
+	struct world world;
+	uint64_t bot;
+
+	init(&world);
+	bot = place_bot(&world, 100, 7);
+	world_command(&world, COMMAND_STOP, bot);
+	cr_assert_eq(world_count(&world, ACTION_SIGNAL), 1);
+	lose_group(&world, bot);
+	placed_anew(&world, bot, 0);
+	cr_assert_eq(state_agent_by_handle(world.state, bot)->state, AGENT_STOPPING);
+	world_wait(&world, 60 * NSEC_PER_SEC);
+	cr_assert_eq(world_count(&world, ACTION_KILL), 1);
+	world_done(&world);
+}
+
+Test(step, root_that_ends_before_it_has_another_group_is_told_as_stopped)
+{
+	struct event end = {.kind = EVENT_CENSUS_END};
+	struct world world;
+	uint64_t bot;
+
+	init(&world);
+	bot = place_bot(&world, 100, 7);
+	lose_group(&world, bot);
+	world_step(&world, &end);
+	placed_anew(&world, bot, ESRCH);
+	EXPECT(&world, "census");
+	world_exit(&world, 100, 0);
+	world_step(&world, &end);
+	EXPECT(&world, "remove");
+	world_removed(&world, bot, 0);
+	cr_assert_not_null(world_incident(&world, INCIDENT_STOPPED));
+	world_done(&world);
+}
+
 Test(step, stop_is_signal_then_rest_then_kill)
 {
 	struct world world;
