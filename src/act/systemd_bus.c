@@ -89,7 +89,7 @@ static int on_owner(sd_bus_message *reply, void *userdata, _unused_ sd_bus_error
 	if (!error && bus_says(reply) && sd_bus_message_read(reply, "s", &owner) > 0)
 		text_copy(groups->systemd->owner, sizeof(groups->systemd->owner), owner);
 	/* When there is none yet, the change will be told. */
-	if (error && !sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER))
+	if (error && sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY))
 		(void)owner_ask(groups);
 	return 0;
 }
