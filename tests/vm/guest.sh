@@ -18,7 +18,8 @@ plain=(vm: tests/vm/test_systemd.py tests/vm/test_scopes.py tests/vm/test_pressu
 native=(bpf: "$bin/bpf" host: "$bin"/test_group* "$bin"/test_hold* tests/host/test_govern.py tests/host/test_storm.py
 	tests/host/test_placement.py tests/host/test_oom.py tests/host/test_tools.py tests/host/test_doctor.py tests/host/test_connect_*.py)
 systemd=(host: tests/host/test_placement.py tests/host/test_govern.py tests/host/test_tools.py tests/host/test_storm.py
-	tests/host/test_oom.py tests/host/test_hostile_life.py tests/host/test_protect.py tests/host/test_stop.py tests/host/test_connect_*.py)
+	tests/host/test_oom.py tests/host/test_hostile.py tests/host/test_hostile_life.py tests/host/test_protect.py tests/host/test_stop.py
+	tests/host/test_connect_*.py)
 
 select_quick() {
 	local scopes=test_agent_is_a_scope_with_its_limits_and_name units=test_service_with_delegation_limits_all
