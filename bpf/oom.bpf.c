@@ -5,8 +5,9 @@
  * Of OOM the victim is told by mark_victim (mm/oom_kill.c). Which group's limit was reached isn't among its arguments:
  * oom_kill_process(), in which it is called, knows. Where that can't be attached to the groups are asked: while one has
  * an OOM, it and all that are in it are locked against another (mem_cgroup_oom_trylock(), mm/memcontrol.c, since 6.11
- * mm/memcontrol-v1.c, for v2 as well). By a lowered memory.max none is locked: then it is the first that is above it
- * and has counted an OOM of its own, as that is done before the victim is chosen.
+ * mm/memcontrol-v1.c, for v2 as well). By a lowered memory.max, and by a kernel without CONFIG_MEMCG_V1, none is
+ * locked: then it is the first group that has counted an OOM of its own, as that is done before the victim is chosen,
+ * and is at its limit, for somebody who is in it, or above it.
  *
  * Of signals only signal_generate knows the sender. It runs in every signal of the host and leaves by one comparison
  * unless it is SIGKILL; the exit hook, which runs anyway, would know no more than the number.
@@ -15,6 +16,8 @@
 
 #define SIGKILL 9
 #define GROUPS_MAX 16	       /* levels of groups that are looked at */
+#define NEAR_PAGES 64	       /* charges are made in batches: MEMCG_CHARGE_BATCH, include/linux/memcontrol.h */
+#define NEAR_PART 32	       /* and other processes give back some while the victim is chosen */
 #define SEND_SIG_FROM_KERNEL 1 /* SEND_SIG_PRIV, include/linux/sched/signal.h */
 
 /* Up to 6.1 (f1a7941243c1) the counters of a process were one struct. */
@@ -117,17 +120,35 @@ static __always_inline bool limit_is_locked(struct mem_cgroup *memory)
 	return bpf_core_field_exists(memory->oom_lock) && BPF_CORE_READ(memory, oom_lock);
 }
 
-static __always_inline bool limit_was_lowered(struct mem_cgroup *memory)
+/* Whether the current task, which asks for memory in vain, is in this group or in one nested in it. */
+static __always_inline bool group_asks(struct cgroup_subsys_state *css)
 {
+	struct cgroup_subsys_state *asks = memory_of(bpf_get_current_task_btf());
+	__u32 level = BPF_CORE_READ(css, cgroup, level);
+	struct cgroup *cgrp;
+
+	if (!asks)
+		return false;
+	cgrp = BPF_CORE_READ(asks, cgroup);
+	return (__u32)BPF_CORE_READ(cgrp, level) >= level &&
+	       cgroup_ancestor_id(cgrp, level) == BPF_CORE_READ(css, cgroup, kn, id);
+}
+
+/* Whether this group has come to its limit: somebody in it asks for more, or the limit was lowered. */
+static __always_inline bool limit_is_reached(struct cgroup_subsys_state *css)
+{
+	struct mem_cgroup *memory = memory_of_css(css);
 	__u64 usage = BPF_CORE_READ(memory, memory.usage.counter), max = BPF_CORE_READ(memory, memory.max);
 
-	return BPF_CORE_READ(memory, memory_events_local[MEMCG_OOM].counter) && usage > max;
+	if (!BPF_CORE_READ(memory, memory_events_local[MEMCG_OOM].counter))
+		return false;
+	return usage > max || (usage + NEAR_PAGES + max / NEAR_PART >= max && group_asks(css));
 }
 
 /* The group whose limit it is, as the group of the victim and those that this is in have it; NULL: none's. */
 static __always_inline struct mem_cgroup *limit_above(struct cgroup_subsys_state *css)
 {
-	struct mem_cgroup *locked = NULL, *lowered = NULL;
+	struct mem_cgroup *locked = NULL, *reached = NULL;
 
 	for (int i = 0; i < GROUPS_MAX && css; i++) {
 		struct mem_cgroup *memory = memory_of_css(css);
@@ -135,11 +156,11 @@ static __always_inline struct mem_cgroup *limit_above(struct cgroup_subsys_state
 		/* The highest: those in it are locked with it. */
 		if (limit_is_locked(memory))
 			locked = memory;
-		if (!lowered && limit_was_lowered(memory))
-			lowered = memory;
+		if (!reached && limit_is_reached(css))
+			reached = memory;
 		css = BPF_CORE_READ(css, parent);
 	}
-	return locked ? locked : lowered;
+	return locked ? locked : reached;
 }
 
 static __always_inline void fill_limit(struct gov_record_oom *record, struct cgroup_subsys_state *css)
